@@ -1,0 +1,146 @@
+import { type ContextEvent, contextMetadata } from '../events/context.ts';
+import type { JsonObject } from '../events/json.ts';
+import { applyMergePatch, effectivePatch, jsonEquals } from '../events/merge-patch.ts';
+import type { Decider, Recorded, Refusal } from './decider.ts';
+
+/** A context: what a person, a team or an AI agent is working on. The JSON that clients see. */
+export type Context = {
+  readonly id: string;
+  /** The id that the ChittyID authority gave it, once it has. */
+  readonly chittyId: string | null;
+  readonly name: string;
+  readonly description: string;
+  /** The actor it belongs to. */
+  readonly owner: string;
+  readonly systems: readonly string[];
+  readonly tools: readonly string[];
+  readonly metadata: JsonObject;
+  readonly status: 'active' | 'deleted';
+  readonly version: number;
+  readonly createdAt: string;
+  readonly updatedAt: string;
+  /** How far its place in ChittyOS has been made. */
+  readonly provisioning: { readonly status: 'pending'; readonly steps: JsonObject };
+};
+
+/** Null until the context was created. */
+export type ContextState = Context | null;
+
+type Created = Extract<ContextEvent, { type: 'context_created' }>['data'];
+
+/** A change as a merge patch whose members are checked: null stands for "empty it" and is only taken by metadata. */
+export type ContextPatch = {
+  readonly name?: string;
+  readonly description?: string;
+  readonly systems?: readonly string[];
+  readonly tools?: readonly string[];
+  readonly metadata?: JsonObject | null;
+};
+
+/** What can be asked of a context. */
+export type ContextCommand =
+  | { readonly type: 'create'; readonly data: Created }
+  | { readonly type: 'update'; readonly data: ContextPatch }
+  | { readonly type: 'delete' }
+  | { readonly type: 'restore' };
+
+/** What a context does: the rules are in `decide`, their consequences in `evolve`. */
+export const contextDecider: Decider<ContextState, ContextCommand, ContextEvent> = {
+  initialState: null,
+
+  decide(command, state) {
+    if (command.type === 'create') return create(command.data, state);
+    if (state === null) return { refused: 'not-found', detail: 'There is no such context.' };
+    switch (command.type) {
+      case 'update':
+        return update(command.data, state);
+      case 'delete':
+        if (state.status === 'deleted') {
+          return {
+            refused: 'already-deleted',
+            detail: 'The context is deleted already. POST …/restore brings it back.',
+          };
+        }
+        return [{ type: 'context_deleted', data: {} }];
+      case 'restore':
+        if (state.status === 'active') {
+          return { refused: 'not-deleted', detail: 'The context is not deleted: there is nothing to restore.' };
+        }
+        return [{ type: 'context_restored', data: {} }];
+      default:
+        return command satisfies never;
+    }
+  },
+
+  evolve(state, event) {
+    const next = apply(state, event);
+    return { ...next, version: event.version, updatedAt: event.time };
+  },
+};
+
+function create(data: Created, state: ContextState): readonly ContextEvent[] | Refusal {
+  if (state !== null) return { refused: 'already-exists', detail: 'A context with this id exists already.' };
+  return [{ type: 'context_created', data }];
+}
+
+function update(patch: ContextPatch, state: Context): readonly ContextEvent[] | Refusal {
+  if (state.status === 'deleted') {
+    return { refused: 'deleted', detail: 'The context is deleted. POST …/restore brings it back; change it then.' };
+  }
+  const metadata = metadataChange(patch.metadata, state.metadata);
+  if (metadata) {
+    const merged = contextMetadata.safeParse(applyMergePatch(state.metadata, metadata));
+    if (!merged.success) {
+      const message = merged.error.issues[0]?.message ?? 'is not valid';
+      const errors = [{ pointer: '/metadata', message: `${message} after the patch` }];
+      return { refused: 'invalid', detail: 'The metadata would be too large or too deep.', errors };
+    }
+  }
+  const changes = {
+    ...(patch.name !== undefined && patch.name !== state.name && { name: patch.name }),
+    ...(patch.description !== undefined &&
+      patch.description !== state.description && { description: patch.description }),
+    ...(patch.systems !== undefined && !jsonEquals(patch.systems, state.systems) && { systems: patch.systems }),
+    ...(patch.tools !== undefined && !jsonEquals(patch.tools, state.tools) && { tools: patch.tools }),
+    ...(metadata !== undefined && { metadata }),
+  };
+  return Object.keys(changes).length === 0 ? [] : [{ type: 'context_updated', data: changes }];
+}
+
+/** The merge patch that really changes the metadata, null when it is to be emptied, undefined when it stays. */
+function metadataChange(patch: JsonObject | null | undefined, current: JsonObject): JsonObject | null | undefined {
+  if (patch === undefined) return undefined;
+  if (patch === null) return Object.keys(current).length > 0 ? null : undefined;
+  const effective = effectivePatch(current, patch);
+  return Object.keys(effective).length > 0 ? effective : undefined;
+}
+
+function apply(state: ContextState, event: Recorded<ContextEvent>): Context {
+  if (event.type === 'context_created') {
+    return {
+      id: event.stream.slice(event.stream.indexOf('/') + 1),
+      chittyId: null,
+      ...event.data,
+      status: 'active',
+      version: event.version,
+      createdAt: event.time,
+      updatedAt: event.time,
+      provisioning: { status: 'pending', steps: {} },
+    };
+  }
+  if (state === null) throw new Error(`${event.type} at the start of ${event.stream}`);
+  switch (event.type) {
+    case 'context_updated': {
+      const { metadata, ...fields } = event.data;
+      if (metadata === undefined) return { ...state, ...fields };
+      const merged = metadata === null ? {} : applyMergePatch(state.metadata, metadata);
+      return { ...state, ...fields, metadata: merged };
+    }
+    case 'context_deleted':
+      return { ...state, status: 'deleted' };
+    case 'context_restored':
+      return { ...state, status: 'active' };
+    default:
+      return event satisfies never;
+  }
+}

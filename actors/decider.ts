@@ -1,0 +1,53 @@
+import type { DomainEvent, Envelope } from '../events/envelope.ts';
+import type { JsonFault } from '../events/json.ts';
+
+/** Why a command or a query was not carried out. Each code becomes one problem type at the edge. */
+export type RefusalCode =
+  | 'not-found'
+  | 'deleted'
+  | 'already-deleted'
+  | 'not-deleted'
+  | 'already-exists'
+  | 'invalid'
+  | 'version-mismatch'
+  | 'idempotency-key-reused'
+  | 'before-creation'
+  | 'ahead-of-stream';
+
+/** A refusal is an answer, not an exception: nothing was written. */
+export interface Refusal {
+  readonly refused: RefusalCode;
+  /** What is wrong and what the caller can do, in a sentence or two. */
+  readonly detail: string;
+  /** Where the input is wrong, when it is. */
+  readonly errors?: readonly JsonFault[];
+}
+
+/** Tells a refusal from any other answer. */
+export function isRefusal(answer: object): answer is Refusal {
+  return 'refused' in answer;
+}
+
+/** An event of the union as it was recorded: the envelope keeps each type together with its payload. */
+export type Recorded<Event extends DomainEvent> = Event extends DomainEvent ? Envelope<Event> : never;
+
+/**
+ * The whole behaviour of one kind of stream, pure and synchronous (J. Chassaing, "The Decider pattern"; the shape is
+ * that of emmett). `State` must be JSON, because snapshots keep it.
+ */
+export interface Decider<State, Command, Event extends DomainEvent> {
+  /** The state of a stream without events. */
+  readonly initialState: State;
+  /** The events that `command` leads to in `state`; none when it changes nothing, a refusal when it may not be. */
+  decide(command: Command, state: State): readonly Event[] | Refusal;
+  /** The state after `event`. It accepts whatever was recorded and never fails. */
+  evolve(state: State, event: Recorded<Event>): State;
+}
+
+/**
+ * Takes an envelope for an event of the union. The compiler cannot see that `type` and `data` belong together once
+ * they have been through the log; the schemas that `data` passed when it was appended are the proof.
+ */
+export function recorded<Event extends DomainEvent>(envelope: Envelope): Recorded<Event> {
+  return envelope as Recorded<Event>;
+}

@@ -1,0 +1,400 @@
+import { DurableObject } from 'cloudflare:workers';
+import { type Cause, type DomainEvent, sealEvent } from '../events/envelope.ts';
+import { nextUlid } from '../events/ulid.ts';
+import { currentSchemaVersion, upcast } from '../events/upcast.ts';
+import { ANSWER_TTL_MS, Answers } from './answers.ts';
+import { isRefusal, type Recorded, type Refusal, recorded } from './decider.ts';
+import { EventLog } from './log.ts';
+import { Outbox, type Sink } from './outbox.ts';
+import { SNAPSHOT_EVERY, Snapshots } from './snapshots.ts';
+import type { StreamType } from './stream-type.ts';
+import { Subscribers } from './subscribers.ts';
+import { Tickets } from './tickets.ts';
+
+/**
+ * Commands that come within this time of each other are applied in one turn and so in one transaction: on a busy object
+ * the disk's commit is most of what a change costs. A lone command never waits.
+ */
+const GROUP_COMMIT_MS = 2;
+
+/** Events in one page of history at most. */
+const HISTORY_PAGE_EVENTS = 1000;
+/** Characters of one page of history, give or take one event. */
+const HISTORY_PAGE_CHARS = 256 * 1024;
+
+/** The latest version there can be; asks for the present. */
+const LATEST = Number.MAX_SAFE_INTEGER;
+
+/** Remembering an answer for ever: a creation's, whose key may come again after the object was made. */
+const FOR_EVER = Number.MAX_SAFE_INTEGER;
+
+/** A command on its way to an object. */
+export interface CommandRequest<Command> {
+  /** The id that the object was addressed by. */
+  readonly id: string;
+  readonly command: Command;
+  readonly cause: Cause;
+  /** The versions that the caller accepts (If-Match); any when left out. */
+  readonly expectedVersions?: readonly number[];
+  /** `key` is unique among all callers; `fingerprint` tells this command from others. */
+  readonly idempotency?: { readonly key: string; readonly fingerprint: string };
+}
+
+/** The state of a stream as clients see it. */
+export interface View {
+  readonly version: number;
+  /** JSON text. */
+  readonly body: string;
+  readonly isClosed: boolean;
+}
+
+/** What a command led to. */
+export interface CommandReply {
+  readonly version: number;
+  /** The state after the command as JSON text; the first answer's when the command was repeated. */
+  readonly body: string;
+  /** Whether events were appended. */
+  readonly changed: boolean;
+  /** Whether this is the remembered answer to the same Idempotency-Key. */
+  readonly replayed: boolean;
+}
+
+/** A refusal and the version it was decided at, 0 when nothing exists. */
+export type RefusalReply = Refusal & { readonly version: number };
+
+/** A page of history. */
+export interface HistoryPage {
+  /** Envelopes as canonical JSON text, oldest first. */
+  readonly events: readonly string[];
+  /** The version of the last event in the page, or where the caller stood. */
+  readonly lastVersion: number;
+  /** Whether the page ends with the newest event there is. */
+  readonly isUpToDate: boolean;
+  readonly isClosed: boolean;
+}
+
+/** All the rest of a history as NDJSON. */
+export interface HistoryStream {
+  readonly lines: ReadableStream<Uint8Array>;
+  /** The version of the last event that `lines` will hold. */
+  readonly lastVersion: number;
+}
+
+/** A moment in a stream's past: a version, or a time in ISO 8601 (UTC, milliseconds). */
+export type Moment = { readonly version: number } | { readonly time: string };
+
+interface Waiting<Command> {
+  readonly request: CommandRequest<Command>;
+  resolve(reply: CommandReply | RefusalReply): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * A stream as a Durable Object: its log, its state, its subscribers and its outbox. It is the only code that appends.
+ * An append decides, validates, writes and evolves in one synchronous turn, so no other command can come in between;
+ * the runtime's output gate holds every answer and every frame back until the rows are durable.
+ */
+export abstract class EventSourcedObject<State, Command, Event extends DomainEvent, Env> extends DurableObject<Env> {
+  readonly #type: StreamType<State, Command, Event>;
+  readonly #log: EventLog;
+  readonly #snapshots: Snapshots<State>;
+  readonly #answers: Answers;
+  readonly #outbox: Outbox;
+  readonly #subscribers: Subscribers;
+  readonly #tickets: Tickets;
+
+  #state: State;
+  #version: number;
+  #snapshotVersion: number;
+  #lastEventId: string | undefined;
+  /** The time of the last event, in milliseconds since 1970. */
+  #lastTime = 0;
+  #stream = '';
+  #stateText: string | null = null;
+
+  #waiting: Waiting<Command>[] = [];
+  #lastCommandAt = 0;
+
+  constructor(context: DurableObjectState, env: Env, type: StreamType<State, Command, Event>, sinks: readonly Sink[]) {
+    super(context, env);
+    const { sql } = context.storage;
+    this.#type = type;
+    this.#log = new EventLog(sql);
+    this.#snapshots = new Snapshots(sql, this.#log, {
+      initialState: type.decider.initialState,
+      stateSchema: type.stateSchema,
+      step: (state, text) => type.decider.evolve(state, this.#open(text)),
+    });
+    const hydrated = this.#snapshots.at(LATEST);
+    this.#state = hydrated.state;
+    this.#version = hydrated.version;
+    this.#snapshotVersion = hydrated.snapshotVersion;
+    this.#readLast();
+    this.#answers = new Answers(sql);
+    this.#tickets = new Tickets(sql);
+    const source = {
+      log: this.#log,
+      stream: () => this.#stream,
+      version: () => this.#version,
+      isClosed: () => this.#type.isClosed(this.#state),
+      stateText: () => this.#currentText(),
+    };
+    this.#outbox = new Outbox(context.storage, source, sinks);
+    this.#subscribers = new Subscribers(context, source);
+  }
+
+  /**
+   * Carries out a command. Callers must have checked who may do it and that the input is valid.
+   *
+   * @returns the new state, or a refusal, in which case nothing was written
+   */
+  execute(request: CommandRequest<Command>): CommandReply | RefusalReply | Promise<CommandReply | RefusalReply> {
+    const now = Date.now();
+    const isBusy = this.#waiting.length > 0 || now - this.#lastCommandAt <= GROUP_COMMIT_MS;
+    this.#lastCommandAt = now;
+    if (!isBusy) return this.#apply(request);
+    return new Promise((resolve, reject) => {
+      // The timer fires after the commands that have arrived by now, so they share its turn.
+      if (this.#waiting.push({ request, resolve, reject }) === 1) setTimeout(() => this.#applyWaiting(), 0);
+    });
+  }
+
+  /** The state as it is, or as it was at `moment`; after the end, the latest. */
+  view(moment?: Moment): View | RefusalReply {
+    if (this.#version === 0) return { refused: 'not-found', detail: 'There is nothing with this id.', version: 0 };
+    const version = this.#resolve(moment);
+    if (version === 0) {
+      return { refused: 'before-creation', detail: 'It did not exist yet at that time.', version: this.#version };
+    }
+    if (version >= this.#version) {
+      const isClosed = this.#type.isClosed(this.#state);
+      return { version: this.#version, body: this.#currentText(), isClosed };
+    }
+    const past = this.#snapshots.at(version);
+    return { version, body: this.#text(past.state), isClosed: this.#type.isClosed(past.state) };
+  }
+
+  /** A page of events after version `after`. */
+  history(after: number, limit: number): HistoryPage | RefusalReply {
+    const refusal = this.#refuseAfter(after);
+    if (refusal) return refusal;
+    const events = this.#log.read(after, Math.min(limit, HISTORY_PAGE_EVENTS), HISTORY_PAGE_CHARS);
+    const lastVersion = events.at(-1)?.version ?? after;
+    return {
+      events: events.map((event) => event.text),
+      lastVersion,
+      isUpToDate: lastVersion === this.#version,
+      isClosed: this.#type.isClosed(this.#state),
+    };
+  }
+
+  /**
+   * All events after version `after` up to the one that is the last now, as NDJSON: one envelope per line. A page is
+   * read when the reader has room for it, so that memory stays flat however long the history is.
+   */
+  historyStream(after: number): HistoryStream | RefusalReply {
+    const refusal = this.#refuseAfter(after);
+    if (refusal) return refusal;
+    const last = this.#version;
+    const encoder = new TextEncoder();
+    let reached = after;
+    const source: UnderlyingByteSource = {
+      type: 'bytes',
+      pull: (controller) => {
+        const limit = Math.min(HISTORY_PAGE_EVENTS, last - reached);
+        const events = this.#log.read(reached, limit, HISTORY_PAGE_CHARS);
+        if (events.length > 0) controller.enqueue(encoder.encode(`${events.map((event) => event.text).join('\n')}\n`));
+        reached = events.at(-1)?.version ?? last;
+        if (reached >= last) controller.close();
+      },
+    };
+    return { lines: new ReadableStream(source), lastVersion: last };
+  }
+
+  /** A single-use ticket that lets its bearer watch this stream as `actor`, for clients that cannot send headers. */
+  issueTicket(actor: string): { ticket: string; expiresAt: string } | RefusalReply {
+    const refusal = this.#refuseAfter(0);
+    return refusal ?? this.#tickets.issue(actor, Date.now());
+  }
+
+  /** Uses a ticket up. @returns the actor it was issued to, null when it is unknown, used or expired */
+  redeemTicket(ticket: string): string | null {
+    return this.#log.exists ? this.#tickets.redeem(ticket, Date.now()) : null;
+  }
+
+  /** Brings every sink up to date now. @returns whether that succeeded */
+  flushOutbox(): Promise<boolean> {
+    return this.#outbox.flush();
+  }
+
+  /** The cursor of each sink. */
+  outboxCursors(): Record<string, { confirmed: number; attempts: number; lastError: string | null }> {
+    return Object.fromEntries(
+      [...this.#outbox.cursors].map(([name, { confirmed, attempts, lastError }]) => [
+        name,
+        { confirmed, attempts, lastError },
+      ]),
+    );
+  }
+
+  /** Takes a WebSocket: `?after=<version>` is where the subscriber stands, the present when left out. */
+  override fetch(request: Request): Response {
+    const after = new URL(request.url).searchParams.get('after');
+    const [client, server] = Object.values(new WebSocketPair());
+    if (!client || !server) throw new Error('WebSocketPair gave no pair');
+    this.#subscribers.accept(server, after === null ? this.#version : Number(after));
+    return new Response(null, { status: 101, webSocket: client });
+  }
+
+  override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {
+    this.#subscribers.received(socket, message);
+  }
+
+  override webSocketClose(socket: WebSocket): void {
+    this.#subscribers.closed(socket);
+  }
+
+  override webSocketError(socket: WebSocket): void {
+    this.#subscribers.closed(socket);
+  }
+
+  /** Drains what is behind and prunes what has expired. It must not throw: an alarm that keeps throwing is dropped. */
+  override async alarm(): Promise<void> {
+    await this.#outbox.alarm();
+    if (!this.#log.exists) return;
+    const nextExpiry = this.#answers.prune(Date.now());
+    if (nextExpiry !== null && nextExpiry < FOR_EVER) this.#outbox.armBy(nextExpiry);
+  }
+
+  #applyWaiting(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const { request, resolve, reject } of waiting) {
+      try {
+        resolve(this.#apply(request));
+      } catch (error) {
+        reject(error);
+      }
+    }
+  }
+
+  #apply(request: CommandRequest<Command>): CommandReply | RefusalReply {
+    // Events never go back in time, whatever the clock does.
+    const now = Math.max(Date.now(), this.#lastTime);
+    const { idempotency, expectedVersions } = request;
+    if (idempotency && this.#log.exists) {
+      const answer = this.#answers.get(idempotency.key, now);
+      if (answer?.fingerprint === idempotency.fingerprint) {
+        return { version: answer.version, body: answer.body, changed: false, replayed: true };
+      }
+      if (answer) {
+        const detail = 'This Idempotency-Key came with another request before. Use a new key for a new request.';
+        return { refused: 'idempotency-key-reused', detail, version: this.#version };
+      }
+    }
+    if (expectedVersions && this.#version > 0 && !expectedVersions.includes(this.#version)) {
+      const detail = `The version is now ${this.#version}. Read it again, and decide whether your change still stands.`;
+      return { refused: 'version-mismatch', detail, version: this.#version };
+    }
+    const decision = this.#type.decider.decide(request.command, this.#state);
+    if (isRefusal(decision)) return { ...decision, version: this.#version };
+    return this.#append(request, decision, now);
+  }
+
+  #append(request: CommandRequest<Command>, events: readonly Event[], now: number): CommandReply {
+    const isCreation = this.#version === 0;
+    const stream = `${this.#type.name}/${request.id}`;
+    const time = new Date(now).toISOString();
+    const texts: string[] = [];
+    let state = this.#state;
+    let lastEventId = this.#lastEventId;
+    for (const event of events) {
+      const schema = this.#type.events[event.type as Event['type']];
+      lastEventId = nextUlid(now, lastEventId);
+      const draft = {
+        ...request.cause,
+        id: lastEventId,
+        stream,
+        version: this.#version + texts.length + 1,
+        type: event.type,
+        schemaVersion: currentSchemaVersion(this.#type.upcasters, event.type),
+        time,
+        data: schema.parse(event.data),
+      };
+      const sealed = sealEvent(draft);
+      texts.push(sealed.text);
+      state = this.#type.decider.evolve(state, recorded<Event>({ ...draft, leafHash: sealed.leafHash }));
+    }
+    const version = this.#version + texts.length;
+    const body = texts.length > 0 ? this.#text(state) : this.#currentText();
+    const takeSnapshot = version - this.#snapshotVersion >= SNAPSHOT_EVERY;
+    const write = () => {
+      if (!this.#log.exists && texts.length > 0) this.#log.create();
+      for (const [index, text] of texts.entries()) this.#log.append(this.#version + index + 1, text);
+      if (takeSnapshot) this.#snapshots.write(version, state);
+      if (request.idempotency) {
+        const { key, fingerprint } = request.idempotency;
+        this.#answers.put(key, { fingerprint, version, body }, isCreation ? FOR_EVER : now + ANSWER_TTL_MS);
+      }
+    };
+    // One statement is atomic by itself; a transaction around it would only cost time.
+    if (texts.length === 1 && !isCreation && !takeSnapshot && !request.idempotency) write();
+    else this.ctx.storage.transactionSync(write);
+
+    const previous = this.#version;
+    this.#state = state;
+    this.#version = version;
+    this.#lastEventId = lastEventId;
+    if (takeSnapshot) this.#snapshotVersion = version;
+    if (texts.length > 0) {
+      this.#lastTime = now;
+      this.#stream = stream;
+      this.#stateText = body;
+      for (const [index, text] of texts.entries()) this.#subscribers.publish(previous + index + 1, text);
+      if (this.#type.isClosed(state)) this.#subscribers.closeEnded();
+      this.#outbox.appended(now);
+    }
+    if (request.idempotency && !isCreation) this.#outbox.armBy(now + ANSWER_TTL_MS);
+    return { version, body, changed: texts.length > 0, replayed: false };
+  }
+
+  /** Parses stored text into an event of the current schema. */
+  #open(text: string): Recorded<Event> {
+    const envelope: Recorded<Event> = JSON.parse(text);
+    const { type, schemaVersion, data } = envelope;
+    if (schemaVersion === currentSchemaVersion(this.#type.upcasters, type)) return envelope;
+    return recorded<Event>({ ...envelope, data: upcast(this.#type.upcasters, type, schemaVersion, data) });
+  }
+
+  /** Takes up from the last event what the next one must not fall behind. */
+  #readLast(): void {
+    const [last] = this.#log.read(this.#version - 1, 1);
+    if (!last) return;
+    const { id, time, stream } = this.#open(last.text);
+    this.#lastEventId = id;
+    this.#lastTime = Date.parse(time);
+    this.#stream = stream;
+  }
+
+  #resolve(moment: Moment | undefined): number {
+    if (!moment) return this.#version;
+    return 'version' in moment ? moment.version : this.#log.versionAt(moment.time, this.#version);
+  }
+
+  #refuseAfter(after: number): RefusalReply | null {
+    const version = this.#version;
+    if (version === 0) return { refused: 'not-found', detail: 'There is nothing with this id.', version };
+    if (after <= version) return null;
+    const detail = `There are ${version} events; what you asked for begins after number ${after}.`;
+    return { refused: 'ahead-of-stream', detail, version };
+  }
+
+  #currentText(): string {
+    this.#stateText ??= this.#text(this.#state);
+    return this.#stateText;
+  }
+
+  #text(state: State): string {
+    return JSON.stringify(this.#type.view(state));
+  }
+}

@@ -1,0 +1,216 @@
+import type { EventLog } from './log.ts';
+
+/** Characters that may be on their way to a subscriber unconfirmed. The runtime tells nobody how much it has buffered
+ * for a socket (workerd issue 988), so a bound on memory has to be part of the protocol. */
+const WINDOW_CHARS = 1024 * 1024;
+/** Characters after which a subscriber is asked to confirm: four times per window, so that a good one never stalls. */
+const SYNC_EVERY_CHARS = WINDOW_CHARS / 4;
+/** How long a subscriber may leave a full window unconfirmed before it is closed. */
+const STALL_MS = 20_000;
+/** Events read from the log at once while a subscriber catches up. */
+const PAGE_EVENTS = 500;
+/** Characters of the longest message that a subscriber has reason to send. */
+const MESSAGE_CHARS = 200;
+
+/** WebSocket close codes of the live protocol (4000-4999 are the application's, RFC 6455 section 7.4.2). */
+export const CLOSE = {
+  policy: 1008,
+  slow: 4408,
+  deleted: 4410,
+} as const;
+
+/** What survives hibernation with each socket; it is written rarely, because each write serializes it. */
+interface Attachment {
+  /** Where a stalled subscriber has to go on; null while it has everything the log held when this was written. */
+  readonly resumeAfter: number | null;
+  readonly sentChars: number;
+  readonly confirmedChars: number;
+}
+
+interface Subscriber {
+  readonly socket: WebSocket;
+  /** The last version that was sent. */
+  version: number;
+  sentChars: number;
+  confirmedChars: number;
+  /** `sentChars` when a confirmation was last asked for. */
+  askedAt: number;
+  /** The timer that closes it; set while it is stalled. */
+  stalled: ReturnType<typeof setTimeout> | null;
+}
+
+/** What the subscribers need to know of their object. */
+export interface LiveSource {
+  readonly log: EventLog;
+  version(): number;
+  /** Whether the stream has ended for its readers, because its subject was deleted. */
+  isClosed(): boolean;
+  /** The state as clients see it, as JSON text. */
+  stateText(): string;
+}
+
+/**
+ * The live subscribers of one object, over hibernating WebSockets. The log is their buffer: a subscriber that does not
+ * keep up is sent nothing more until it confirms, and then goes on from the log where it stood. So a slow one costs the
+ * writer and the others nothing, and every subscriber sees each event once and in order.
+ */
+export class Subscribers {
+  readonly #context: DurableObjectState;
+  readonly #source: LiveSource;
+  /** Null until first needed: an object that wakes for something else does not pay for 10,000 sockets. */
+  #subscribers: Map<WebSocket, Subscriber> | null = null;
+
+  constructor(context: DurableObjectState, source: LiveSource) {
+    this.#context = context;
+    this.#source = source;
+    context.setWebSocketAutoResponse(new WebSocketRequestResponsePair('ping', 'pong'));
+  }
+
+  /** Takes a socket: greets it and sends the events after `after`. In one turn, so that nothing falls in between. */
+  accept(socket: WebSocket, after: number): void {
+    const subscribers = this.#all();
+    this.#context.acceptWebSocket(socket);
+    const subscriber = { socket, version: after, sentChars: 0, confirmedChars: 0, askedAt: 0, stalled: null };
+    subscribers.set(socket, subscriber);
+    const hello = `{"type":"hello","version":${this.#source.version()},"state":${this.#source.stateText()}}`;
+    this.#send(subscriber, hello);
+    this.#catchUp(subscriber);
+    this.#remember(subscriber);
+  }
+
+  /** Sends one event to everyone who has all the earlier ones. */
+  publish(version: number, eventText: string): void {
+    const frame = eventFrame(eventText);
+    for (const subscriber of this.#all().values()) {
+      if (subscriber.stalled === null) this.#sendEvent(subscriber, version, frame);
+    }
+  }
+
+  /** Closes every socket that has seen the end; one that is stalled is closed when it gets there. */
+  closeEnded(): void {
+    for (const subscriber of this.#all().values()) {
+      if (subscriber.stalled === null) this.#close(subscriber, CLOSE.deleted, 'the context was deleted');
+    }
+  }
+
+  /** Takes a subscriber's message: only the echo of a `sync` frame has a meaning. */
+  received(socket: WebSocket, message: string | ArrayBuffer): void {
+    const subscriber = this.#all().get(socket);
+    if (!subscriber) return;
+    const sent = confirmedChars(message);
+    if (sent === null) {
+      this.#close(subscriber, CLOSE.policy, 'send "ping", or "sync" frames back as they came; nothing else');
+      return;
+    }
+    subscriber.confirmedChars = Math.max(subscriber.confirmedChars, Math.min(sent, subscriber.sentChars));
+    if (subscriber.stalled !== null && !windowIsFull(subscriber)) {
+      clearTimeout(subscriber.stalled);
+      subscriber.stalled = null;
+      this.#catchUp(subscriber);
+    }
+    this.#remember(subscriber);
+  }
+
+  /** Forgets a socket that is gone. */
+  closed(socket: WebSocket): void {
+    const subscriber = this.#all().get(socket);
+    if (subscriber) this.#forget(subscriber);
+  }
+
+  #all(): Map<WebSocket, Subscriber> {
+    if (this.#subscribers) return this.#subscribers;
+    this.#subscribers = new Map();
+    for (const socket of this.#context.getWebSockets()) {
+      // One that is closing already is still listed until its close is complete.
+      if (socket.readyState === WebSocket.OPEN) this.#wake(socket, this.#subscribers);
+    }
+    return this.#subscribers;
+  }
+
+  /** Takes a socket up again after the object was asleep, during which nothing can have been appended. */
+  #wake(socket: WebSocket, subscribers: Map<WebSocket, Subscriber>): void {
+    const { resumeAfter, sentChars, confirmedChars }: Attachment = socket.deserializeAttachment();
+    const version = resumeAfter ?? this.#source.version();
+    const subscriber: Subscriber = { socket, version, sentChars, confirmedChars, askedAt: sentChars, stalled: null };
+    subscribers.set(socket, subscriber);
+    if (resumeAfter !== null) this.#stall(subscriber);
+  }
+
+  #catchUp(subscriber: Subscriber): void {
+    const isReceiving = () => subscriber.stalled === null && this.#all().has(subscriber.socket);
+    while (isReceiving() && subscriber.version < this.#source.version()) {
+      for (const event of this.#source.log.read(subscriber.version, PAGE_EVENTS, SYNC_EVERY_CHARS)) {
+        if (isReceiving()) this.#sendEvent(subscriber, event.version, eventFrame(event.text));
+      }
+    }
+    if (isReceiving() && this.#source.isClosed()) {
+      this.#close(subscriber, CLOSE.deleted, 'the context was deleted');
+    }
+  }
+
+  #sendEvent(subscriber: Subscriber, version: number, frame: string): void {
+    if (windowIsFull(subscriber)) {
+      this.#stall(subscriber);
+      this.#remember(subscriber);
+      return;
+    }
+    this.#send(subscriber, frame);
+    subscriber.version = version;
+    if (subscriber.sentChars - subscriber.askedAt < SYNC_EVERY_CHARS) return;
+    subscriber.askedAt = subscriber.sentChars;
+    this.#send(subscriber, `{"type":"sync","version":${version},"sent":${subscriber.sentChars}}`);
+    this.#remember(subscriber);
+  }
+
+  #send(subscriber: Subscriber, frame: string): void {
+    try {
+      subscriber.socket.send(frame);
+      subscriber.sentChars += frame.length;
+    } catch {
+      // The socket was closed from the other side and its close event has not come yet.
+      this.#forget(subscriber);
+    }
+  }
+
+  #stall(subscriber: Subscriber): void {
+    subscriber.stalled = setTimeout(() => {
+      this.#close(subscriber, CLOSE.slow, 'too slow: answer "sync" frames by sending them back');
+    }, STALL_MS);
+  }
+
+  #close(subscriber: Subscriber, code: number, reason: string): void {
+    this.#forget(subscriber);
+    subscriber.socket.close(code, reason);
+  }
+
+  #forget(subscriber: Subscriber): void {
+    if (subscriber.stalled !== null) clearTimeout(subscriber.stalled);
+    this.#subscribers?.delete(subscriber.socket);
+  }
+
+  #remember({ socket, version, sentChars, confirmedChars, stalled }: Subscriber): void {
+    const attachment: Attachment = { resumeAfter: stalled === null ? null : version, sentChars, confirmedChars };
+    socket.serializeAttachment(attachment);
+  }
+}
+
+/** The frame that carries one event. */
+function eventFrame(eventText: string): string {
+  return `{"type":"event","event":${eventText}}`;
+}
+
+function windowIsFull(subscriber: Subscriber): boolean {
+  return subscriber.sentChars - subscriber.confirmedChars >= WINDOW_CHARS;
+}
+
+/** How many characters the echo of a `sync` frame confirms, null when the message is something else. */
+function confirmedChars(message: string | ArrayBuffer): number | null {
+  if (typeof message !== 'string' || message.length > MESSAGE_CHARS) return null;
+  try {
+    const frame: unknown = JSON.parse(message);
+    if (typeof frame !== 'object' || frame === null || !('type' in frame) || frame.type !== 'sync') return null;
+    return 'sent' in frame && Number.isSafeInteger(frame.sent) ? Number(frame.sent) : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,116 @@
+import { z } from 'zod';
+import { canonicalText } from './canonical.ts';
+import { findJsonFault, type Json, type JsonObject } from './json.ts';
+import type { Upcasters } from './upcast.ts';
+
+/** The prefix of a context's id. */
+export const CONTEXT_PREFIX = 'ctx';
+
+/** Characters (Unicode code points) of a name, after trimming. */
+const NAME_MAX = 200;
+/** Characters of a description. */
+const DESCRIPTION_MAX = 10_000;
+/** Systems, and tools, that one context names at most. */
+const LABELS_MAX = 100;
+/** Characters of one system or tool, after trimming. */
+const LABEL_MAX = 100;
+/** Bytes of the metadata's canonical text in UTF-8. */
+const METADATA_MAX_BYTES = 64 * 1024;
+/** Objects and arrays that may stand inside each other in metadata, the metadata object itself included. */
+const METADATA_MAX_DEPTH = 16;
+
+const encoder = new TextEncoder();
+
+/** Adds the faults that `findJsonFault` finds (NUL, lone surrogates, depth, prototype keys) to a schema's own. */
+function withoutJsonFault(value: unknown, context: z.RefinementCtx): void {
+  const fault = findJsonFault(value, METADATA_MAX_DEPTH);
+  if (!fault) return;
+  context.addIssue({ code: 'custom', path: fault.pointer.split('/').slice(1), message: fault.message });
+}
+
+/** A text of at most `max` characters as a person counts them, which is not what `String.length` counts. */
+const textUpTo = (max: number) =>
+  z
+    .string()
+    .superRefine(withoutJsonFault)
+    // A text has at most as many code points as code units, so only one that may be too long is spread out.
+    .refine((text) => text.length <= max || [...text].length <= max, `must have at most ${max} characters`);
+
+const notBlank = (text: string) => text.trim().length > 0;
+
+/** A context's name: not blank, at most 200 characters. */
+export const contextName = textUpTo(NAME_MAX).refine(notBlank, 'must not be blank');
+
+/** What a context is about: at most 10,000 characters, may be empty. */
+export const contextDescription = textUpTo(DESCRIPTION_MAX);
+
+/** One system or tool: not blank, at most 100 characters. */
+export const contextLabel = textUpTo(LABEL_MAX).refine(notBlank, 'must not be blank');
+
+/** Makes the schema of the systems or the tools of a context: at most 100 labels, each once. */
+export const contextLabels = (label: z.ZodType<string, string>): z.ZodType<readonly string[]> =>
+  z
+    .array(label)
+    .max(LABELS_MAX, `must have at most ${LABELS_MAX} items`)
+    .superRefine((items, context) => {
+      const seen = new Set<string>();
+      for (const [index, item] of items.entries()) {
+        if (seen.has(item)) {
+          context.addIssue({ code: 'custom', path: [index], message: `"${item}" is there already; name it once` });
+        }
+        seen.add(item);
+      }
+    });
+
+const json: z.ZodType<Json> = z.json();
+
+/** Bytes of metadata as they are counted against its limit: compact canonical JSON in UTF-8. */
+function metadataBytes(metadata: JsonObject): number {
+  return encoder.encode(canonicalText(metadata)).length;
+}
+
+/** Free-form JSON that belongs to a context: an object of at most 64 KiB and 16 levels. */
+export const contextMetadata: z.ZodType<JsonObject> = z
+  .unknown()
+  // Before any recursive schema walks into it: the value may be nested far deeper than the stack allows.
+  .superRefine(withoutJsonFault)
+  .pipe(z.record(z.string(), json, 'must be a JSON object'))
+  .refine(
+    (metadata) => metadataBytes(metadata) <= METADATA_MAX_BYTES,
+    `must have at most ${METADATA_MAX_BYTES} bytes as compact JSON`,
+  );
+
+const eventLabels = contextLabels(contextLabel);
+
+/** The payload schemas of a context's events, in their current versions. */
+export const contextEvents = {
+  context_created: z.strictObject({
+    name: contextName,
+    description: contextDescription,
+    owner: z.string().min(1),
+    systems: eventLabels,
+    tools: eventLabels,
+    metadata: contextMetadata,
+  }),
+  /** Only what changed. `metadata` is a merge patch (RFC 7396) of the metadata; null empties it. */
+  context_updated: z.strictObject({
+    name: contextName.exactOptional(),
+    description: contextDescription.exactOptional(),
+    systems: eventLabels.exactOptional(),
+    tools: eventLabels.exactOptional(),
+    metadata: contextMetadata.nullable().exactOptional(),
+  }),
+  context_deleted: z.strictObject({}),
+  context_restored: z.strictObject({}),
+};
+
+/** What can happen to a context. */
+export type ContextEvent = {
+  [Type in keyof typeof contextEvents]: {
+    readonly type: Type;
+    readonly data: Readonly<z.infer<(typeof contextEvents)[Type]>>;
+  };
+}[keyof typeof contextEvents];
+
+/** No event of a context has an older form yet. */
+export const contextUpcasters: Upcasters = {};

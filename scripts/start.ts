@@ -1,0 +1,64 @@
+import { CONTEXT_PREFIX } from '../events/context.ts';
+import { derivedId } from '../events/id.ts';
+import { BOOTSTRAP_ACTOR } from '../src/auth/bootstrap-actor.ts';
+import { build } from './build.ts';
+import { bootstrapKey, holdDataFolder, StartError } from './data-folder.ts';
+import { serve } from './serve.ts';
+
+/** The key of the example's creation: pasted twice it makes one context. */
+const EXAMPLE_KEY = 'hello';
+
+function readPort(text: string): number {
+  const port = Number(text);
+  if (/^\d{1,5}$/.test(text) && port >= 1 && port <= 65535) return port;
+  throw new StartError(`PORT is "${text}". Set it to a number from 1 to 65535.`);
+}
+
+/** What a stranger can paste: create, change, replay. The id is known before it exists, because the key gives it. */
+function examples(url: string, key: string): string {
+  const id = derivedId(CONTEXT_PREFIX, `${BOOTSTRAP_ACTOR} ${EXAMPLE_KEY}`);
+  const auth = `-H "Authorization: Bearer ${key}"`;
+  const json = `-H "Content-Type: application/json"`;
+  return [
+    `  curl -i ${url}/v1/contexts ${auth} ${json} -H "Idempotency-Key: ${EXAMPLE_KEY}" -d '{"name":"Hello"}'`,
+    `  curl -i -X PATCH ${url}/v1/contexts/${id} ${auth} ${json} -d '{"tools":["curl"]}'`,
+    `  curl -i ${url}/v1/contexts/${id}/events ${auth}`,
+  ].join('\n');
+}
+
+async function start(): Promise<void> {
+  const host = process.env.HOST || '127.0.0.1';
+  const port = readPort(process.env.PORT || '8787');
+  const folder = holdDataFolder(process.env.DATA_DIR || '.data');
+  const key = bootstrapKey(folder, process.env.BOOTSTRAP_API_KEY);
+  build();
+  const server = await serve({
+    host,
+    port,
+    dataFolder: folder.path,
+    variables: {
+      BOOTSTRAP_API_KEY_SHA256: key.hash,
+      ...(process.env.CORS_ORIGINS !== undefined && { CORS_ORIGINS: process.env.CORS_ORIGINS }),
+    },
+  });
+  console.log(`ChittyConnect is ready at ${server.url}, data in ${folder.path}`);
+  if (key.made) console.log(`API key, shown only this once: ${key.made}`);
+  key.keep();
+  const shown = key.made ?? '$BOOTSTRAP_API_KEY';
+  if (!key.made) console.log('The lines below expect your API key in BOOTSTRAP_API_KEY.');
+  console.log(`Create a context, change it, replay what happened:\n${examples(server.url, shown)}`);
+
+  const stop = () => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, stop);
+    server
+      .stop()
+      .then(() => folder.release())
+      .then(() => process.exit(0));
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop);
+}
+
+start().catch((error: unknown) => {
+  console.error(error instanceof StartError ? error.message : error);
+  process.exit(1);
+});

@@ -1,0 +1,56 @@
+import { sha256Hex } from '../../events/hash.ts';
+import type { Env } from '../env.ts';
+import type { Problem } from '../http/problem.ts';
+import { BOOTSTRAP_ACTOR } from './bootstrap-actor.ts';
+import type { Principal } from './principal.ts';
+
+/** Characters of a credential at most; longer ones are not even hashed. */
+const CREDENTIAL_MAX = 4096;
+
+const encoder = new TextEncoder();
+
+/** The hash of a configured key, by the key: computed once per isolate. */
+const hashOfKey = new Map<string, string>();
+
+/** The one answer to a missing, malformed or wrong credential, so that it tells nothing about which it was. */
+const UNAUTHORIZED: Problem = {
+  problem: 'unauthorized',
+  detail: 'Send a valid API key as "Authorization: Bearer <key>" or "X-API-Key: <key>".',
+  headers: { 'WWW-Authenticate': 'Bearer realm="chittyconnect"' },
+};
+
+/**
+ * Finds out who makes a request, from `Authorization: Bearer` (RFC 6750) or `X-API-Key`. The one place where
+ * credentials are looked at: a new kind of credential is another branch here, and nothing behind it changes.
+ */
+export function authenticate(request: Request, env: Env): Principal | Problem {
+  const credential = presentedCredential(request.headers);
+  if (credential === null) return UNAUTHORIZED;
+  const expected = bootstrapKeyHash(env);
+  if (expected === null || !equalInConstantTime(sha256Hex(credential), expected)) return UNAUTHORIZED;
+  return { actor: BOOTSTRAP_ACTOR, credential: 'bootstrap-key' };
+}
+
+/** The credential that a request carries; null when there is none, or when it names two. */
+function presentedCredential(headers: Headers): string | null {
+  const authorization = headers.get('Authorization');
+  const apiKey = headers.get('X-API-Key');
+  const bearer = authorization === null ? undefined : /^Bearer +([\x21-\x7e]+)$/i.exec(authorization)?.[1];
+  if (authorization !== null && (bearer === undefined || apiKey !== null)) return null;
+  const credential = bearer ?? apiKey;
+  return credential === null || credential === '' || credential.length > CREDENTIAL_MAX ? null : credential;
+}
+
+function bootstrapKeyHash(env: Env): string | null {
+  if (env.BOOTSTRAP_API_KEY_SHA256) return env.BOOTSTRAP_API_KEY_SHA256;
+  const key = env.BOOTSTRAP_API_KEY;
+  if (!key) return null;
+  const known = hashOfKey.get(key) ?? sha256Hex(key);
+  hashOfKey.set(key, known);
+  return known;
+}
+
+function equalInConstantTime(a: string, b: string): boolean {
+  const [left, right] = [encoder.encode(a), encoder.encode(b)];
+  return left.byteLength === right.byteLength && crypto.subtle.timingSafeEqual(left, right);
+}

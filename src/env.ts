@@ -1,0 +1,12 @@
+import type { ContextObject } from '../actors/context-object.ts';
+
+/** The bindings of wrangler.toml, its variables and the secrets. */
+export interface Env {
+  readonly CONTEXTS: DurableObjectNamespace<ContextObject>;
+  /** Origins that browsers may call from, separated by commas; `*` for any; empty for none. */
+  readonly CORS_ORIGINS?: string;
+  /** The key of the first administrator (a secret). */
+  readonly BOOTSTRAP_API_KEY?: string;
+  /** Its SHA-256 in hexadecimal digits, for those who would rather not hand the key itself over. */
+  readonly BOOTSTRAP_API_KEY_SHA256?: string;
+}

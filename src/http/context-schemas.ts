@@ -1,0 +1,81 @@
+import { z } from 'zod';
+import { contextDescription, contextLabel, contextLabels, contextMetadata, contextName } from '../../events/context.ts';
+
+const name = z
+  .string()
+  .trim()
+  .pipe(contextName)
+  .meta({ description: 'What people call it; trimmed, not blank, at most 200 characters', examples: ['Q3 planning'] });
+const labels = contextLabels(z.string().trim().pipe(contextLabel));
+const description = contextDescription.meta({ description: 'At most 10,000 characters' });
+const systems = labels.meta({ description: 'Systems it works with, at most 100, each once', examples: [['github']] });
+const tools = labels.meta({ description: 'Tools it uses, at most 100, each once', examples: [['linear']] });
+const metadata = contextMetadata.meta({
+  description: 'Any JSON object of at most 64 KiB and 16 levels',
+  override: { type: 'object', additionalProperties: true },
+  examples: [{ priority: 2 }],
+});
+
+/** The body of POST /v1/contexts. */
+export const createContextBody = z
+  .strictObject({
+    name,
+    description: description.default(''),
+    owner: z
+      .string()
+      .optional()
+      .meta({ description: 'The actor it belongs to: only your own id, which is the default' }),
+    systems: systems.default([]),
+    tools: tools.default([]),
+    metadata: metadata.default({}),
+  })
+  .meta({ id: 'NewContext' });
+
+/** The body of PATCH /v1/contexts/{id}: a JSON Merge Patch (RFC 7396), in which null means "back to the default". */
+export const patchContextBody = z
+  .strictObject({
+    name: name.exactOptional(),
+    description: description
+      .nullable()
+      .transform((text) => text ?? '')
+      .exactOptional(),
+    systems: systems
+      .nullable()
+      .transform((items) => items ?? [])
+      .exactOptional(),
+    tools: tools
+      .nullable()
+      .transform((items) => items ?? [])
+      .exactOptional(),
+    metadata: metadata.nullable().exactOptional(),
+  })
+  .meta({
+    id: 'ContextPatch',
+    description:
+      'A JSON Merge Patch (RFC 7396): only the members to change. Objects in metadata merge, null removes a member; ' +
+      'description, systems, tools and metadata become empty when they are null.',
+  });
+
+/** A context as clients see it. */
+export const contextBody = z
+  .strictObject({
+    id: z.string().meta({ examples: ['ctx_01JD4Q2W3E4R5T6Y7V8X9Z0ABC'] }),
+    chittyId: z.string().nullable().meta({ description: 'Null until the ChittyID authority has given it one' }),
+    name: z.string(),
+    description: z.string(),
+    owner: z.string(),
+    systems: z.array(z.string()),
+    tools: z.array(z.string()),
+    metadata: z.record(z.string(), z.unknown()),
+    status: z.enum(['active', 'deleted']),
+    version: z.int().min(1).meta({ description: 'The number of its events; the ETag is this in quotes' }),
+    createdAt: z.iso.datetime(),
+    updatedAt: z.iso.datetime(),
+    provisioning: z.strictObject({ status: z.enum(['pending']), steps: z.record(z.string(), z.unknown()) }),
+  })
+  .meta({ id: 'Context' });
+
+/** What is left of a deleted context. */
+export const tombstone = z
+  .strictObject({ id: z.string(), version: z.int(), deletedAt: z.iso.datetime(), history: z.string() })
+  .meta({ id: 'Tombstone' });

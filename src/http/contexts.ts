@@ -1,0 +1,235 @@
+import type { ContextCommand } from '../../actors/context.ts';
+import type { ContextObject } from '../../actors/context-object.ts';
+import { isRefusal } from '../../actors/decider.ts';
+import type { CommandReply, CommandRequest, RefusalReply, View } from '../../actors/event-sourced-object.ts';
+import { canonicalText } from '../../events/canonical.ts';
+import { CONTEXT_PREFIX } from '../../events/context.ts';
+import { sha256Hex } from '../../events/hash.ts';
+import { derivedId, isId, newId } from '../../events/id.ts';
+import { nextUlid } from '../../events/ulid.ts';
+import { readBody } from './body.ts';
+import { etag, isNotModified, readIdempotencyKey, readIfMatch } from './conditions.ts';
+import { createContextBody, patchContextBody } from './context-schemas.ts';
+import type { AuthenticatedExchange, Exchange } from './exchange.ts';
+import {
+  atParameter,
+  changeHeaders,
+  contextResponse,
+  idempotencyParameter,
+  ifMatchParameter,
+  jsonBody,
+  problems,
+} from './operations.ts';
+import { invalid, isProblem, type Problem, problemOf } from './problem.ts';
+import { readMoment, readQuery } from './query.ts';
+import { empty, jsonText } from './respond.ts';
+import type { Answer, AuthenticatedRoute } from './route.ts';
+
+/** Where a context is addressed. */
+const PATH = '/v1/contexts/:id';
+
+const MERGE_PATCH = 'application/merge-patch+json';
+
+/** POST /v1/contexts */
+export const createContext: AuthenticatedRoute = {
+  method: 'POST',
+  path: '/v1/contexts',
+  access: 'authenticated',
+  operation: {
+    operationId: 'createContext',
+    tags: ['contexts'],
+    summary: 'Create a context',
+    description:
+      'With an Idempotency-Key the context’s id is derived from the caller and the key, so that a creation that is ' +
+      'tried again makes no second context, however late it comes.',
+    requestParams: { header: idempotencyParameter },
+    requestBody: jsonBody(createContextBody),
+    responses: { 201: contextResponse('The new context', changeHeaders), ...problems(400, 401, 413, 415, 422) },
+  },
+  async handle(exchange) {
+    const query = readQuery(exchange.request, []);
+    if (isProblem(query)) return query;
+    const key = readIdempotencyKey(exchange.request.headers);
+    if (isProblem(key)) return key;
+    const body = await readBody(exchange, createContextBody);
+    if (isProblem(body)) return body;
+    const { actor } = exchange.principal;
+    if (body.owner !== undefined && body.owner !== actor) {
+      return invalid('/owner', `must be your own id, ${actor}; leave it out and it is`);
+    }
+    const id = key === undefined ? newId(CONTEXT_PREFIX, Date.now()) : derivedId(CONTEXT_PREFIX, `${actor} ${key}`);
+    const reply = await execute(exchange, id, { type: 'create', data: { ...body, owner: actor } }, { key });
+    if (isRefusal(reply)) return problemOf(reply);
+    return changeResponse(exchange, reply, 201, { Location: `/v1/contexts/${id}` });
+  },
+};
+
+/** GET /v1/contexts/{id} */
+export const readContext: AuthenticatedRoute = {
+  method: 'GET',
+  path: PATH,
+  access: 'authenticated',
+  operation: {
+    operationId: 'readContext',
+    tags: ['contexts'],
+    summary: 'Read a context as it is, or as it was',
+    requestParams: { query: atParameter },
+    responses: {
+      200: contextResponse('The context'),
+      304: { description: 'It is still the version named in If-None-Match' },
+      ...problems(400, 401, 404, 410),
+    },
+  },
+  async handle(exchange) {
+    const query = readQuery(exchange.request, ['at']);
+    if (isProblem(query)) return query;
+    const moment = query.at === undefined ? undefined : readMoment(query.at);
+    if (isProblem(moment)) return moment;
+    const id = contextId(exchange);
+    if (isProblem(id)) return id;
+    const view = await contextObject(exchange, id).view(moment);
+    if (isRefusal(view)) return problemOf(view);
+    if (view.isClosed) return gone(id, view);
+    const notModified = isNotModified(exchange.request.headers, view.version);
+    if (isProblem(notModified)) return notModified;
+    const headers = { ETag: etag(view.version) };
+    return notModified ? empty(exchange, 304, headers) : jsonText(exchange, 200, view.body, headers);
+  },
+};
+
+/** PATCH /v1/contexts/{id} */
+export const patchContext: AuthenticatedRoute = {
+  method: 'PATCH',
+  path: PATH,
+  access: 'authenticated',
+  operation: {
+    operationId: 'patchContext',
+    tags: ['contexts'],
+    summary: 'Change a context',
+    description: 'A patch that changes nothing writes nothing and answers with the same ETag.',
+    requestParams: { header: idempotencyParameter.extend(ifMatchParameter.shape) },
+    requestBody: jsonBody(patchContextBody, MERGE_PATCH),
+    responses: {
+      200: contextResponse('The context after the change', changeHeaders),
+      ...problems(400, 401, 404, 409, 412, 413, 415, 422),
+    },
+  },
+  async handle(exchange) {
+    const data = await readBody(exchange, patchContextBody, [MERGE_PATCH, 'application/json']);
+    if (isProblem(data)) return data;
+    return change(exchange, { type: 'update', data }, (reply) => changeResponse(exchange, reply, 200));
+  },
+};
+
+/** DELETE /v1/contexts/{id} */
+export const deleteContext: AuthenticatedRoute = {
+  method: 'DELETE',
+  path: PATH,
+  access: 'authenticated',
+  operation: {
+    operationId: 'deleteContext',
+    tags: ['contexts'],
+    summary: 'Delete a context',
+    description: 'It leaves a tombstone. Its history stays readable and it can be restored.',
+    requestParams: { header: idempotencyParameter.extend(ifMatchParameter.shape) },
+    responses: {
+      204: { description: 'It is deleted', headers: changeHeaders },
+      ...problems(400, 401, 404, 409, 412, 422),
+    },
+  },
+  handle(exchange) {
+    return change(exchange, { type: 'delete' }, (reply) => empty(exchange, 204, headersOf(reply)));
+  },
+};
+
+/** POST /v1/contexts/{id}/restore */
+export const restoreContext: AuthenticatedRoute = {
+  method: 'POST',
+  path: `${PATH}/restore`,
+  access: 'authenticated',
+  operation: {
+    operationId: 'restoreContext',
+    tags: ['contexts'],
+    summary: 'Bring a deleted context back',
+    requestParams: { header: idempotencyParameter.extend(ifMatchParameter.shape) },
+    responses: {
+      200: contextResponse('The context, active again', changeHeaders),
+      ...problems(400, 401, 404, 409, 412, 422),
+    },
+  },
+  handle(exchange) {
+    return change(exchange, { type: 'restore' }, (reply) => changeResponse(exchange, reply, 200));
+  },
+};
+
+/** The id in the path, or 404 when it cannot be one: no object is asked, because asking one creates it. */
+export function contextId({ request }: Exchange): string | Problem {
+  const { id = '' } = request.params;
+  return isId(CONTEXT_PREFIX, id) ? id : { problem: 'not-found', detail: 'There is no context with this id.' };
+}
+
+/** The object that is the context. */
+export function contextObject({ env }: Exchange, id: string): DurableObjectStub<ContextObject> {
+  return env.CONTEXTS.get(env.CONTEXTS.idFromName(id));
+}
+
+/** Carries out a command on the context in the path, under the conditions in the headers. */
+async function change(
+  exchange: AuthenticatedExchange,
+  command: ContextCommand,
+  respond: (reply: CommandReply) => Response,
+): Promise<Answer> {
+  const query = readQuery(exchange.request, []);
+  if (isProblem(query)) return query;
+  const id = contextId(exchange);
+  if (isProblem(id)) return id;
+  const expectedVersions = readIfMatch(exchange.request.headers);
+  if (isProblem(expectedVersions)) return expectedVersions;
+  const key = readIdempotencyKey(exchange.request.headers);
+  if (isProblem(key)) return key;
+  const reply = await execute(exchange, id, command, { key, expectedVersions });
+  return isRefusal(reply) ? problemOf(reply) : respond(reply);
+}
+
+function execute(
+  exchange: AuthenticatedExchange,
+  id: string,
+  command: ContextCommand,
+  { key, expectedVersions }: { key: string | undefined; expectedVersions?: readonly number[] | undefined },
+): Promise<CommandReply | RefusalReply> {
+  const { actor } = exchange.principal;
+  const request: CommandRequest<ContextCommand> = {
+    id,
+    command,
+    cause: { actor, correlationId: exchange.correlationId, causationId: null, commandId: nextUlid(Date.now()) },
+    ...(expectedVersions && { expectedVersions }),
+    ...(key !== undefined && {
+      idempotency: { key: `${actor} ${key}`, fingerprint: sha256Hex(canonicalText({ ...command })) },
+    }),
+  };
+  return contextObject(exchange, id).execute(request);
+}
+
+function headersOf(reply: CommandReply): Record<string, string> {
+  return { ETag: etag(reply.version), ...(reply.replayed && { 'Idempotent-Replayed': 'true' }) };
+}
+
+function changeResponse(
+  exchange: Exchange,
+  reply: CommandReply,
+  status: 200 | 201,
+  headers?: Readonly<Record<string, string>>,
+): Response {
+  return jsonText(exchange, status, reply.body, { ...headersOf(reply), ...headers });
+}
+
+function gone(id: string, view: View): Problem {
+  const { updatedAt }: { updatedAt: string } = JSON.parse(view.body);
+  const path = `/v1/contexts/${id}`;
+  return {
+    problem: 'gone',
+    detail: `The context was deleted at ${updatedAt}. Its history can still be read; POST ${path}/restore brings it back.`,
+    headers: { ETag: etag(view.version) },
+    extensions: { tombstone: { id, version: view.version, deletedAt: updatedAt, history: `${path}/events` } },
+  };
+}

@@ -1,0 +1,76 @@
+import { nextUlid } from '../../events/ulid.ts';
+import type { Principal } from '../auth/principal.ts';
+import type { Env } from '../env.ts';
+
+/** A request as itty-router hands it on. */
+export interface RoutedRequest extends Request {
+  readonly params: Readonly<Record<string, string | undefined>>;
+  readonly query: Readonly<Record<string, string | string[] | undefined>>;
+}
+
+/** One request and what is known about it. */
+export interface Exchange {
+  readonly request: RoutedRequest;
+  readonly env: Env;
+  readonly execution: ExecutionContext;
+  /** The caller's X-Request-Id, or one that was made here. */
+  readonly requestId: string;
+  /** Groups everything that follows from this request: the trace id, or the request id. */
+  readonly correlationId: string;
+  /** Headers that every response to this request carries. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** An exchange whose caller is known. */
+export interface AuthenticatedExchange extends Exchange {
+  readonly principal: Principal;
+}
+
+/** Request ids of callers are taken when they are harmless in logs and headers. */
+const REQUEST_ID = /^[\w.:-]{1,128}$/;
+
+/** W3C Trace Context, version 00: trace id, parent id, flags. */
+const TRACEPARENT = /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})$/;
+
+/** Bytes of a span id. */
+const SPAN_BYTES = 8;
+
+/** Takes up a request: its ids, its trace, and the headers that all its responses share. */
+export function openExchange(request: RoutedRequest, env: Env, execution: ExecutionContext): Exchange {
+  const given = request.headers.get('X-Request-Id');
+  const requestId = given !== null && REQUEST_ID.test(given) ? given : nextUlid(Date.now());
+  const headers: Record<string, string> = { 'X-Request-Id': requestId, 'X-Content-Type-Options': 'nosniff' };
+  const [, traceId, flags] = TRACEPARENT.exec(request.headers.get('traceparent') ?? '') ?? [];
+  if (traceId !== undefined) headers.traceparent = `00-${traceId}-${newSpanId()}-${flags}`;
+  addCors(request, env, headers);
+  return { request, env, execution, requestId, correlationId: traceId ?? requestId, headers };
+}
+
+function newSpanId(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(SPAN_BYTES)), (byte) =>
+    byte.toString(16).padStart(2, '0'),
+  ).join('');
+}
+
+/** Headers of ours that a browser may show to scripts of another origin. */
+const EXPOSED = [
+  'ETag',
+  'Idempotent-Replayed',
+  'Location',
+  'Stream-Closed',
+  'Stream-Next-Offset',
+  'Stream-Up-To-Date',
+  'X-Request-Id',
+  'traceparent',
+].join(', ');
+
+/** Adds the CORS headers (WHATWG Fetch) that the configuration allows this caller. */
+function addCors(request: Request, env: Env, headers: Record<string, string>): void {
+  if (!env.CORS_ORIGINS) return;
+  headers.Vary = 'Origin';
+  const origin = request.headers.get('Origin');
+  const allowed = env.CORS_ORIGINS.split(',').map((item) => item.trim());
+  if (origin === null || !(allowed.includes('*') || allowed.includes(origin))) return;
+  headers['Access-Control-Allow-Origin'] = origin;
+  headers['Access-Control-Expose-Headers'] = EXPOSED;
+}

@@ -1,0 +1,25 @@
+import { z } from 'zod';
+import { jsonText } from './respond.ts';
+import type { PublicRoute } from './route.ts';
+
+/** GET /health */
+export const health: PublicRoute = {
+  method: 'GET',
+  path: '/health',
+  access: 'public',
+  operation: {
+    operationId: 'health',
+    tags: ['service'],
+    summary: 'Whether the service answers',
+    security: [],
+    responses: {
+      200: {
+        description: 'It does',
+        content: { 'application/json': { schema: z.strictObject({ status: z.literal('ok') }) } },
+      },
+    },
+  },
+  handle(exchange) {
+    return jsonText(exchange, 200, '{"status":"ok"}');
+  },
+};

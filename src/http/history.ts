@@ -1,0 +1,176 @@
+import { z } from 'zod';
+import { isRefusal } from '../../actors/decider.ts';
+import { envelopeSchema } from '../../events/envelope.ts';
+import { eventStream } from '../live/event-stream.ts';
+import { contextId, contextObject } from './contexts.ts';
+import type { AuthenticatedExchange } from './exchange.ts';
+import { problems } from './operations.ts';
+import { isProblem, type Problem, problemOf } from './problem.ts';
+import { offsetOf, readInteger, readOffset, readQuery } from './query.ts';
+import { jsonText } from './respond.ts';
+import type { Answer, AuthenticatedRoute } from './route.ts';
+
+/** Events in a page unless the caller says otherwise. */
+const LIMIT_DEFAULT = 100;
+/** Events in a page at most. */
+const LIMIT_MAX = 1000;
+
+const offsetHeader = z.string().meta({ description: 'Where the next page begins', examples: ['0000000000000042'] });
+
+/** GET /v1/contexts/{id}/events */
+export const readHistory: AuthenticatedRoute = {
+  method: 'GET',
+  path: '/v1/contexts/:id/events',
+  access: 'authenticated',
+  operation: {
+    operationId: 'readHistory',
+    tags: ['history'],
+    summary: 'Read or follow the history of a context',
+    description:
+      'Accept decides the form: a page as a JSON array (the default), all the rest of the history as NDJSON, or ' +
+      'server-sent events that go on as changes are made and resume from Last-Event-ID. Deleted contexts included.',
+    requestParams: {
+      query: z.object({
+        offset: z
+          .string()
+          .optional()
+          .meta({
+            description: '-1 (the default) for the beginning, now, or an offset that was given out',
+            examples: ['-1'],
+          }),
+        limit: z
+          .int()
+          .min(1)
+          .max(LIMIT_MAX)
+          .default(LIMIT_DEFAULT)
+          .meta({ description: 'Events in a JSON page at most' }),
+      }),
+      header: z.object({
+        'Last-Event-ID': z
+          .string()
+          .optional()
+          .meta({ description: 'For server-sent events: the id of the last one seen' }),
+      }),
+    },
+    responses: {
+      200: {
+        description: 'Events, oldest first',
+        headers: z.object({
+          'Stream-Next-Offset': offsetHeader,
+          'Stream-Up-To-Date': z.literal('true').optional().meta({ description: 'There was nothing newer' }),
+          'Stream-Closed': z.literal('true').optional().meta({ description: 'The context is deleted' }),
+        }),
+        content: {
+          'application/json': { schema: z.array(envelopeSchema) },
+          'application/x-ndjson': { schema: z.string() },
+          'text/event-stream': { schema: z.string() },
+        },
+      },
+      204: { description: 'Server-sent events: the context is deleted and everything was seen' },
+      ...problems(400, 401, 404, 406),
+    },
+  },
+  handle(exchange) {
+    const query = readQuery(exchange.request, ['offset', 'limit']);
+    if (isProblem(query)) return query;
+    switch (negotiate(exchange.request.headers.get('Accept'))) {
+      case 'application/json':
+        return page(exchange, query);
+      case 'application/x-ndjson':
+        return lines(exchange, query);
+      case 'text/event-stream':
+        return follow(exchange, query);
+      default:
+        return {
+          problem: 'not-acceptable',
+          detail: `Accept one of ${Object.keys(FORMS).join(', ')}.`,
+        };
+    }
+  },
+};
+
+/** The forms that history comes in. */
+const FORMS = { 'application/json': true, 'application/x-ndjson': true, 'text/event-stream': true } as const;
+
+type Form = keyof typeof FORMS;
+
+/** The form with the highest quality value that an Accept header asks for (RFC 9110, section 12.5.1). */
+function negotiate(accept: string | null): Form | null {
+  if (accept === null) return 'application/json';
+  let best: { form: Form; quality: number } | null = null;
+  for (const range of accept.split(',')) {
+    const [mediaType = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase());
+    const quality = Number(parameters.find((parameter) => parameter.startsWith('q='))?.slice(2) ?? 1);
+    const form = mediaType === '*/*' || mediaType === 'application/*' ? 'application/json' : mediaType;
+    if (isForm(form) && quality > (best?.quality ?? 0)) best = { form, quality };
+  }
+  return best?.form ?? null;
+}
+
+function isForm(mediaType: string): mediaType is Form {
+  return Object.hasOwn(FORMS, mediaType);
+}
+
+interface HistoryQuery {
+  readonly offset?: string;
+  readonly limit?: string;
+}
+
+async function page(exchange: AuthenticatedExchange, query: HistoryQuery): Promise<Answer> {
+  const limit = query.limit === undefined ? LIMIT_DEFAULT : readInteger('limit', query.limit, 1, LIMIT_MAX);
+  if (isProblem(limit)) return limit;
+  const start = await locate(exchange, 'offset', query.offset);
+  if (isProblem(start)) return start;
+  const history = await contextObject(exchange, start.id).history(start.after, limit);
+  if (isRefusal(history)) return problemOf(history);
+  return jsonText(exchange, 200, `[${history.events.join(',')}]`, {
+    'Stream-Next-Offset': offsetOf(history.lastVersion),
+    ...(history.isUpToDate && { 'Stream-Up-To-Date': 'true' }),
+    ...(history.isUpToDate && history.isClosed && { 'Stream-Closed': 'true' }),
+  });
+}
+
+async function lines(exchange: AuthenticatedExchange, query: HistoryQuery): Promise<Answer> {
+  const start = await locate(exchange, 'offset', query.offset);
+  if (isProblem(start)) return start;
+  const history = await contextObject(exchange, start.id).historyStream(start.after);
+  if ('refused' in history) return problemOf(history);
+  return new Response(history.lines, {
+    headers: {
+      'Content-Type': 'application/x-ndjson',
+      'Cache-Control': 'no-store',
+      'Stream-Next-Offset': offsetOf(history.lastVersion),
+      ...exchange.headers,
+    },
+  });
+}
+
+async function follow(exchange: AuthenticatedExchange, query: HistoryQuery): Promise<Answer> {
+  const lastEventId = exchange.request.headers.get('Last-Event-ID');
+  const start =
+    lastEventId === null
+      ? await locate(exchange, 'offset', query.offset)
+      : await locate(exchange, 'Last-Event-ID', lastEventId);
+  if (isProblem(start)) return start;
+  const history = await contextObject(exchange, start.id).history(start.after, 1);
+  if (isRefusal(history)) return problemOf(history);
+  // Tells an EventSource that there is nothing to come back for (WHATWG HTML, section 9.2.3).
+  if (history.isClosed && history.events.length === 0)
+    return new Response(null, { status: 204, headers: exchange.headers });
+  return eventStream(exchange, contextObject(exchange, start.id), start.after);
+}
+
+/** The context and the version after which to read; the context's end is asked for only when `now` needs it. */
+async function locate(
+  exchange: AuthenticatedExchange,
+  name: string,
+  offset = '-1',
+): Promise<{ id: string; after: number } | Problem> {
+  const after = readOffset(name, offset);
+  if (isProblem(after)) return after;
+  const id = contextId(exchange);
+  if (isProblem(id)) return id;
+  if (after !== 'now') return { id, after };
+  const view = await contextObject(exchange, id).view();
+  return isRefusal(view) ? problemOf(view) : { id, after: view.version };
+}

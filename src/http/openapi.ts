@@ -1,0 +1,56 @@
+import { createDocument, type ZodOpenApiPathsObject } from 'zod-openapi';
+import type { Route } from './route.ts';
+
+/** The version of the API, which is that of the product. */
+const API_VERSION = '0.1.0';
+
+/** Builds the OpenAPI 3.1 document from the route table and the Zod schemas that check the requests. */
+export function openApiText(routes: readonly Route[]): string {
+  const paths: ZodOpenApiPathsObject = {};
+  for (const { method, path, access, operation } of routes) {
+    const template = path.replaceAll(/:(\w+)/g, '{$1}');
+    const names = [...path.matchAll(/:(\w+)/g)].map(([, name]) => name ?? '');
+    paths[template] = {
+      ...paths[template],
+      ...(names.length > 0 && { parameters: names.map(pathParameter) }),
+      [method.toLowerCase()]: { ...(access === 'public' && { security: [] }), ...operation },
+    };
+  }
+  const document = createDocument({
+    openapi: '3.1.0',
+    info: {
+      title: 'ChittyConnect',
+      version: API_VERSION,
+      summary: 'The connective layer of ChittyOS',
+      description: 'Contexts with a durable, provable history that can be watched live and replayed.',
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      contact: { name: 'ChittyConnect', url: 'https://connect.chitty.cc' },
+    },
+    servers: [{ url: 'https://connect.chitty.cc' }],
+    tags: [
+      { name: 'contexts', description: 'What people, teams and agents work on' },
+      { name: 'history', description: 'All that happened, in order' },
+      { name: 'live', description: 'Changes as they are made' },
+      { name: 'service', description: 'The service itself' },
+    ],
+    security: [{ bearer: [] }, { apiKey: [] }],
+    components: {
+      securitySchemes: {
+        bearer: { type: 'http', scheme: 'bearer', description: 'An API key' },
+        apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'An API key' },
+      },
+    },
+    paths,
+  });
+  return JSON.stringify(document);
+}
+
+function pathParameter(name: string) {
+  return {
+    name,
+    in: 'path',
+    required: true,
+    schema: { type: 'string' },
+    description: `The ${name} of the context`,
+  } as const;
+}

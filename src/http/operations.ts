@@ -1,0 +1,72 @@
+import { z } from 'zod';
+import type { ZodOpenApiResponsesObject } from 'zod-openapi';
+import { contextBody } from './context-schemas.ts';
+import { PROBLEMS } from './problem.ts';
+
+/** The pieces that the operations of the OpenAPI document share. */
+
+const problemSchema = z
+  .looseObject({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    instance: z.string(),
+    errors: z.array(z.strictObject({ pointer: z.string(), message: z.string() })).optional(),
+  })
+  .meta({ id: 'Problem', description: 'What went wrong and what to do (RFC 9457)' });
+
+const etagHeader = z.string().meta({ description: 'The version in quotes', examples: ['"3"'] });
+
+export const changeHeaders = z.object({
+  ETag: etagHeader,
+  'Idempotent-Replayed': z.literal('true').optional().meta({ description: 'This answer was given before' }),
+});
+
+export const idempotencyParameter = z.object({
+  'Idempotency-Key': z
+    .string()
+    .min(1)
+    .max(255)
+    .optional()
+    .meta({ description: 'The same key with the same request gives the same answer and changes nothing twice' }),
+});
+
+export const ifMatchParameter = z.object({
+  'If-Match': z
+    .string()
+    .optional()
+    .meta({ description: 'Only change this version', examples: ['"3"'] }),
+});
+
+export const atParameter = z.object({
+  at: z
+    .string()
+    .optional()
+    .meta({ description: 'A version, or a time with its zone; after the end, the latest', examples: ['3'] }),
+});
+
+/** A JSON request body. */
+export function jsonBody(schema: z.ZodType, mediaType = 'application/json') {
+  return { required: true, content: { [mediaType]: { schema } } };
+}
+
+/** A response with a context. */
+export function contextResponse(description: string, headers: z.ZodObject = z.object({ ETag: etagHeader })) {
+  return { description, headers, content: { 'application/json': { schema: contextBody } } };
+}
+
+/** The problem responses of an operation by status. */
+export function problems(...statuses: number[]): ZodOpenApiResponsesObject {
+  return Object.fromEntries(
+    statuses.map((status) => {
+      const titles = Object.values(PROBLEMS)
+        .filter((problem) => problem.status === status)
+        .map((problem) => problem.title);
+      return [
+        String(status),
+        { description: titles.join('; or: '), content: { 'application/problem+json': { schema: problemSchema } } },
+      ];
+    }),
+  );
+}

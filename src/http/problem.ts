@@ -1,0 +1,78 @@
+import type { RefusalCode } from '../../actors/decider.ts';
+import type { RefusalReply } from '../../actors/event-sourced-object.ts';
+import type { JsonFault, JsonObject } from '../../events/json.ts';
+
+/** Where the problem types are described; `type` members are this and the code. */
+const TYPE_BASE = 'https://connect.chitty.cc/problems/';
+
+/** Every problem type there is (RFC 9457): the status it comes with and its title. */
+export const PROBLEMS = {
+  'malformed-body': { status: 400, title: 'The body is not JSON' },
+  invalid: { status: 400, title: 'The input is not valid' },
+  'ahead-of-stream': { status: 400, title: 'The position is beyond the end of the stream' },
+  unauthorized: { status: 401, title: 'A valid credential is needed' },
+  'not-found': { status: 404, title: 'Not found' },
+  'before-creation': { status: 404, title: 'Not found at that time' },
+  'method-not-allowed': { status: 405, title: 'Method not allowed' },
+  'not-acceptable': { status: 406, title: 'None of the accepted media types can be had' },
+  'already-exists': { status: 409, title: 'It exists already' },
+  deleted: { status: 409, title: 'It is deleted' },
+  'already-deleted': { status: 409, title: 'It is deleted already' },
+  'not-deleted': { status: 409, title: 'It is not deleted' },
+  gone: { status: 410, title: 'It was deleted' },
+  'version-mismatch': { status: 412, title: 'The version has changed' },
+  'body-too-large': { status: 413, title: 'The body is too large' },
+  'unsupported-media-type': { status: 415, title: 'The media type is not supported' },
+  'idempotency-key-reused': { status: 422, title: 'The Idempotency-Key belongs to another request' },
+  'upgrade-required': { status: 426, title: 'A WebSocket is needed' },
+  internal: { status: 500, title: 'Something went wrong here' },
+  overloaded: { status: 503, title: 'Too busy at the moment' },
+} as const satisfies Record<string, { status: number; title: string }> & Record<RefusalCode, object>;
+
+/** The last part of a problem's `type`. */
+export type ProblemCode = keyof typeof PROBLEMS;
+
+/** What a handler returns instead of a response when a request cannot be carried out. */
+export interface Problem {
+  readonly problem: ProblemCode;
+  /** What is wrong with this request and what the caller can do. */
+  readonly detail: string;
+  readonly errors?: readonly JsonFault[];
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Members beside the standard ones. */
+  readonly extensions?: JsonObject;
+}
+
+/** Tells a problem from whatever else an operation can give. */
+export function isProblem(value: unknown): value is Problem {
+  return typeof value === 'object' && value !== null && 'problem' in value;
+}
+
+/** An object's refusal as a problem; with the current ETag where there is a version. */
+export function problemOf(refusal: RefusalReply): Problem {
+  return {
+    problem: refusal.refused,
+    detail: refusal.detail,
+    ...(refusal.errors && { errors: refusal.errors }),
+    ...(refusal.version > 0 && { headers: { ETag: `"${refusal.version}"` } }),
+  };
+}
+
+/** A problem with one thing in the input. `pointer` is an RFC 6901 pointer into the body, or names a query parameter or header. */
+export function invalid(pointer: string, message: string): Problem {
+  return { problem: 'invalid', detail: `${pointer} ${message}.`, errors: [{ pointer, message }] };
+}
+
+/** The body of a problem response (RFC 9457). */
+export function problemBody(problem: Problem, instance: string): JsonObject {
+  const { status, title } = PROBLEMS[problem.problem];
+  return {
+    type: TYPE_BASE + problem.problem,
+    title,
+    status,
+    detail: problem.detail,
+    instance,
+    ...(problem.errors && { errors: problem.errors.map(({ pointer, message }) => ({ pointer, message })) }),
+    ...problem.extensions,
+  };
+}

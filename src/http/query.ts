@@ -1,0 +1,65 @@
+import type { Moment } from '../../actors/event-sourced-object.ts';
+import type { RoutedRequest } from './exchange.ts';
+import { invalid, isProblem, type Problem } from './problem.ts';
+
+/** Digits of an offset token: enough for every safe integer, so that tokens sort as the versions do. */
+const OFFSET_DIGITS = 16;
+/** The token that stands for the beginning of a stream (Durable Streams protocol). */
+const OFFSET_START = '-1';
+/** The token that stands for its end. */
+const OFFSET_NOW = 'now';
+
+const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})$/;
+
+/**
+ * The query parameters of a request by name, each at most once. One that the route does not know is refused: a typing
+ * error in a filter would otherwise widen what the caller gets.
+ */
+export function readQuery<Name extends string>(
+  request: RoutedRequest,
+  known: readonly Name[],
+): Readonly<Partial<Record<Name, string>>> | Problem {
+  const values: Partial<Record<Name, string>> = {};
+  for (const [name, value] of Object.entries(request.query)) {
+    const match = known.find((candidate) => candidate === name);
+    if (match === undefined) {
+      const list = known.length > 0 ? `known are: ${known.join(', ')}` : 'this route takes none';
+      return invalid(name.slice(0, 100), `is not a query parameter here; ${list}`);
+    }
+    if (typeof value !== 'string') return invalid(name, 'must be given once');
+    values[match] = value;
+  }
+  return values;
+}
+
+/** A whole number from `min` to `max` in plain digits. */
+export function readInteger(name: string, text: string, min: number, max: number): number | Problem {
+  const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
+  return value >= min && value <= max ? value : invalid(name, `must be a whole number from ${min} to ${max}`);
+}
+
+/** `at`: a version, or a time in ISO 8601 with its zone. */
+export function readMoment(text: string): Moment | Problem {
+  if (/^\d+$/.test(text)) {
+    const version = readInteger('at', text, 1, Number.MAX_SAFE_INTEGER);
+    return isProblem(version) ? version : { version };
+  }
+  // An unescaped + of a zone arrives as a space.
+  const iso = text.replace(' ', '+');
+  const time = TIME.test(iso) ? Date.parse(iso) : Number.NaN;
+  if (!Number.isNaN(time)) return { time: new Date(time).toISOString() };
+  return invalid('at', 'must be a version such as 3, or a time with its zone such as 2026-01-31T12:00:00Z');
+}
+
+/** The opaque offset of the position after `version`. */
+export function offsetOf(version: number): string {
+  return String(version).padStart(OFFSET_DIGITS, '0');
+}
+
+/** The version that an offset stands after; `now` is told apart because only the object knows it. */
+export function readOffset(name: string, text: string): number | typeof OFFSET_NOW | Problem {
+  if (text === OFFSET_START) return 0;
+  if (text === OFFSET_NOW) return OFFSET_NOW;
+  const version = text.length === OFFSET_DIGITS ? readInteger(name, text, 0, Number.MAX_SAFE_INTEGER) : null;
+  return typeof version === 'number' ? version : invalid(name, 'must be -1, now, or an offset that was given out here');
+}

@@ -1,0 +1,35 @@
+import type { ZodOpenApiOperationObject } from 'zod-openapi';
+import type { AuthenticatedExchange, Exchange } from './exchange.ts';
+import type { Problem } from './problem.ts';
+
+/** What a route answers with. */
+export type Answer = Response | Problem;
+
+interface RouteBase {
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
+  /** The path in itty-router's syntax: `/v1/contexts/:id`. */
+  readonly path: string;
+  /** What the OpenAPI document says about it. */
+  readonly operation: ZodOpenApiOperationObject;
+}
+
+/** A route that anyone may call. */
+export interface PublicRoute extends RouteBase {
+  readonly access: 'public';
+  handle(exchange: Exchange): Answer | Promise<Answer>;
+}
+
+/** A route that needs a valid credential; without one it answers 401 before anything else is looked at. */
+export interface AuthenticatedRoute extends RouteBase {
+  readonly access: 'authenticated';
+  handle(exchange: AuthenticatedExchange): Answer | Promise<Answer>;
+}
+
+/** A route that finds out by itself who calls: it takes credentials that others do not. */
+export interface SelfAuthenticatingRoute extends RouteBase {
+  readonly access: 'self-authenticating';
+  handle(exchange: Exchange): Answer | Promise<Answer>;
+}
+
+/** A line of the route table. */
+export type Route = PublicRoute | AuthenticatedRoute | SelfAuthenticatingRoute;

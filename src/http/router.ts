@@ -1,0 +1,115 @@
+import { type IRequest, IttyRouter } from 'itty-router';
+import { authenticate } from '../auth/authenticate.ts';
+import type { Env } from '../env.ts';
+import { type Exchange, openExchange } from './exchange.ts';
+import { isProblem } from './problem.ts';
+import { empty, problemResponse } from './respond.ts';
+import type { Answer, Route } from './route.ts';
+import { routes } from './routes.ts';
+
+/** Seconds after which a caller may try again when an object was too busy. */
+const RETRY_AFTER_S = 1;
+
+/** Seconds for which a browser may remember a preflight's answer. */
+const PREFLIGHT_MAX_AGE_S = 600;
+
+/** Request headers that a browser may send from another origin. */
+const ALLOWED_HEADERS = [
+  'Authorization',
+  'Content-Type',
+  'Idempotency-Key',
+  'If-Match',
+  'If-None-Match',
+  'Last-Event-ID',
+  'Prefer',
+  'X-API-Key',
+  'X-Request-Id',
+  'traceparent',
+].join(', ');
+
+const router = IttyRouter<IRequest, [Env, ExecutionContext], Response>();
+
+/** The routes of each path by method. */
+const paths = new Map<string, Map<string, Route>>();
+for (const route of routes) {
+  const methods = paths.get(route.path) ?? new Map<string, Route>();
+  paths.set(route.path, methods.set(route.method, route));
+}
+for (const [path, methods] of paths) {
+  router.all(path, (request, env, execution) => answer(openExchange(request, env, execution), methods));
+}
+router.all('*', (request, env, execution) =>
+  problemResponse(openExchange(request, env, execution), {
+    problem: 'not-found',
+    detail: 'There is no such route. /openapi.json lists all there are.',
+  }),
+);
+
+/** Answers a request. Never throws: what goes wrong unexpectedly becomes a 500 that tells nothing but the request's id. */
+export function handleRequest(request: Request, env: Env, execution: ExecutionContext): Promise<Response> {
+  return router.fetch(request, env, execution);
+}
+
+async function answer(exchange: Exchange, methods: ReadonlyMap<string, Route>): Promise<Response> {
+  try {
+    const result = await dispatch(exchange, methods);
+    return isProblem(result) ? problemResponse(exchange, result) : result;
+  } catch (error) {
+    return failure(exchange, error);
+  }
+}
+
+function dispatch(exchange: Exchange, methods: ReadonlyMap<string, Route>): Answer | Promise<Answer> {
+  const { method } = exchange.request;
+  // The runtime sends the headers of an answer to HEAD and drops its body.
+  const route = methods.get(method === 'HEAD' ? 'GET' : method);
+  if (!route) return method === 'OPTIONS' ? options(exchange, methods) : methodNotAllowed(methods);
+  if (route.access !== 'authenticated') return route.handle(exchange);
+  const principal = authenticate(exchange.request, exchange.env);
+  return isProblem(principal) ? principal : route.handle({ ...exchange, principal });
+}
+
+function allowedMethods(methods: ReadonlyMap<string, Route>): string {
+  return [...methods.keys(), ...(methods.has('GET') ? ['HEAD'] : []), 'OPTIONS'].join(', ');
+}
+
+function options(exchange: Exchange, methods: ReadonlyMap<string, Route>): Response {
+  const allowed = allowedMethods(methods);
+  const isPreflight = exchange.headers['Access-Control-Allow-Origin'] !== undefined;
+  return empty(exchange, 204, {
+    Allow: allowed,
+    ...(isPreflight && {
+      'Access-Control-Allow-Methods': allowed,
+      'Access-Control-Allow-Headers': ALLOWED_HEADERS,
+      'Access-Control-Max-Age': String(PREFLIGHT_MAX_AGE_S),
+    }),
+  });
+}
+
+function methodNotAllowed(methods: ReadonlyMap<string, Route>): Answer {
+  const allowed = allowedMethods(methods);
+  return { problem: 'method-not-allowed', detail: `This address takes ${allowed}.`, headers: { Allow: allowed } };
+}
+
+/** What the runtime says of an error that an object call ended with. */
+interface ObjectError extends Error {
+  readonly overloaded?: boolean;
+  readonly retryable?: boolean;
+}
+
+function failure(exchange: Exchange, error: unknown): Response {
+  const { message, stack, overloaded, retryable }: ObjectError =
+    error instanceof Error ? error : new Error(String(error));
+  console.error(JSON.stringify({ level: 'error', requestId: exchange.requestId, message, stack }));
+  if (overloaded || retryable) {
+    return problemResponse(exchange, {
+      problem: 'overloaded',
+      detail: 'Try again in a moment, with the same Idempotency-Key if you sent one.',
+      headers: { 'Retry-After': String(RETRY_AFTER_S) },
+    });
+  }
+  return problemResponse(exchange, {
+    problem: 'internal',
+    detail: `This is a fault of ours. Tell us the request id ${exchange.requestId}.`,
+  });
+}

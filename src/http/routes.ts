@@ -1,0 +1,42 @@
+import { issueTicket, watchContext } from '../live/live.ts';
+import { createContext, deleteContext, patchContext, readContext, restoreContext } from './contexts.ts';
+import { health } from './health.ts';
+import { readHistory } from './history.ts';
+import { openApiText } from './openapi.ts';
+import { jsonText } from './respond.ts';
+import type { PublicRoute, Route } from './route.ts';
+
+/** The document is built when it is first asked for: nobody else should wait for it. */
+let document: string | null = null;
+
+/** GET /openapi.json */
+const openApi: PublicRoute = {
+  method: 'GET',
+  path: '/openapi.json',
+  access: 'public',
+  operation: {
+    operationId: 'openApi',
+    tags: ['service'],
+    summary: 'This document',
+    security: [],
+    responses: { 200: { description: 'OpenAPI 3.1', content: { 'application/json': { schema: { type: 'object' } } } } },
+  },
+  handle(exchange) {
+    document ??= openApiText(routes);
+    return jsonText(exchange, 200, document);
+  },
+};
+
+/** The API. Each route's file says what it takes, who may call it and what it answers. */
+export const routes: readonly Route[] = [
+  health,
+  openApi,
+  createContext,
+  readContext,
+  patchContext,
+  deleteContext,
+  restoreContext,
+  readHistory,
+  watchContext,
+  issueTicket,
+];

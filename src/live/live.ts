@@ -1,0 +1,110 @@
+import { z } from 'zod';
+import { isRefusal } from '../../actors/decider.ts';
+import { authenticate } from '../auth/authenticate.ts';
+import type { Principal } from '../auth/principal.ts';
+import { contextId, contextObject } from '../http/contexts.ts';
+import type { Exchange } from '../http/exchange.ts';
+import { problems } from '../http/operations.ts';
+import { isProblem, type Problem, problemOf } from '../http/problem.ts';
+import { readInteger, readQuery } from '../http/query.ts';
+import { jsonText } from '../http/respond.ts';
+import type { AuthenticatedRoute, SelfAuthenticatingRoute } from '../http/route.ts';
+import { subscribe } from './socket.ts';
+
+/** Close codes for what an HTTP status would say: browsers do not show scripts the status of a failed handshake. */
+const CLOSE_UNAUTHORIZED = 4401;
+const CLOSE_NOT_FOUND = 4404;
+
+/** GET /v1/contexts/{id}/live */
+export const watchContext: SelfAuthenticatingRoute = {
+  method: 'GET',
+  path: '/v1/contexts/:id/live',
+  access: 'self-authenticating',
+  operation: {
+    operationId: 'watchContext',
+    tags: ['live'],
+    summary: 'Watch a context over a WebSocket',
+    description:
+      'Text frames of JSON: first {"type":"hello","version","state"}, then {"type":"event","event"} for each event ' +
+      'after `after`. Send every {"type":"sync"} frame back as it came; "ping" is answered "pong". Close codes: 4401 ' +
+      'no valid credential, 4404 no such context, 4408 too slow, 4410 deleted. See docs/protocol.md.',
+    requestParams: {
+      query: z.object({
+        after: z.int().min(0).optional().meta({ description: 'The last version you have; the present when left out' }),
+        ticket: z
+          .string()
+          .optional()
+          .meta({ description: 'A ticket, for clients that cannot send an Authorization header' }),
+      }),
+    },
+    responses: { 101: { description: 'The WebSocket is open' }, ...problems(400, 401, 404, 426) },
+  },
+  async handle(exchange) {
+    const { request } = exchange;
+    const query = readQuery(request, ['after', 'ticket']);
+    if (isProblem(query)) return query;
+    const isUpgrade = request.headers.get('Upgrade')?.toLowerCase() === 'websocket';
+    const id = contextId(exchange);
+    const principal = await identify(exchange, id, query.ticket);
+    if (isProblem(principal)) return isUpgrade ? refuse(CLOSE_UNAUTHORIZED, principal.detail) : principal;
+    if (isProblem(id)) return isUpgrade ? refuse(CLOSE_NOT_FOUND, id.detail) : id;
+    if (!isUpgrade) {
+      const detail = 'Open this address with a WebSocket client, or GET …/events as text/event-stream.';
+      return { problem: 'upgrade-required', detail, headers: { Upgrade: 'websocket', Connection: 'Upgrade' } };
+    }
+    const after = query.after === undefined ? null : readInteger('after', query.after, 0, Number.MAX_SAFE_INTEGER);
+    if (isProblem(after)) return after;
+    const history = await contextObject(exchange, id).history(after ?? 0, 1);
+    if (!isRefusal(history)) return subscribe(contextObject(exchange, id), after);
+    return history.refused === 'not-found' ? refuse(CLOSE_NOT_FOUND, history.detail) : problemOf(history);
+  },
+};
+
+/** POST /v1/contexts/{id}/tickets */
+export const issueTicket: AuthenticatedRoute = {
+  method: 'POST',
+  path: '/v1/contexts/:id/tickets',
+  access: 'authenticated',
+  operation: {
+    operationId: 'issueTicket',
+    tags: ['live'],
+    summary: 'Get a ticket to watch a context from a browser',
+    description: 'It opens one WebSocket (…/live?ticket=) within 30 seconds.',
+    responses: {
+      201: {
+        description: 'The ticket',
+        content: {
+          'application/json': { schema: z.strictObject({ ticket: z.string(), expiresAt: z.iso.datetime() }) },
+        },
+      },
+      ...problems(401, 404),
+    },
+  },
+  async handle(exchange) {
+    const id = contextId(exchange);
+    if (isProblem(id)) return id;
+    const issued = await contextObject(exchange, id).issueTicket(exchange.principal.actor);
+    if (isRefusal(issued)) return problemOf(issued);
+    return jsonText(exchange, 201, JSON.stringify({ ticket: issued.ticket, expiresAt: issued.expiresAt }));
+  },
+};
+
+async function identify(
+  exchange: Exchange,
+  id: string | Problem,
+  ticket: string | undefined,
+): Promise<Principal | Problem> {
+  const principal = authenticate(exchange.request, exchange.env);
+  if (ticket === undefined || isProblem(id)) return principal;
+  const actor = await contextObject(exchange, id).redeemTicket(ticket);
+  return actor === null ? principal : { actor, credential: 'ticket' };
+}
+
+/** Opens a WebSocket only to close it with a code that says why. */
+function refuse(code: number, reason: string): Response {
+  const [client, server] = Object.values(new WebSocketPair());
+  if (!client || !server) throw new Error('WebSocketPair gave no pair');
+  server.accept();
+  server.close(code, reason.slice(0, 100));
+  return new Response(null, { status: 101, webSocket: client });
+}

@@ -1,0 +1,8 @@
+import type { Env } from './env.ts';
+import { handleRequest } from './http/router.ts';
+
+export { ContextObject } from '../actors/context-object.ts';
+
+export default {
+  fetch: handleRequest,
+} satisfies ExportedHandler<Env>;
