@@ -120,7 +120,12 @@ function apply(state: ContextState, event: Recorded<ContextEvent>): Context {
     return {
       id: event.stream.slice(event.stream.indexOf('/') + 1),
       chittyId: null,
-      ...event.data,
+      name: event.data.name,
+      description: event.data.description,
+      owner: event.data.owner,
+      systems: event.data.systems,
+      tools: event.data.tools,
+      metadata: event.data.metadata,
       status: 'active',
       version: event.version,
       createdAt: event.time,

@@ -311,7 +311,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     for (const event of events) {
       const schema = this.#type.events[event.type as Event['type']];
       lastEventId = nextUlid(now, lastEventId);
-      const draft = {
+      const { text } = sealEvent({
         ...request.cause,
         id: lastEventId,
         stream,
@@ -320,10 +320,10 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
         schemaVersion: currentSchemaVersion(this.#type.upcasters, event.type),
         time,
         data: schema.parse(event.data),
-      };
-      const sealed = sealEvent(draft);
-      texts.push(sealed.text);
-      state = this.#type.decider.evolve(state, recorded<Event>({ ...draft, leafHash: sealed.leafHash }));
+      });
+      texts.push(text);
+      // From the text, as a replay will: the order of an object's keys is then the same too.
+      state = this.#type.decider.evolve(state, this.#open(text));
     }
     const version = this.#version + texts.length;
     const body = texts.length > 0 ? this.#text(state) : this.#currentText();

@@ -1,0 +1,84 @@
+import { z } from 'zod';
+import type { Decider } from '../../actors/decider.ts';
+import { EventSourcedObject } from '../../actors/event-sourced-object.ts';
+import type { Batch, Sink } from '../../actors/outbox.ts';
+import type { StreamType } from '../../actors/stream-type.ts';
+import type { Upcasters } from '../../events/upcast.ts';
+
+/** A second stream type, as small as one can be: a new type is its events, its decider and a few lines of object. */
+
+export type CounterEvent =
+  | { readonly type: 'counter_added'; readonly data: { readonly amount: number; readonly unit: string } }
+  | { readonly type: 'counter_closed'; readonly data: Record<string, never> };
+
+export type CounterCommand =
+  | { readonly type: 'add'; readonly amount: number }
+  | { readonly type: 'addEach'; readonly amounts: readonly number[] }
+  | { readonly type: 'close' };
+
+export type CounterState = { readonly total: number; readonly isClosed: boolean } | null;
+
+export const counterDecider: Decider<CounterState, CounterCommand, CounterEvent> = {
+  initialState: null,
+  decide(command, state) {
+    if (state?.isClosed) return { refused: 'deleted', detail: 'The counter is closed.' };
+    switch (command.type) {
+      case 'add':
+        return command.amount === 0 ? [] : [{ type: 'counter_added', data: { amount: command.amount, unit: 'one' } }];
+      case 'addEach':
+        return command.amounts.map((amount) => ({ type: 'counter_added', data: { amount, unit: 'one' } }));
+      case 'close':
+        return [{ type: 'counter_closed', data: {} }];
+      default:
+        return command satisfies never;
+    }
+  },
+  evolve(state, event) {
+    const current = state ?? { total: 0, isClosed: false };
+    switch (event.type) {
+      case 'counter_added':
+        return { ...current, total: current.total + event.data.amount };
+      case 'counter_closed':
+        return { ...current, isClosed: true };
+      default:
+        return event satisfies never;
+    }
+  },
+};
+
+/** `counter_added` was `{by}` in version 1 and `{amount}` in version 2; version 3 added the unit. */
+export const counterUpcasters: Upcasters = {
+  counter_added: [({ by }) => ({ amount: by ?? 0 }), (data) => ({ ...data, unit: 'one' })],
+};
+
+export const counterStream: StreamType<CounterState, CounterCommand, CounterEvent> = {
+  name: 'counter',
+  decider: counterDecider,
+  events: {
+    counter_added: z.strictObject({ amount: z.int(), unit: z.string() }),
+    counter_closed: z.strictObject({}),
+  },
+  upcasters: counterUpcasters,
+  stateSchema: 1,
+  view: (state) => state,
+  isClosed: (state) => state?.isClosed ?? false,
+};
+
+/** A sink that keeps what it is given, and fails when it is told to. Its memory outlives the objects. */
+export class RecordingSink implements Sink {
+  readonly name = 'recording';
+  static readonly received = new Map<string, number[]>();
+  static readonly failing = new Set<string>();
+
+  async deliver({ stream, events }: Batch): Promise<void> {
+    if (RecordingSink.failing.has(stream)) throw new Error('the sink is down');
+    const versions = RecordingSink.received.get(stream) ?? [];
+    RecordingSink.received.set(stream, [...versions, ...events.map((event) => event.version)]);
+  }
+}
+
+export class CounterObject extends EventSourcedObject<CounterState, CounterCommand, CounterEvent, unknown> {
+  constructor(context: DurableObjectState, env: unknown) {
+    super(context, env, counterStream, [new RecordingSink()]);
+  }
+}

@@ -1,0 +1,59 @@
+import { expect } from 'vitest';
+import { type Decider, isRefusal, type Recorded, type RefusalCode, recorded } from '../../actors/decider.ts';
+import type { DomainEvent } from '../../events/envelope.ts';
+
+/** When the events of a specification happened: one second after the other. */
+const START = Date.UTC(2026, 0, 1);
+
+/** Puts events in envelopes as a log would have: versions from 1, a second apart. */
+export function recordAll<Event extends DomainEvent>(stream: string, events: readonly Event[]): Recorded<Event>[] {
+  return events.map((event, index) =>
+    recorded<Event>({
+      ...event,
+      id: `01JD4Q2W3E4R5T6Y7V8X9Z${String(index).padStart(4, '0')}`,
+      stream,
+      version: index + 1,
+      schemaVersion: 1,
+      time: new Date(START + index * 1000).toISOString(),
+      actor: 'act_tester',
+      correlationId: 'correlation',
+      causationId: null,
+      commandId: 'command',
+      leafHash: '0'.repeat(64),
+    }),
+  );
+}
+
+/**
+ * Specifications of a decider that read "given events, when command, then events" (the style is emmett's).
+ *
+ * @example specify(contextDecider, 'context/ctx_1').given([created]).when({ type: 'delete' }).then([deleted])
+ */
+export function specify<State, Command, Event extends DomainEvent>(
+  decider: Decider<State, Command, Event>,
+  stream: string,
+) {
+  return {
+    given(events: readonly Event[]) {
+      const state = recordAll(stream, events).reduce(decider.evolve, decider.initialState);
+      return {
+        when(command: Command) {
+          const decision = decider.decide(command, state);
+          return {
+            then(expected: readonly Event[]) {
+              expect(decision).toEqual(expected);
+            },
+            thenNothing() {
+              expect(decision).toEqual([]);
+            },
+            thenRefused(code: RefusalCode) {
+              expect(isRefusal(decision) ? decision.refused : decision).toBe(code);
+            },
+          };
+        },
+        /** The state that the events lead to. */
+        state,
+      };
+    },
+  };
+}
