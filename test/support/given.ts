@@ -25,9 +25,9 @@ export function recordAll<Event extends DomainEvent>(stream: string, events: rea
 }
 
 /**
- * Specifications of a decider that read "given events, when command, then events" (the style is emmett's).
+ * Specifications of a decider that read "given events, when command, it yields events" (the style is emmett's).
  *
- * @example specify(contextDecider, 'context/ctx_1').given([created]).when({ type: 'delete' }).then([deleted])
+ * @example specify(contextDecider, 'context/ctx_1').given([created]).when({ type: 'delete' }).yields([deleted])
  */
 export function specify<State, Command, Event extends DomainEvent>(
   decider: Decider<State, Command, Event>,
@@ -40,13 +40,13 @@ export function specify<State, Command, Event extends DomainEvent>(
         when(command: Command) {
           const decision = decider.decide(command, state);
           return {
-            then(expected: readonly Event[]) {
+            yields(expected: readonly Event[]) {
               expect(decision).toEqual(expected);
             },
-            thenNothing() {
+            yieldsNothing() {
               expect(decision).toEqual([]);
             },
-            thenRefused(code: RefusalCode) {
+            isRefused(code: RefusalCode) {
               expect(isRefusal(decision) ? decision.refused : decision).toBe(code);
             },
           };
