@@ -6,6 +6,7 @@ const TEST_KEY = 'cck_test-key-of-the-worker-tests';
 
 export default defineConfig({
   test: {
+    provide: { seed: process.env.SEED },
     projects: [
       {
         plugins: [

@@ -279,8 +279,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
   }
 
   #apply(request: CommandRequest<Command>): CommandReply | RefusalReply {
-    // Events never go back in time, whatever the clock does.
-    const now = Math.max(Date.now(), this.#lastTime);
+    const now = Date.now();
     const { idempotency, expectedVersions } = request;
     if (idempotency && this.#log.exists) {
       const answer = this.#answers.get(idempotency.key, now);
@@ -304,13 +303,15 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
   #append(request: CommandRequest<Command>, events: readonly Event[], now: number): CommandReply {
     const isCreation = this.#version === 0;
     const stream = `${this.#type.name}/${request.id}`;
-    const time = new Date(now).toISOString();
+    // Events never go back in time, whatever the clock does.
+    const eventTime = Math.max(now, this.#lastTime);
+    const time = new Date(eventTime).toISOString();
     const texts: string[] = [];
     let state = this.#state;
     let lastEventId = this.#lastEventId;
     for (const event of events) {
       const schema = this.#type.events[event.type as Event['type']];
-      lastEventId = nextUlid(now, lastEventId);
+      lastEventId = nextUlid(eventTime, lastEventId);
       const { text } = sealEvent({
         ...request.cause,
         id: lastEventId,
@@ -347,7 +348,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     this.#lastEventId = lastEventId;
     if (takeSnapshot) this.#snapshotVersion = version;
     if (texts.length > 0) {
-      this.#lastTime = now;
+      this.#lastTime = eventTime;
       this.#stream = stream;
       this.#stateText = body;
       for (const [index, text] of texts.entries()) this.#subscribers.publish(previous + index + 1, text);
