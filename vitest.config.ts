@@ -1,8 +1,10 @@
-import { cloudflareTest } from '@cloudflare/vitest-plugin';
+import { cloudflareTest, readD1Migrations } from '@cloudflare/vitest-plugin';
 import { defineConfig } from 'vitest/config';
 
 /** The key that the tests use. */
 const TEST_KEY = 'cck_test-key-of-the-worker-tests';
+
+const migrations = await readD1Migrations('projections/migrations');
 
 export default defineConfig({
   test: {
@@ -19,7 +21,12 @@ export default defineConfig({
             },
           }),
         ],
-        test: { name: 'worker', include: ['test/worker/**/*.test.ts'] },
+        test: {
+          name: 'worker',
+          include: ['test/worker/**/*.test.ts'],
+          setupFiles: ['./test/worker/setup.ts'],
+          provide: { migrations },
+        },
       },
       {
         test: { name: 'node', include: ['test/node/**/*.test.ts'], testTimeout: 120_000, hookTimeout: 60_000 },

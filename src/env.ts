@@ -3,6 +3,8 @@ import type { ContextObject } from '../actors/context-object.ts';
 /** The bindings of wrangler.toml, its variables and the secrets. */
 export interface Env {
   readonly CONTEXTS: DurableObjectNamespace<ContextObject>;
+  /** The read models (projections/). */
+  readonly DB: D1Database;
   /** Origins that browsers may call from, separated by commas; `*` for any; empty for none. */
   readonly CORS_ORIGINS?: string;
   /** The key of the first administrator (a secret). */
