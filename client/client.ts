@@ -1,0 +1,164 @@
+import { Connection } from './connection.ts';
+import { LiveError, ProblemError, problemOf, versionOf } from './errors.ts';
+import { readLines } from './lines.ts';
+import { type LiveEndpoint, mayPass, type WatchOptions, watch } from './watch.ts';
+import type { Context, ContextPatch, LiveMessage, NewContext, RecordedEvent } from './wire.ts';
+
+export { LiveError, type ProblemDetails, ProblemError } from './errors.ts';
+export type { WatchOptions } from './watch.ts';
+export type { Context, ContextPatch, LiveMessage, NewContext, RecordedEvent } from './wire.ts';
+
+/** Where the API is and who calls. @public */
+export interface ConnectOptions {
+  /** Such as `https://connect.chitty.cc`. */
+  readonly baseUrl: string | URL;
+  /** An API key or a delegated token. */
+  readonly apiKey?: string | undefined;
+  /**
+   * Gives a ticket for one WebSocket to a context (`POST /v1/contexts/{id}/tickets`), asked for before each connection:
+   * for pages that hold no API key and have a server of their own that does.
+   */
+  readonly getTicket?: (id: string, signal: AbortSignal | undefined) => Promise<string>;
+}
+
+/** What every call takes. @public */
+export interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a change takes. @public */
+export interface ChangeOptions extends CallOptions {
+  /** Makes the change safe to repeat: the same key with the same change gives the same answer. */
+  readonly idempotencyKey?: string;
+  /** Only change this version; otherwise a ProblemError of status 412. */
+  readonly ifMatch?: number;
+}
+
+/** The contexts of one ChittyConnect. Every call throws a ProblemError when the API refuses. @public */
+export interface Client {
+  create(fields: NewContext, options?: Omit<ChangeOptions, 'ifMatch'>): Promise<Context>;
+  /** The context as it is, or as it was at a version or a time (ISO 8601 with its zone). 410 when it is deleted. */
+  read(id: string, options?: CallOptions & { readonly at?: number | string }): Promise<Context>;
+  patch(id: string, patch: ContextPatch, options?: ChangeOptions): Promise<Context>;
+  /** @returns the version of the deletion */
+  delete(id: string, options?: ChangeOptions): Promise<number>;
+  restore(id: string, options?: ChangeOptions): Promise<Context>;
+  /** Every event so far, oldest first, as they arrive: memory stays flat. */
+  history(id: string, options?: CallOptions & { readonly offset?: string }): AsyncGenerator<RecordedEvent, void>;
+  /** One hello, then every event from there on, each once and in order; see `watch`. */
+  watch(id: string, options?: WatchOptions): AsyncGenerator<LiveMessage, void, undefined>;
+}
+
+/** Whether WebSockets of this platform take headers, as Node's do; found out by the first one that is given some. */
+let takesHeaders = true;
+
+/** Prepares calls to an API. Nothing is sent before the first one. */
+export function connect({ baseUrl, apiKey, getTicket }: ConnectOptions): Client {
+  const contexts = new URL('v1/contexts', String(baseUrl).replace(/\/*$/, '/'));
+  const credential: Record<string, string> = apiKey === undefined ? {} : { Authorization: `Bearer ${apiKey}` };
+
+  const address = (id: string, rest = '') => new URL(`${contexts}/${encodeURIComponent(id)}${rest}`);
+
+  async function call(url: URL, { headers, signal, ...init }: RequestInit): Promise<Response> {
+    const request = { ...init, headers: { ...credential, ...headers }, ...(signal && { signal }) };
+    const response = await fetch(url, request);
+    if (!response.ok) throw await problemOf(response);
+    return response;
+  }
+
+  function change(method: string, url: URL, options: ChangeOptions, body?: object): Promise<Response> {
+    const { idempotencyKey, ifMatch, signal } = options;
+    const mediaType = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
+    return call(url, {
+      method,
+      signal: signal ?? null,
+      headers: {
+        ...(body && { 'Content-Type': mediaType }),
+        ...(idempotencyKey !== undefined && { 'Idempotency-Key': idempotencyKey }),
+        ...(ifMatch !== undefined && { 'If-Match': `"${ifMatch}"` }),
+      },
+      ...(body && { body: JSON.stringify(body) }),
+    });
+  }
+
+  async function issueTicket(id: string, signal: AbortSignal | undefined): Promise<string> {
+    const response = await call(address(id, '/tickets'), { method: 'POST', signal: signal ?? null });
+    const { ticket }: { ticket: string } = await response.json();
+    return ticket;
+  }
+
+  function liveUrl(id: string, after: number | undefined, ticket?: string): URL {
+    const url = address(id, '/live');
+    url.protocol = url.protocol.replace('http', 'ws');
+    if (after !== undefined) url.searchParams.set('after', String(after));
+    if (ticket !== undefined) url.searchParams.set('ticket', ticket);
+    return url;
+  }
+
+  async function openSocket(id: string, after: number | undefined, signal: AbortSignal | undefined) {
+    if (getTicket === undefined && takesHeaders) {
+      try {
+        // The standard knows no such argument, and so neither do the types.
+        const socket: WebSocket = Reflect.construct(WebSocket, [liveUrl(id, after), { headers: credential }]);
+        return socket;
+      } catch {
+        // A browser takes the object for the name of a subprotocol and refuses it before anything was sent.
+        takesHeaders = false;
+      }
+    }
+    return new WebSocket(liveUrl(id, after, await (getTicket ?? issueTicket)(id, signal)));
+  }
+
+  async function explainFailure(id: string, after: number | undefined, signal: AbortSignal | undefined) {
+    if (apiKey === undefined) return;
+    let version: number | null;
+    try {
+      version = versionOf(await call(address(id), { signal: signal ?? null }));
+    } catch (error) {
+      if (mayPass(error)) return;
+      if (!(error instanceof ProblemError && error.status === 410)) throw error;
+      version = error.version;
+    }
+    if (version !== null && after !== undefined && version < after) {
+      throw new LiveError(400, `the stream ends at version ${version}, before ${after}, which was to be resumed from`);
+    }
+  }
+
+  return {
+    async create(fields, options = {}) {
+      return (await change('POST', contexts, options, fields)).json();
+    },
+    async read(id, { at, signal } = {}) {
+      const url = address(id);
+      if (at !== undefined) url.searchParams.set('at', String(at));
+      return (await call(url, { signal: signal ?? null })).json();
+    },
+    async patch(id, patch, options = {}) {
+      return (await change('PATCH', address(id), options, patch)).json();
+    },
+    async delete(id, options = {}) {
+      return versionOf(await change('DELETE', address(id), options)) ?? 0;
+    },
+    async restore(id, options = {}) {
+      return (await change('POST', address(id, '/restore'), options)).json();
+    },
+    async *history(id, { offset = '-1', signal } = {}) {
+      const url = address(id, '/events');
+      url.searchParams.set('offset', offset);
+      const { body } = await call(url, { headers: { Accept: 'application/x-ndjson' }, signal: signal ?? null });
+      if (!body) return;
+      for await (const line of readLines(body)) {
+        const event: RecordedEvent = JSON.parse(line);
+        yield event;
+      }
+    },
+    watch(id, options = {}) {
+      const endpoint: LiveEndpoint = {
+        open: async (after, pingEveryMs, signal) =>
+          new Connection(await openSocket(id, after, signal), pingEveryMs, signal),
+        explainFailure: (after, signal) => explainFailure(id, after, signal),
+      };
+      return watch(endpoint, options);
+    },
+  };
+}

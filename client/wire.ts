@@ -1,0 +1,73 @@
+import type { ContextEvent } from '../events/context.ts';
+import type { DomainEvent, Envelope } from '../events/envelope.ts';
+import type { JsonObject } from '../events/json.ts';
+
+/** A context as the API gives it. @public */
+export interface Context {
+  readonly id: string;
+  readonly chittyId: string | null;
+  readonly name: string;
+  readonly description: string;
+  /** The id of the actor it belongs to. */
+  readonly owner: string;
+  readonly systems: readonly string[];
+  readonly tools: readonly string[];
+  readonly metadata: JsonObject;
+  readonly status: 'active' | 'deleted';
+  /** The number of its events. */
+  readonly version: number;
+  /** ISO 8601, UTC, milliseconds. */
+  readonly createdAt: string;
+  readonly updatedAt: string;
+  readonly provisioning: { readonly status: string; readonly steps: JsonObject };
+}
+
+/** What a new context may say of itself. @public */
+export interface NewContext {
+  readonly name: string;
+  readonly description?: string;
+  readonly systems?: readonly string[];
+  readonly tools?: readonly string[];
+  readonly metadata?: JsonObject;
+}
+
+/** A JSON Merge Patch (RFC 7396): only what is to change; null empties. @public */
+export interface ContextPatch {
+  readonly name?: string;
+  readonly description?: string | null;
+  readonly systems?: readonly string[] | null;
+  readonly tools?: readonly string[] | null;
+  readonly metadata?: JsonObject | null;
+}
+
+/** Keeps each event's type together with its payload. */
+type Enveloped<Event extends DomainEvent> = Event extends DomainEvent ? Envelope<Event> : never;
+
+/** An event of a context as it is recorded and sent. @public */
+export type RecordedEvent = Enveloped<ContextEvent>;
+
+/** The first message of a watch: the context as it is at `version`. Events up to it that follow are in it already. */
+export interface Hello {
+  readonly type: 'hello';
+  readonly version: number;
+  readonly state: Context;
+}
+
+/** One thing that has happened. */
+export interface EventMessage {
+  readonly type: 'event';
+  readonly event: RecordedEvent;
+}
+
+/** What a watch yields. @public */
+export type LiveMessage = Hello | EventMessage;
+
+/** Asks for a confirmation: to be sent back as it came, once everything before it was taken. */
+export interface Sync {
+  readonly type: 'sync';
+  readonly version: number;
+  readonly sent: number;
+}
+
+/** Close codes of the live protocol that end a watch for good (docs/protocol.md). */
+export const CLOSE = { policy: 1008, unauthorized: 4401, forbidden: 4403, notFound: 4404, deleted: 4410 } as const;
