@@ -2,6 +2,7 @@ import { DurableObject } from 'cloudflare:workers';
 import { type Cause, type DomainEvent, sealEvent } from '../events/envelope.ts';
 import { nextUlid } from '../events/ulid.ts';
 import { currentSchemaVersion, upcast } from '../events/upcast.ts';
+import { AlarmClock } from './alarm-clock.ts';
 import { ANSWER_TTL_MS, Answers } from './answers.ts';
 import { isRefusal, type Recorded, type Refusal, recorded } from './decider.ts';
 import { EventLog } from './log.ts';
@@ -99,7 +100,8 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
   readonly #log: EventLog;
   readonly #snapshots: Snapshots<State>;
   readonly #answers: Answers;
-  readonly #outbox: Outbox;
+  readonly #alarm: AlarmClock;
+  readonly #outbox: Outbox<State>;
   readonly #subscribers: Subscribers;
   readonly #tickets: Tickets;
 
@@ -115,7 +117,12 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
   #waiting: Waiting<Command>[] = [];
   #lastCommandAt = 0;
 
-  constructor(context: DurableObjectState, env: Env, type: StreamType<State, Command, Event>, sinks: readonly Sink[]) {
+  constructor(
+    context: DurableObjectState,
+    env: Env,
+    type: StreamType<State, Command, Event>,
+    sinks: readonly Sink<State>[],
+  ) {
     super(context, env);
     const { sql } = context.storage;
     this.#type = type;
@@ -132,14 +139,17 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     this.#readLast();
     this.#answers = new Answers(sql);
     this.#tickets = new Tickets(sql);
+    this.#alarm = new AlarmClock(context.storage);
     const source = {
       log: this.#log,
       stream: () => this.#stream,
+      state: () => this.#state,
       version: () => this.#version,
+      armBy: (time: number) => this.#alarm.armBy(time),
       isClosed: () => this.#type.isClosed(this.#state),
       stateText: () => this.#currentText(),
     };
-    this.#outbox = new Outbox(context.storage, source, sinks);
+    this.#outbox = new Outbox(sql, source, sinks);
     this.#subscribers = new Subscribers(context, source);
   }
 
@@ -260,10 +270,11 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
 
   /** Drains what is behind and prunes what has expired. It must not throw: an alarm that keeps throwing is dropped. */
   override async alarm(): Promise<void> {
-    await this.#outbox.alarm();
+    this.#alarm.fired();
     if (!this.#log.exists) return;
+    await this.#outbox.alarm();
     const nextExpiry = this.#answers.prune(Date.now());
-    if (nextExpiry !== null && nextExpiry < FOR_EVER) this.#outbox.armBy(nextExpiry);
+    if (nextExpiry !== null && nextExpiry < FOR_EVER) this.#alarm.armBy(nextExpiry);
   }
 
   #applyWaiting(): void {
@@ -355,7 +366,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
       if (this.#type.isClosed(state)) this.#subscribers.closeEnded();
       this.#outbox.appended(now);
     }
-    if (request.idempotency && !isCreation) this.#outbox.armBy(now + ANSWER_TTL_MS);
+    if (request.idempotency && !isCreation) this.#alarm.armBy(now + ANSWER_TTL_MS);
     return { version, body, changed: texts.length > 0, replayed: false };
   }
 

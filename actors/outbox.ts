@@ -1,36 +1,48 @@
+import { backoffMs } from './backoff.ts';
 import type { EventLog, StoredEvent } from './log.ts';
 
-/** Events handed to a sink at once. */
+/** Events read for a sink at once. */
 const BATCH_EVENTS = 500;
-/** Characters of event text handed to a sink at once: well below a queue message or a D1 statement's limits. */
-const BATCH_CHARS = 96 * 1024;
+/** Characters of event text read for a sink at once: well below the 128 KB of a queue message. */
+const BATCH_CHARS = 64 * 1024;
 /** When the alarm behind a change fires. The drain starts at once; the alarm is for when the object is lost first. */
 const SAFETY_MS = 5_000;
-/** The first pause after a failed delivery; it doubles with each attempt. */
-const BACKOFF_BASE_MS = 1_000;
-/** The longest pause between two attempts. */
-const BACKOFF_CAP_MS = 5 * 60 * 1000;
+/** The first pause after a failed delivery, and the longest. */
+const BACKOFF_MS = { base: 1_000, cap: 5 * 60_000 };
+/** How long a sink that confirms later may take before the same events are sent again, and the longest such pause. */
+const RESEND_MS = { base: 30_000, cap: 15 * 60_000 };
 /** Characters of an error message that are kept. */
 const ERROR_CHARS = 300;
 
-/** Events of one stream on their way to a sink, in order and without a gap. */
-export interface Batch {
+/** What a sink is asked to deliver: everything of one stream after a version, as events or as the state they lead to. */
+export interface Delivery<State> {
+  /** `<stream type>/<id>`. */
   readonly stream: string;
-  readonly events: readonly StoredEvent[];
+  readonly state: State;
+  /** The version of `state`. */
+  readonly version: number;
+  /** The events that come next, oldest first, as many as make a good batch. */
+  events(): readonly StoredEvent[];
 }
 
-/** Where a log's events go. Delivery is at least once: a sink must take the same event twice. */
-export interface Sink {
-  readonly name: string;
-  /** Delivers a batch and resolves when the sink has it for good. Rejects when it could not. */
-  deliver(batch: Batch): Promise<void>;
+/** How far a delivery came: what the sink has for good, or what is on its way and will be confirmed later. */
+export type Progress = { readonly confirmed: number } | { readonly sent: number };
+
+/** Where a log's events go. Delivery is at least once: whoever gets an event must take it twice. */
+export interface Sink<State> {
+  /** Its destinations; each has a cursor of its own. */
+  readonly destinations: readonly string[];
+  /** Whether a destination can take anything yet. */
+  isReady(destination: string, state: State): boolean;
+  /** Delivers what comes next. Rejects when it could not. */
+  deliver(delivery: Delivery<State>): Promise<Progress>;
 }
 
-/** How far one sink has come. */
+/** How far one destination has come. */
 export interface Cursor {
-  /** The last version the sink has confirmed. */
+  /** The last version it has confirmed. */
   confirmed: number;
-  /** Failed attempts since the last success. */
+  /** Failed or unanswered attempts since the last confirmation. */
   attempts: number;
   /** When the next attempt may be made, in milliseconds since 1970. */
   retryAt: number;
@@ -38,44 +50,48 @@ export interface Cursor {
 }
 
 /** What the outbox needs to know of its object. */
-export interface OutboxSource {
+export interface OutboxSource<State> {
   readonly log: EventLog;
   /** `<stream type>/<id>`. */
   stream(): string;
+  state(): State;
   /** The version of the last event. */
   version(): number;
+  /** Makes sure that the object's alarm fires at this time or before. */
+  armBy(time: number): void;
 }
 
 /**
- * The outbox is the log: per sink a cursor, moved forward by a drain that starts after each append, with an alarm
- * behind it so that a crash loses nothing. Nothing here throws; what fails is tried again, later and later.
+ * The outbox is the log: per destination a cursor, moved forward by a drain that starts after each append, with an
+ * alarm behind it so that a crash loses nothing. Nothing here throws; what fails is tried again, later and later. A sink
+ * that confirms later is sent no more until it has confirmed or its time is up: so its messages cannot overtake each
+ * other, and the busier a stream is, the more events share a message.
  */
-export class Outbox {
-  readonly #storage: DurableObjectStorage;
-  readonly #source: OutboxSource;
-  readonly #sinks: readonly Sink[];
+export class Outbox<State> {
+  readonly #sql: SqlStorage;
+  readonly #source: OutboxSource<State>;
+  readonly #sinks: readonly Sink<State>[];
   readonly #cursors: Map<string, Cursor>;
-  readonly #draining = new Set<string>();
-  /** When the alarm is set to fire, as far as this instance knows. */
-  #alarmAt: number | null = null;
+  readonly #draining = new Set<Sink<State>>();
   /** The cursors as they are stored. */
   #stored: string;
 
-  constructor(storage: DurableObjectStorage, source: OutboxSource, sinks: readonly Sink[]) {
-    this.#storage = storage;
+  constructor(sql: SqlStorage, source: OutboxSource<State>, sinks: readonly Sink<State>[]) {
+    this.#sql = sql;
     this.#source = source;
     this.#sinks = sinks;
     const [row] = source.log.exists
-      ? storage.sql.exec<{ cursors: string }>('SELECT cursors FROM cursors WHERE id = 1').toArray()
+      ? sql.exec<{ cursors: string }>('SELECT cursors FROM cursors WHERE id = 1').toArray()
       : [];
     this.#stored = row?.cursors ?? '{}';
     const stored: Record<string, Cursor> = JSON.parse(this.#stored);
+    const start: Cursor = { confirmed: 0, attempts: 0, retryAt: 0, lastError: null };
     this.#cursors = new Map(
-      sinks.map(({ name }) => [name, stored[name] ?? { confirmed: 0, attempts: 0, retryAt: 0, lastError: null }]),
+      sinks.flatMap(({ destinations }) => destinations.map((name) => [name, { ...(stored[name] ?? start) }])),
     );
   }
 
-  /** The cursors by sink, for whoever watches. */
+  /** The cursors by destination, for whoever watches. */
   get cursors(): ReadonlyMap<string, Readonly<Cursor>> {
     return this.#cursors;
   }
@@ -83,75 +99,120 @@ export class Outbox {
   /** Called in the turn of an append: arms the alarm in the same transaction, then starts to drain. */
   appended(now: number): void {
     if (this.#sinks.length === 0) return;
-    this.armBy(now + SAFETY_MS);
+    this.#source.armBy(now + SAFETY_MS);
     for (const sink of this.#sinks) void this.#drain(sink, false);
   }
 
-  /** Makes sure that the alarm fires at `time` (milliseconds since 1970) or before. Writes a row when it has to be set. */
-  armBy(time: number): void {
-    if (this.#alarmAt !== null && this.#alarmAt <= time) return;
-    this.#alarmAt = time;
-    // Not awaited: the write belongs to this turn's transaction, and the output gate waits for it.
-    void this.#storage.setAlarm(time);
-  }
-
   /**
-   * The alarm's work: delivers what is due, stores the cursors when they moved, and arms the alarm again while a sink
-   * is behind.
+   * The alarm's part: delivers what is due, stores the cursors when they moved, and arms the alarm again while a
+   * destination is behind.
    */
   async alarm(): Promise<void> {
-    this.#alarmAt = null;
-    if (!this.#source.log.exists) return;
     await Promise.all(this.#sinks.map((sink) => this.#drain(sink, false)));
     this.#store();
-    const due = [...this.#cursors.values()]
-      .filter((cursor) => cursor.confirmed < this.#source.version())
-      .map((cursor) => Math.max(cursor.retryAt, Date.now() + BACKOFF_BASE_MS));
-    if (due.length > 0) this.armBy(Math.min(...due));
+    const due = this.#sinks.flatMap((sink) => this.#behind(sink)).map((cursor) => cursor.retryAt);
+    if (due.length > 0) this.#source.armBy(Math.max(Math.min(...due), Date.now() + BACKOFF_MS.base));
   }
 
-  /** Delivers everything now, also what was backing off. @returns whether every sink is up to date */
+  /** Delivers everything now, also what was backing off. @returns whether every destination is up to date */
   async flush(): Promise<boolean> {
     await Promise.all(this.#sinks.map((sink) => this.#drain(sink, true)));
     this.#store();
-    return [...this.#cursors.values()].every((cursor) => cursor.confirmed >= this.#source.version());
+    return this.#sinks.every((sink) => this.#behind(sink).length === 0);
+  }
+
+  /** Takes the word of a destination that it has everything up to `version` for good, and goes on from there. */
+  confirm(destination: string, version: number): void {
+    const cursor = this.#cursors.get(destination);
+    if (!cursor || version > this.#source.version()) return;
+    // A report that arrives late or twice moves nothing back.
+    if (version > cursor.confirmed) succeed(cursor, version);
+    for (const sink of this.#sinks) if (sink.destinations.includes(destination)) void this.#drain(sink, false);
+  }
+
+  /** Takes the word of a destination that a delivery failed. */
+  reject(destination: string, error: string): void {
+    const cursor = this.#cursors.get(destination);
+    if (cursor) this.#fail(cursor, error);
+  }
+
+  /** Starts a destination over from the beginning, to rebuild what it fills. */
+  rewind(destination: string): void {
+    const cursor = this.#cursors.get(destination);
+    if (cursor) succeed(cursor, 0);
+  }
+
+  /** The cursors of the destinations that are ready and not up to date. */
+  #behind(sink: Sink<State>): Cursor[] {
+    const state = this.#source.state();
+    return sink.destinations
+      .filter((name) => sink.isReady(name, state))
+      .map((name) => this.#cursors.get(name))
+      .filter((cursor) => cursor !== undefined)
+      .filter((cursor) => cursor.confirmed < this.#source.version());
   }
 
   /** Brings one sink up to date. At most one drain per sink is under way; a failure ends it and is noted. */
-  async #drain(sink: Sink, early: boolean): Promise<void> {
-    const cursor = this.#cursors.get(sink.name);
-    if (!cursor || this.#draining.has(sink.name)) return;
-    this.#draining.add(sink.name);
+  async #drain(sink: Sink<State>, early: boolean): Promise<void> {
+    if (this.#draining.has(sink)) return;
+    this.#draining.add(sink);
     try {
-      while (cursor.confirmed < this.#source.version() && (early || cursor.retryAt <= Date.now())) {
-        const events = this.#source.log.read(cursor.confirmed, BATCH_EVENTS, BATCH_CHARS);
-        await sink.deliver({ stream: this.#source.stream(), events });
-        cursor.confirmed = events.at(-1)?.version ?? cursor.confirmed;
-        cursor.attempts = 0;
-        cursor.retryAt = 0;
-        cursor.lastError = null;
+      for (;;) {
+        const due = this.#behind(sink).filter((cursor) => early || cursor.retryAt <= Date.now());
+        if (due.length === 0) break;
+        const isSent = await this.#deliver(sink, due);
+        if (isSent) break;
+      }
+    } finally {
+      this.#draining.delete(sink);
+    }
+  }
+
+  /** @returns whether the drain has to end, because it failed or the confirmation comes later */
+  async #deliver(sink: Sink<State>, due: readonly Cursor[]): Promise<boolean> {
+    const after = Math.min(...due.map((cursor) => cursor.confirmed));
+    const { log, stream, state, version } = this.#source;
+    try {
+      const progress = await sink.deliver({
+        stream: stream(),
+        state: state(),
+        version: version(),
+        events: () => log.read(after, BATCH_EVENTS, BATCH_CHARS),
+      });
+      if ('confirmed' in progress) {
+        for (const cursor of due) succeed(cursor, Math.max(cursor.confirmed, progress.confirmed));
+        return false;
+      }
+      for (const cursor of due) {
+        cursor.attempts += 1;
+        cursor.retryAt = Date.now() + backoffMs(cursor.attempts, RESEND_MS);
       }
     } catch (error) {
-      cursor.attempts += 1;
-      cursor.lastError = String(error instanceof Error ? error.message : error).slice(0, ERROR_CHARS);
-      cursor.retryAt = Date.now() + backoff(cursor.attempts);
-      this.armBy(cursor.retryAt);
-    } finally {
-      this.#draining.delete(sink.name);
+      for (const cursor of due) this.#fail(cursor, String(error instanceof Error ? error.message : error));
     }
+    this.#source.armBy(Math.min(...due.map((cursor) => cursor.retryAt)));
+    return true;
+  }
+
+  #fail(cursor: Cursor, error: string): void {
+    cursor.attempts += 1;
+    cursor.lastError = error.slice(0, ERROR_CHARS);
+    cursor.retryAt = Date.now() + backoffMs(cursor.attempts, BACKOFF_MS);
+    this.#source.armBy(cursor.retryAt);
   }
 
   /** Writes one row for all cursors, when any of them moved since. */
   #store(): void {
     const cursors = JSON.stringify(Object.fromEntries(this.#cursors));
     if (cursors === this.#stored) return;
-    this.#storage.sql.exec('INSERT OR REPLACE INTO cursors (id, cursors) VALUES (1, ?)', cursors);
+    this.#sql.exec('INSERT OR REPLACE INTO cursors (id, cursors) VALUES (1, ?)', cursors);
     this.#stored = cursors;
   }
 }
 
-/** Milliseconds to wait after `attempts` failures: doubling, capped, with full jitter over its upper half. */
-function backoff(attempts: number): number {
-  const ceiling = Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** Math.min(attempts - 1, 30));
-  return ceiling * (0.5 + Math.random() / 2);
+function succeed(cursor: Cursor, version: number): void {
+  cursor.confirmed = version;
+  cursor.attempts = 0;
+  cursor.retryAt = 0;
+  cursor.lastError = null;
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Decider } from '../../actors/decider.ts';
 import { EventSourcedObject } from '../../actors/event-sourced-object.ts';
-import type { Batch, Sink } from '../../actors/outbox.ts';
+import type { Delivery, Progress, Sink } from '../../actors/outbox.ts';
 import type { StreamType } from '../../actors/stream-type.ts';
 import type { Upcasters } from '../../events/upcast.ts';
 
@@ -65,15 +65,20 @@ export const counterStream: StreamType<CounterState, CounterCommand, CounterEven
 };
 
 /** A sink that keeps what it is given, and fails when it is told to. Its memory outlives the objects. */
-export class RecordingSink implements Sink {
-  readonly name = 'recording';
+export class RecordingSink implements Sink<CounterState> {
+  readonly destinations = ['recording'];
   static readonly received = new Map<string, number[]>();
   static readonly failing = new Set<string>();
 
-  async deliver({ stream, events }: Batch): Promise<void> {
+  isReady(): boolean {
+    return true;
+  }
+
+  async deliver({ stream, events }: Delivery<CounterState>): Promise<Progress> {
     if (RecordingSink.failing.has(stream)) throw new Error('the sink is down');
-    const versions = RecordingSink.received.get(stream) ?? [];
-    RecordingSink.received.set(stream, [...versions, ...events.map((event) => event.version)]);
+    const versions = events().map((event) => event.version);
+    RecordingSink.received.set(stream, [...(RecordingSink.received.get(stream) ?? []), ...versions]);
+    return { confirmed: versions.at(-1) ?? 0 };
   }
 }
 
