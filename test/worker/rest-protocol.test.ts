@@ -1,7 +1,8 @@
-import { listDurableObjectIds } from 'cloudflare:test';
+import { createExecutionContext, listDurableObjectIds } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
 import { sha256Hex } from '../../events/hash.ts';
+import { handleRequest } from '../../src/http/router.ts';
 import { routes } from '../../src/http/routes.ts';
 import { api, type ContextJson, createContext } from '../support/api.ts';
 import { configured, derivedId, expectProblem, historyText, post } from '../support/rest.ts';
@@ -236,6 +237,30 @@ describe('small print', () => {
     response.webSocket?.accept();
     response.webSocket?.close();
     expect(response.status).not.toBe(101);
+  });
+
+  // The engine lets a Host such as x:99999 or [ through, of which no URL can be made.
+  it.fails('a request whose address is no URL is 400, not an exception', async () => {
+    const request = Object.create(new Request('https://connect.test/health'), {
+      url: { value: 'http://connect.test:99999/health' },
+    });
+    const response = await handleRequest(request, env, createExecutionContext());
+    expect(response.status).toBe(400);
+  });
+
+  // A caller that goes away in the middle of its body is no fault of the server's.
+  it.fails('a body that breaks off is 400, and no error in our log', async () => {
+    const broken = new ReadableStream({
+      pull(controller) {
+        controller.error(new Error('the connection is gone'));
+      },
+    });
+    const response = await configured({}, '/v1/contexts', {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', 'X-API-Key': KEY },
+      body: broken,
+    });
+    await expectProblem(response, 400, 'malformed-body');
   });
 
   it('reading writes nothing', async () => {
