@@ -1,4 +1,4 @@
-import type { EventMessage, Hello, Sync } from './wire.ts';
+import type { Close, EventMessage, Hello, Sync } from './wire.ts';
 
 /** How a connection ended. */
 export interface End {
@@ -75,11 +75,16 @@ export class Connection {
       this.#isProven = true;
       return;
     }
-    let frame: Hello | EventMessage | Sync | { type: 'of a later version' };
+    let frame: Hello | EventMessage | Sync | Close | { type: 'of a later version' };
     try {
       frame = JSON.parse(text);
     } catch {
       this.#finish(ABNORMAL, 'a frame was not JSON');
+      return;
+    }
+    if (frame.type === 'close') {
+      // The close event may be long in coming: until then a WebSocket keeps the code to itself.
+      this.#finish(frame.code, frame.reason);
       return;
     }
     // Frames of types that this code does not know are of a later version of the protocol and can be passed over.

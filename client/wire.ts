@@ -69,5 +69,12 @@ export interface Sync {
   readonly sent: number;
 }
 
+/** Said before the connection is closed, for what happens on the way to the end of the closing handshake can take long. */
+export interface Close {
+  readonly type: 'close';
+  readonly code: number;
+  readonly reason: string;
+}
+
 /** Close codes of the live protocol that end a watch for good (docs/protocol.md). */
 export const CLOSE = { policy: 1008, unauthorized: 4401, forbidden: 4403, notFound: 4404, deleted: 4410 } as const;

@@ -1,0 +1,216 @@
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { connect as connectTcp, type Socket } from 'node:net';
+import { setTimeout as wait } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Client, connect, ProblemError } from '../../client/client.ts';
+import { childrenOf, freePort, type Server, startServer, stopServer, temporaryFolder } from '../support/server.ts';
+
+const KEY = 'cck_live-server';
+const folder = temporaryFolder('live-server');
+let port: number;
+let server: Server;
+let api: Client;
+
+beforeAll(async () => {
+  port = await freePort();
+  server = await startServer({ port, dataFolder: folder.path, apiKey: KEY });
+  api = connect({ baseUrl: server.url, apiKey: KEY });
+});
+
+afterAll(async () => {
+  await stopServer(server, 'SIGKILL');
+  folder.remove();
+});
+
+const upTo = (last: number) => Array.from({ length: last }, (_, index) => index + 1);
+
+/** Makes a change as often as it takes, under one Idempotency-Key: while the server is down, nothing answers. */
+async function insist(id: string, name: string): Promise<void> {
+  for (;;) {
+    try {
+      await api.patch(id, { name }, { idempotencyKey: name });
+      return;
+    } catch (error) {
+      if (error instanceof ProblemError && !error.isTemporary) throw error;
+      await wait(20);
+    }
+  }
+}
+
+describe('the client', () => {
+  it('creates, reads, changes, deletes and restores, and replays the history', async () => {
+    const created = await api.create({ name: 'A', tools: ['linear'] }, { idempotencyKey: 'once' });
+    expect(await api.create({ name: 'A', tools: ['linear'] }, { idempotencyKey: 'once' })).toEqual(created);
+    const { id } = created;
+    const changed = await api.patch(id, { name: 'B', metadata: { priority: 2 } }, { ifMatch: 1 });
+    expect(changed).toMatchObject({ id, name: 'B', version: 2, metadata: { priority: 2 } });
+    const stale = await api.patch(id, { name: 'C' }, { ifMatch: 1 }).catch((error: unknown) => error);
+    expect(stale).toBeInstanceOf(ProblemError);
+    expect(stale).toMatchObject({ status: 412, version: 2, problem: { title: 'The version has changed' } });
+    expect(await api.read(id, { at: 1 })).toEqual(created);
+    expect(await api.read(id, { at: changed.updatedAt })).toEqual(changed);
+    expect(await api.delete(id, { ifMatch: 2 })).toBe(3);
+    await expect(api.read(id)).rejects.toMatchObject({ status: 410, version: 3, problem: { tombstone: { id } } });
+    expect(await api.restore(id)).toMatchObject({ name: 'B', version: 4, status: 'active' });
+    const events: [number, string][] = [];
+    for await (const { version, type } of api.history(id)) events.push([version, type]);
+    expect(events).toEqual([
+      [1, 'context_created'],
+      [2, 'context_updated'],
+      [3, 'context_deleted'],
+      [4, 'context_restored'],
+    ]);
+  });
+
+  it('throws the problem with its pointers', async () => {
+    const wrong = await api.create({ name: ' ' }).catch((error: unknown) => error);
+    expect(wrong).toMatchObject({ status: 400, problem: { errors: [{ pointer: '/name' }] } });
+    const stranger = connect({ baseUrl: server.url, apiKey: 'cck_wrong' });
+    await expect(stranger.read('ctx_1')).rejects.toMatchObject({ status: 401 });
+    await expect(stranger.watch('ctx_1').next()).rejects.toMatchObject({ name: 'LiveError', code: 4401 });
+    await expect(api.watch('ctx_1').next()).rejects.toMatchObject({ name: 'LiveError', code: 4404 });
+    const { id } = await api.create({ name: 'Short' });
+    await expect(api.watch(id, { after: 5 }).next()).rejects.toMatchObject({ name: 'LiveError', code: 400 });
+  });
+
+  it('watches with a ticket from a server of the page’s own, until the deletion', async () => {
+    const { id } = await api.create({ name: 'Ticketed' });
+    const getTicket = async () => {
+      const url = `${server.url}/v1/contexts/${id}/tickets`;
+      const response = await fetch(url, { method: 'POST', headers: { 'X-API-Key': KEY } });
+      const { ticket }: { ticket: string } = await response.json();
+      return ticket;
+    };
+    const seen: number[] = [];
+    const page = connect({ baseUrl: server.url, getTicket });
+    for await (const message of page.watch(id, { after: 0 })) {
+      if (message.type === 'hello') await api.delete(id);
+      else seen.push(message.event.version);
+    }
+    expect(seen).toEqual([1, 2]);
+  });
+
+  it('sees every event once and in order while the server is killed and started again under a writer', async () => {
+    const { id } = await api.create({ name: 'Start' });
+    const seen: number[] = [];
+    const watching = (async () => {
+      for await (const message of api.watch(id, { after: 0, retryBaseMs: 20, retryCapMs: 200 })) {
+        if (message.type === 'event') seen.push(message.event.version);
+      }
+    })();
+    let isDone = false;
+    const writing = (async () => {
+      let version = 1;
+      while (!isDone) {
+        version += 1;
+        await insist(id, `Name ${version}`);
+      }
+      return version;
+    })();
+    for (let kills = 1; kills <= 3; kills++) {
+      const before = seen.length;
+      while (seen.length < before + 50) await wait(1);
+      await stopServer(server, 'SIGKILL');
+      server = await startServer({ port, dataFolder: folder.path, apiKey: KEY });
+    }
+    isDone = true;
+    const last = await writing;
+    await api.delete(id);
+    // It returns because the context is deleted.
+    await watching;
+    expect(seen).toEqual(upTo(last + 1));
+  });
+
+  it('takes a history that is longer than the window at its own pace, and misses nothing', async () => {
+    const { id } = await api.create({ name: 'Long' });
+    const last = 60;
+    for (let version = 2; version <= last; version++) await api.patch(id, big(version));
+    const seen: number[] = [];
+    for await (const message of api.watch(id, { after: 0 })) {
+      if (message.type === 'event') seen.push(message.event.version);
+      // Now and then it is slow: what is sent meanwhile waits for it.
+      if (seen.length % 20 === 0) await wait(20);
+      if (seen.length === last) break;
+    }
+    expect(seen).toEqual(upTo(last));
+  });
+});
+
+/** A patch of about 60,000 characters. */
+const big = (number: number) => ({ metadata: { filling: `${number} `.padEnd(60_000, 'm') } });
+
+/** Sockets that read nothing. */
+const DEAF = 40;
+/** Changes of 60,000 characters, many times the window (1 MiB) of a subscriber. */
+const CHANGES = 150;
+
+/** A subscriber that reads no byte after the handshake: its system tells the server to stop sending. */
+function deafSubscriber(id: string): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connectTcp(port, '127.0.0.1');
+    socket.on('error', reject);
+    socket.once('data', () => {
+      socket.pause();
+      resolve(socket);
+    });
+    socket.write(
+      `GET /v1/contexts/${id}/live HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
+        `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\n` +
+        `Authorization: Bearer ${KEY}\r\n\r\n`,
+    );
+  });
+}
+
+/** Milliseconds of each of `CHANGES` changes, one after the other, in rising order. */
+async function timeChanges(id: string): Promise<number[]> {
+  const times: number[] = [];
+  for (let change = 1; change <= CHANGES; change++) {
+    const start = performance.now();
+    await api.patch(id, big(Math.random()));
+    times.push(performance.now() - start);
+  }
+  return times.sort((a, b) => a - b);
+}
+
+const median = (sorted: readonly number[]) => sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+
+/** Megabytes that the server's runtime holds in memory, null where the system does not say. */
+function residentMb(): number | null {
+  if (process.platform !== 'linux') return null;
+  const kilobytes = childrenOf(server.pid).map((pid) =>
+    Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0),
+  );
+  return Math.max(...kilobytes) / 1024;
+}
+
+describe('subscribers that stop reading', () => {
+  it('slow neither the writer nor a good one, and cost the server no more than their window', async () => {
+    const { id } = await api.create({ name: 'Deaf ears' });
+    await timeChanges(id);
+    const alone = await timeChanges(id);
+    const before = residentMb();
+    const sockets = await Promise.all(upTo(DEAF).map(() => deafSubscriber(id)));
+    const good: number[] = [];
+    const first = 2 * CHANGES + 2;
+    const watching = (async () => {
+      for await (const message of api.watch(id, { after: first - 1 })) {
+        if (message.type === 'event') good.push(message.event.version);
+        if (good.length === CHANGES) break;
+      }
+    })();
+    const among = await timeChanges(id);
+    await watching;
+    const after = residentMb();
+    for (const socket of sockets) socket.destroy();
+    console.log(
+      `a change of 60,000 characters: ${median(alone).toFixed(2)} ms alone, ${median(among).toFixed(2)} ms beside ` +
+        `${DEAF} subscribers that read nothing; memory ${before?.toFixed(0)} MB before, ${after?.toFixed(0)} MB after`,
+    );
+    expect(good).toEqual(upTo(CHANGES).map((number) => first - 1 + number));
+    // Generous, because the good subscriber and the machine's other work share the two cores.
+    expect(median(among)).toBeLessThan(5 * median(alone) + 5);
+    // Unbounded, it would be 9 MB for each of the 40.
+    if (before !== null && after !== null) expect(after - before).toBeLessThan(DEAF * 4);
+  });
+});
