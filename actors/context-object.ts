@@ -1,6 +1,7 @@
 import { type ContextEvent, contextEvents, contextUpcasters } from '../events/context.ts';
 import { type ContextCommand, type ContextState, contextDecider } from './context.ts';
-import { EventSourcedObject } from './event-sourced-object.ts';
+import { EventSourcedObject, type Ports } from './event-sourced-object.ts';
+import { isProvisioning } from './provisioning.ts';
 import type { StreamType } from './stream-type.ts';
 
 const contextStream: StreamType<ContextState, ContextCommand, ContextEvent> = {
@@ -10,12 +11,13 @@ const contextStream: StreamType<ContextState, ContextCommand, ContextEvent> = {
   upcasters: contextUpcasters,
   stateSchema: 1,
   view: (context) => context,
+  isBookkeeping: isProvisioning,
   isClosed: (context) => context?.status === 'deleted',
 };
 
-/** One context. */
-export class ContextObject extends EventSourcedObject<ContextState, ContextCommand, ContextEvent, unknown> {
-  constructor(context: DurableObjectState, env: unknown) {
-    super(context, env, contextStream, []);
+/** One context; `src/objects.ts` connects it. */
+export class ContextActor extends EventSourcedObject<ContextState, ContextCommand, ContextEvent, unknown> {
+  constructor(context: DurableObjectState, env: unknown, ports: Ports<ContextState, ContextCommand>) {
+    super(context, env, contextStream, ports);
   }
 }

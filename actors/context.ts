@@ -1,7 +1,15 @@
-import { type ContextEvent, contextMetadata } from '../events/context.ts';
+import { type ContextEvent, contextMetadata, PROVISIONING_STEPS } from '../events/context.ts';
 import type { JsonObject } from '../events/json.ts';
 import { applyMergePatch, effectivePatch, jsonEquals } from '../events/merge-patch.ts';
 import type { Decider, Recorded, Refusal } from './decider.ts';
+import {
+  evolveProvisioning,
+  isProvisioning,
+  nextStep,
+  type Provisioning,
+  type ProvisioningEvent,
+  unprovisioned,
+} from './provisioning.ts';
 
 /** A context: what a person, a team or an AI agent is working on. The JSON that clients see. */
 export type Context = {
@@ -20,7 +28,7 @@ export type Context = {
   readonly createdAt: string;
   readonly updatedAt: string;
   /** How far its place in ChittyOS has been made. */
-  readonly provisioning: { readonly status: 'pending'; readonly steps: JsonObject };
+  readonly provisioning: Provisioning;
 };
 
 /** Null until the context was created. */
@@ -42,7 +50,10 @@ export type ContextCommand =
   | { readonly type: 'create'; readonly data: Created }
   | { readonly type: 'update'; readonly data: ContextPatch }
   | { readonly type: 'delete' }
-  | { readonly type: 'restore' };
+  | { readonly type: 'restore' }
+  | { readonly type: 'retryProvisioning' }
+  /** What the provisioning process reports; `event` says how a step went. */
+  | { readonly type: 'recordProvisioning'; readonly event: ProvisioningEvent };
 
 /** What a context does: the rules are in `decide`, their consequences in `evolve`. */
 export const contextDecider: Decider<ContextState, ContextCommand, ContextEvent> = {
@@ -67,6 +78,10 @@ export const contextDecider: Decider<ContextState, ContextCommand, ContextEvent>
           return { refused: 'not-deleted', detail: 'The context is not deleted: there is nothing to restore.' };
         }
         return [{ type: 'context_restored', data: {} }];
+      case 'retryProvisioning':
+        return retryProvisioning(state);
+      case 'recordProvisioning':
+        return isStillAwaited(command.event, state) ? [command.event] : [];
       default:
         return command satisfies never;
     }
@@ -74,7 +89,8 @@ export const contextDecider: Decider<ContextState, ContextCommand, ContextEvent>
 
   evolve(state, event) {
     const next = apply(state, event);
-    return { ...next, version: event.version, updatedAt: event.time };
+    const updatedAt = isProvisioning(event.type) ? next.updatedAt : event.time;
+    return { ...next, version: event.version, updatedAt };
   },
 };
 
@@ -107,6 +123,20 @@ function update(patch: ContextPatch, state: Context): readonly ContextEvent[] | 
   return Object.keys(changes).length === 0 ? [] : [{ type: 'context_updated', data: changes }];
 }
 
+function retryProvisioning(state: Context): readonly ContextEvent[] | Refusal {
+  if (state.status === 'deleted') return { refused: 'deleted', detail: 'The context is deleted: restore it first.' };
+  const step = nextStep(state.provisioning);
+  const isFailing = step !== undefined && state.provisioning.steps[step]?.status === 'failed';
+  return isFailing ? [{ type: 'provisioning_retried', data: {} }] : [];
+}
+
+/** Whether a report still is about the step that is next: a step that was made twice is recorded once. */
+function isStillAwaited(event: ProvisioningEvent, { provisioning }: Context): boolean {
+  const step = nextStep(provisioning);
+  if (step === undefined) return false;
+  return event.type === 'provisioning_step_failed' ? event.data.step === step : event.type === PROVISIONING_STEPS[step];
+}
+
 /** The merge patch that really changes the metadata, null when it is to be emptied, undefined when it stays. */
 function metadataChange(patch: JsonObject | null | undefined, current: JsonObject): JsonObject | null | undefined {
   if (patch === undefined) return undefined;
@@ -130,7 +160,7 @@ function apply(state: ContextState, event: Recorded<ContextEvent>): Context {
       version: event.version,
       createdAt: event.time,
       updatedAt: event.time,
-      provisioning: { status: 'pending', steps: {} },
+      provisioning: unprovisioned,
     };
   }
   if (state === null) throw new Error(`${event.type} at the start of ${event.stream}`);
@@ -145,7 +175,9 @@ function apply(state: ContextState, event: Recorded<ContextEvent>): Context {
       return { ...state, status: 'deleted' };
     case 'context_restored':
       return { ...state, status: 'active' };
+    case 'context_identified':
+      return { ...state, chittyId: event.data.chittyId, provisioning: evolveProvisioning(state.provisioning, event) };
     default:
-      return event satisfies never;
+      return { ...state, provisioning: evolveProvisioning(state.provisioning, event) };
   }
 }

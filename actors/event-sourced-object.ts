@@ -7,6 +7,7 @@ import { ANSWER_TTL_MS, Answers } from './answers.ts';
 import { isRefusal, type Recorded, type Refusal, recorded } from './decider.ts';
 import { EventLog } from './log.ts';
 import { Outbox, type Sink } from './outbox.ts';
+import { type Process, ProcessRunner } from './process.ts';
 import { SNAPSHOT_EVERY, Snapshots } from './snapshots.ts';
 import type { StreamType } from './stream-type.ts';
 import { Subscribers } from './subscribers.ts';
@@ -17,6 +18,9 @@ import { Tickets } from './tickets.ts';
  * the disk's commit is most of what a change costs. A lone command never waits.
  */
 const GROUP_COMMIT_MS = 2;
+
+/** Bookkeeping events that a change may have been overtaken by; past so many its caller has to look again. */
+const BOOKKEEPING_MAX = 50;
 
 /** Events in one page of history at most. */
 const HISTORY_PAGE_EVENTS = 1000;
@@ -81,6 +85,17 @@ export interface HistoryStream {
   readonly lastVersion: number;
 }
 
+/** What an object is connected to. */
+export interface Ports<State, Command> {
+  /** Where its events go. */
+  readonly sinks: readonly Sink<State>[];
+  /** What it does by itself. */
+  readonly process?: Process<State, Command>;
+}
+
+/** Who acts when an object does something by itself. */
+export const SYSTEM_ACTOR = 'act_system';
+
 /** A moment in a stream's past: a version, or a time in ISO 8601 (UTC, milliseconds). */
 export type Moment = { readonly version: number } | { readonly time: string };
 
@@ -102,6 +117,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
   readonly #answers: Answers;
   readonly #alarm: AlarmClock;
   readonly #outbox: Outbox<State>;
+  readonly #process: ProcessRunner<State, Command> | null;
   readonly #subscribers: Subscribers;
   readonly #tickets: Tickets;
 
@@ -121,7 +137,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     context: DurableObjectState,
     env: Env,
     type: StreamType<State, Command, Event>,
-    sinks: readonly Sink<State>[],
+    ports: Ports<State, Command>,
   ) {
     super(context, env);
     const { sql } = context.storage;
@@ -149,8 +165,10 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
       isClosed: () => this.#type.isClosed(this.#state),
       stateText: () => this.#currentText(),
     };
-    this.#outbox = new Outbox(sql, source, sinks);
+    this.#outbox = new Outbox(sql, source, ports.sinks);
     this.#subscribers = new Subscribers(context, source);
+    const record = (command: Command) => this.#recordStep(command);
+    this.#process = ports.process ? new ProcessRunner(this.#alarm, { ...source, record }, ports.process) : null;
   }
 
   /**
@@ -272,7 +290,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
   override async alarm(): Promise<void> {
     this.#alarm.fired();
     if (!this.#log.exists) return;
-    await this.#outbox.alarm();
+    await Promise.all([this.#outbox.alarm(), this.#process?.run()]);
     const nextExpiry = this.#answers.prune(Date.now());
     if (nextExpiry !== null && nextExpiry < FOR_EVER) this.#alarm.armBy(nextExpiry);
   }
@@ -302,7 +320,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
         return { refused: 'idempotency-key-reused', detail, version: this.#version };
       }
     }
-    if (expectedVersions && this.#version > 0 && !expectedVersions.includes(this.#version)) {
+    if (expectedVersions && this.#version > 0 && !expectedVersions.some((version) => this.#stillStands(version))) {
       const detail = `The version is now ${this.#version}. Read it again, and decide whether your change still stands.`;
       return { refused: 'version-mismatch', detail, version: this.#version };
     }
@@ -365,9 +383,29 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
       for (const [index, text] of texts.entries()) this.#subscribers.publish(previous + index + 1, text);
       if (this.#type.isClosed(state)) this.#subscribers.closeEnded();
       this.#outbox.appended(now);
+      void this.#process?.run();
     }
     if (request.idempotency && !isCreation) this.#alarm.armBy(now + ANSWER_TTL_MS);
     return { version, body, changed: texts.length > 0, replayed: false };
+  }
+
+  /** Carries out what the object's own process reports, as a consequence of the last event. */
+  #recordStep(command: Command): void {
+    const [first] = this.#log.read(0, 1);
+    if (!first) return;
+    const correlationId = this.#open(first.text).correlationId;
+    const cause = { actor: SYSTEM_ACTOR, correlationId, causationId: this.#lastEventId ?? null };
+    const id = this.#stream.slice(this.#stream.indexOf('/') + 1);
+    this.#apply({ id, command, cause: { ...cause, commandId: nextUlid(Date.now()) } });
+  }
+
+  /** Whether nothing but bookkeeping has happened since `version`. */
+  #stillStands(version: number): boolean {
+    if (version >= this.#version) return version === this.#version;
+    const since = this.#log.read(version, BOOKKEEPING_MAX + 1);
+    return (
+      since.length <= BOOKKEEPING_MAX && since.every(({ text }) => this.#type.isBookkeeping(this.#open(text).type))
+    );
   }
 
   /** Parses stored text into an event of the current schema. */

@@ -16,6 +16,8 @@ export interface StreamType<State, Command, Event extends DomainEvent> {
   readonly stateSchema: number;
   /** The state as clients see it, null while nothing exists. */
   view(state: State): JsonObject | null;
+  /** Whether events of this type only keep books: a change that expects the version before them still stands. */
+  isBookkeeping(type: Event['type']): boolean;
   /** Whether the subject is deleted: readers get a tombstone, live subscribers are closed. */
   isClosed(state: State): boolean;
 }

@@ -80,6 +80,31 @@ export const contextMetadata: z.ZodType<JsonObject> = z
     `must have at most ${METADATA_MAX_BYTES} bytes as compact JSON`,
   );
 
+/** The steps by which a context gets its place in ChittyOS, in their order, each with the event that completes it. */
+export const PROVISIONING_STEPS = {
+  identify: 'context_identified',
+  initializeDna: 'dna_initialized',
+  issueApiKeys: 'api_keys_issued',
+  register: 'context_registered',
+  verify: 'context_verified',
+  certify: 'context_certified',
+} as const;
+
+/** The name of a provisioning step. */
+export type ProvisioningStep = keyof typeof PROVISIONING_STEPS;
+
+const provisioningStep = z.enum([
+  'identify',
+  'initializeDna',
+  'issueApiKeys',
+  'register',
+  'verify',
+  'certify',
+] satisfies ProvisioningStep[]);
+
+/** An id that another service gave out. */
+const foreignId = z.string().min(1).max(500);
+
 const eventLabels = contextLabels(contextLabel);
 
 /** The payload schemas of a context's events, in their current versions. */
@@ -102,6 +127,27 @@ export const contextEvents = {
   }),
   context_deleted: z.strictObject({}),
   context_restored: z.strictObject({}),
+  /** The ChittyID authority gave it an id. */
+  context_identified: z.strictObject({ chittyId: foreignId, did: foreignId }),
+  /** ChittyDNA keeps a record of it. */
+  dna_initialized: z.strictObject({ dnaId: foreignId }),
+  /** ChittyAuth issued keys for it. The key itself is in no event. */
+  api_keys_issued: z.strictObject({ keyId: foreignId, scopes: z.array(z.string()) }),
+  /** ChittyRegistry lists it. */
+  context_registered: z.strictObject({}),
+  /** ChittyVerify found that identity, record and keys belong together. */
+  context_verified: z.strictObject({ verificationId: foreignId, status: z.string().max(100) }),
+  /** ChittyCertify certified it. */
+  context_certified: z.strictObject({ certificateId: foreignId }),
+  /** A step failed, for the `attempt`th time in a row; it is tried again at `retryAt`. */
+  provisioning_step_failed: z.strictObject({
+    step: provisioningStep,
+    reason: z.string().max(500),
+    attempt: z.int().min(1),
+    retryAt: z.iso.datetime(),
+  }),
+  /** Somebody asked for the failed step to be tried again at once. */
+  provisioning_retried: z.strictObject({}),
 };
 
 /** What can happen to a context. */

@@ -1,4 +1,4 @@
-import type { ContextObject } from '../actors/context-object.ts';
+import type { ContextObject } from './objects.ts';
 
 /** The bindings of wrangler.toml, its variables and the secrets. */
 export interface Env {

@@ -1,7 +1,7 @@
 import type { Env } from './env.ts';
 import { handleRequest } from './http/router.ts';
 
-export { ContextObject } from '../actors/context-object.ts';
+export { ContextObject } from './objects.ts';
 
 export default {
   fetch: handleRequest,

@@ -1,5 +1,4 @@
 import type { ContextCommand } from '../../actors/context.ts';
-import type { ContextObject } from '../../actors/context-object.ts';
 import { isRefusal } from '../../actors/decider.ts';
 import type { CommandReply, CommandRequest, RefusalReply, View } from '../../actors/event-sourced-object.ts';
 import { canonicalText } from '../../events/canonical.ts';
@@ -7,6 +6,7 @@ import { CONTEXT_PREFIX } from '../../events/context.ts';
 import { sha256Hex } from '../../events/hash.ts';
 import { derivedId, isId, newId } from '../../events/id.ts';
 import { nextUlid } from '../../events/ulid.ts';
+import type { ContextObject } from '../objects.ts';
 import { readBody } from './body.ts';
 import { etag, isNotModified, readIdempotencyKey, readIfMatch } from './conditions.ts';
 import { createContextBody, patchContextBody } from './context-schemas.ts';

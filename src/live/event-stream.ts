@@ -1,6 +1,6 @@
-import type { ContextObject } from '../../actors/context-object.ts';
 import type { Exchange } from '../http/exchange.ts';
 import { offsetOf } from '../http/query.ts';
+import type { ContextObject } from '../objects.ts';
 import { connect } from './socket.ts';
 
 /** How often a comment is sent on a quiet stream, so that proxies do not take it for dead. */

@@ -1,4 +1,4 @@
-import type { ContextObject } from '../../actors/context-object.ts';
+import type { ContextObject } from '../objects.ts';
 
 /** A WebSocket to an object's live events, or the response it gave instead. */
 export async function connect(

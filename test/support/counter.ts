@@ -61,6 +61,7 @@ export const counterStream: StreamType<CounterState, CounterCommand, CounterEven
   upcasters: counterUpcasters,
   stateSchema: 1,
   view: (state) => state,
+  isBookkeeping: () => false,
   isClosed: (state) => state?.isClosed ?? false,
 };
 
@@ -84,6 +85,6 @@ export class RecordingSink implements Sink<CounterState> {
 
 export class CounterObject extends EventSourcedObject<CounterState, CounterCommand, CounterEvent, unknown> {
   constructor(context: DurableObjectState, env: unknown) {
-    super(context, env, counterStream, [new RecordingSink()]);
+    super(context, env, counterStream, { sinks: [new RecordingSink()] });
   }
 }

@@ -1,0 +1,66 @@
+import type { AlarmClock } from './alarm-clock.ts';
+
+/** A step of a process. */
+export interface Step<Command> {
+  /** When it may be made, in milliseconds since 1970. */
+  readonly dueAt: number;
+  /** Makes it, though it may have been made before, and gives the command that records how it went. Must not reject. */
+  perform(): Promise<Command>;
+}
+
+/**
+ * What a stream does by itself, step by step: work outside of the object whose outcome becomes a command, and so an
+ * event. The state alone says what is next, so a process that was killed goes on where its log ends.
+ */
+export interface Process<State, Command> {
+  /** The next step, null when there is none. */
+  next(state: State): Step<Command> | null;
+}
+
+/** How long after a step began the alarm looks whether it has to be made again, because the object was lost meanwhile. */
+const LOST_STEP_MS = 60_000;
+
+/** What a runner needs to know of its object. */
+interface ProcessSource<State, Command> {
+  state(): State;
+  /** Carries out a command of the process in the object's own name. */
+  record(command: Command): void;
+}
+
+/** Runs the process of one object: one step at a time, at once when it is due, else by the alarm. */
+export class ProcessRunner<State, Command> {
+  readonly #alarm: AlarmClock;
+  readonly #source: ProcessSource<State, Command>;
+  readonly #process: Process<State, Command>;
+  #isRunning = false;
+
+  constructor(alarm: AlarmClock, source: ProcessSource<State, Command>, process: Process<State, Command>) {
+    this.#alarm = alarm;
+    this.#source = source;
+    this.#process = process;
+  }
+
+  /** Makes every step that is due. Called after each append and by the alarm; never throws. */
+  async run(): Promise<void> {
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    try {
+      for (;;) {
+        const next = this.#process.next(this.#source.state());
+        if (next === null) return;
+        if (next.dueAt > Date.now()) {
+          this.#alarm.armBy(next.dueAt);
+          return;
+        }
+        this.#alarm.armBy(Date.now() + LOST_STEP_MS);
+        this.#source.record(await next.perform());
+      }
+    } catch (error) {
+      // A step that rejects is a fault of its code; the alarm tries again.
+      console.error(JSON.stringify({ level: 'error', message: 'a process step failed', error: String(error) }));
+      this.#alarm.armBy(Date.now() + LOST_STEP_MS);
+    } finally {
+      this.#isRunning = false;
+    }
+  }
+}
