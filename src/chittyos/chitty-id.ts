@@ -1,0 +1,80 @@
+import { z } from 'zod';
+import { type CallOptions, type Connection, call, type Operation } from './call.ts';
+import { isChittyId } from './chitty-id-format.ts';
+
+/** What a ChittyID is asked for. A context is a Person (`P`) with the characterization `Synthetic`. */
+export interface MintRequest {
+  readonly entity: 'P' | 'L' | 'T' | 'E' | 'A';
+  readonly characterization?: string;
+  readonly metadata?: Readonly<Record<string, unknown>>;
+}
+
+const mintAnswer = z
+  .looseObject({
+    id: z.string().optional(),
+    chittyId: z.string().optional(),
+    chittyid: z.string().optional(),
+    did: z.string().optional(),
+    entityType: z.string().optional(),
+    trustLevel: z.union([z.int(), z.string()]).optional(),
+    lifecycle: z.string().optional(),
+    timestamp: z.string().optional(),
+  })
+  .transform(({ id, chittyId, chittyid, did, ...rest }, context) => {
+    // The members have been named differently over time, and an `id` may be something else than the ChittyID.
+    const minted = [chittyId, chittyid, id].find((candidate) => candidate !== undefined && isChittyId(candidate));
+    if (minted === undefined) {
+      context.addIssue({ code: 'custom', message: 'holds no ChittyID whose check number is right' });
+      return z.NEVER;
+    }
+    return { ...rest, id: minted, did: did ?? `did:chitty:${minted}` };
+  });
+
+const mint: Operation<z.infer<typeof mintAnswer>> = { name: 'mint', method: 'POST', answer: mintAnswer };
+
+const validationAnswer = z.looseObject({
+  valid: z.boolean(),
+  components: z.looseObject({}).nullish(),
+  error: z.string().nullish(),
+});
+
+const validate: Operation<z.infer<typeof validationAnswer>> = {
+  name: 'validate',
+  method: 'POST',
+  answer: validationAnswer,
+  isIdempotent: true,
+  mayCarryError: true,
+};
+
+const anything = z.looseObject({});
+
+const info: Operation<z.infer<typeof anything>> = { name: 'info', method: 'GET', answer: anything };
+const did: Operation<z.infer<typeof anything>> = { name: 'did', method: 'GET', answer: anything };
+
+/** ChittyID: the only authority that gives ChittyIDs. */
+export function chittyIdClient(connection: Connection) {
+  return {
+    /**
+     * Asks for a new ChittyID. Repeated only when it carries an Idempotency-Key; without one, a call that got no
+     * answer may have minted an id that nobody knows.
+     */
+    mint(request: MintRequest, options?: CallOptions) {
+      return call(connection, mint, { path: ['v1', 'mint'], body: request }, options);
+    },
+    /** Asks whether a ChittyID was minted. One that was not is an answer, `{valid: false, error}`, and no failure. */
+    validate(chittyid: string, options?: CallOptions) {
+      return call(connection, validate, { path: ['v1', 'validate'], body: { chittyid } }, options);
+    },
+    /** What the authority knows of a ChittyID. */
+    info(chittyid: string, options?: CallOptions) {
+      return call(connection, info, { path: ['v1', chittyid, 'info'], chittyId: chittyid }, options);
+    },
+    /** The DID document of a ChittyID. */
+    did(chittyid: string, options?: CallOptions) {
+      return call(connection, did, { path: ['v1', chittyid, 'did'], chittyId: chittyid }, options);
+    },
+  };
+}
+
+/** The client of ChittyID. */
+export type ChittyIdClient = ReturnType<typeof chittyIdClient>;
