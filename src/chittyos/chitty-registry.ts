@@ -10,7 +10,7 @@ const registeredService = z.looseObject({
   baseUrl: z.string().optional(),
   capabilities: z.array(z.string()).default([]),
   /** A word such as `healthy`, a URL, or more. */
-  health: z.unknown(),
+  health: z.unknown().optional(),
 });
 
 /** A service as the registry knows it. */

@@ -1,57 +1,31 @@
 import { z } from 'zod';
 import { type Connection, call, type Operation } from './call.ts';
 import { type CallResult, forEachService, isTurnedAway, type ServiceName } from './failure.ts';
-import type { CallRequest } from './request.ts';
 import type { ServiceStatus } from './service-health.ts';
 import { SingleFlight } from './single-flight.ts';
 
 /** How long what was found is remembered. */
 const FRESH_MS = 30_000;
 
-/** A ChittyID that exists: the question whether it does is harmless. */
-const KNOWN_CHITTY_ID = '03-1-USA-5537-P-2602-0-38';
+/** Characters of what a service says of itself that are shown. */
+const STATUS_CHARS = 40;
 
-/** The id of a thing that does not exist: being told so shows that the service works. */
-const NOTHING = 'chittyconnect-probe';
+/** What a service says of itself. */
+const healthAnswer = z.looseObject({ status: z.string() });
 
-/** A question to a service, and what must be in the answer. */
-interface Probe {
-  readonly operation: Operation<unknown>;
-  readonly request: CallRequest;
-}
+/**
+ * The read that every ChittyOS service has beside its own operations. It is called with the token, so that a wrong one
+ * shows here and not only when work is to be done.
+ */
+const health: Operation<z.infer<typeof healthAnswer>> = { name: 'health', method: 'GET', answer: healthAnswer };
 
-const asking = (answer: z.ZodType) =>
-  ({ name: 'probe', method: 'POST', answer, isIdempotent: true, mayCarryError: true }) as const;
-const reading = (answer: z.ZodType) => ({ name: 'probe', method: 'GET', answer }) as const;
-const list = z.array(z.unknown());
+/** Words with which a service says that it is not well. */
+const UNWELL = /^(?:degraded|unhealthy|down|error|fail)/i;
 
-/** None of the documented operations is a health check, so each service is asked for what it is there for. */
-const PROBES: Readonly<Record<ServiceName, Probe>> = {
-  id: {
-    operation: asking(z.looseObject({ valid: z.boolean() })),
-    request: { path: ['v1', 'validate'], body: { chittyid: KNOWN_CHITTY_ID } },
-  },
-  auth: {
-    operation: asking(z.looseObject({ valid: z.boolean() })),
-    request: { path: ['api', 'verify'], body: { token: NOTHING } },
-  },
-  registry: { operation: reading(z.looseObject({ services: list })), request: { path: ['api', 'services'] } },
-  dna: { operation: reading(z.looseObject({ id: z.string() })), request: { path: ['api', 'dna', NOTHING] } },
-  verify: {
-    operation: asking(z.union([z.looseObject({ valid: z.boolean() }), z.looseObject({ status: z.string() })])),
-    request: { path: ['api', 'verify', 'chittyid'], body: { chittyid: KNOWN_CHITTY_ID } },
-  },
-  certify: {
-    operation: reading(z.looseObject({ id: z.string() })),
-    request: { path: ['api', 'certificates', NOTHING] },
-  },
-  chronicle: {
-    operation: reading(z.union([list, z.looseObject({ entries: list })])),
-    request: { path: ['api', 'entries'], query: { limit: 1 } },
-  },
-};
-
-/** A service's health: `degraded` answers, but not us (a wrong token, too many calls); `unknown` was not asked in time. */
+/**
+ * A service's health: `degraded` answers, but not us (a wrong token, too many calls), or says that it is not well;
+ * `unknown` was not asked in time.
+ */
 export interface ProbedService extends ServiceStatus {
   readonly status: 'up' | 'degraded' | 'down' | 'unknown';
   /** How long this answer took, in milliseconds; null when nothing was sent. */
@@ -87,7 +61,7 @@ export class ProbeCache {
 }
 
 async function probeServices(connections: Connections, timeoutMs: number): Promise<EcosystemHealth> {
-  const probe = (service: ServiceName) => probeService(connections[service], PROBES[service], timeoutMs);
+  const probe = (service: ServiceName) => probeService(connections[service], timeoutMs);
   const [id, auth, registry, dna, verify, certify, chronicle] = await Promise.all([
     probe('id'),
     probe('auth'),
@@ -102,10 +76,10 @@ async function probeServices(connections: Connections, timeoutMs: number): Promi
 }
 
 /** Goes through the circuit breaker like any call: a service that is left alone is not probed, or probed to test it. */
-async function probeService(connection: Connection, probe: Probe, timeoutMs: number): Promise<ProbedService> {
+async function probeService(connection: Connection, timeoutMs: number): Promise<ProbedService> {
   const startedAt = Date.now();
   const options = { timeoutMs, budgetMs: timeoutMs, attemptsMax: 1 };
-  const result = await call(connection, probe.operation, probe.request, options);
+  const result = await call(connection, health, { path: ['health'] }, options);
   const isSent = result.ok || !['circuit-open', 'configuration', 'invalid-request'].includes(result.failure.kind);
   return {
     ...connection.health.status,
@@ -114,11 +88,17 @@ async function probeService(connection: Connection, probe: Probe, timeoutMs: num
   };
 }
 
-function judge(result: CallResult<unknown>): Pick<ProbedService, 'status' | 'detail'> {
-  if (result.ok) return { status: 'up', detail: null };
+function judge(result: CallResult<z.infer<typeof healthAnswer>>): Pick<ProbedService, 'status' | 'detail'> {
+  if (result.ok) {
+    const { status } = result.value;
+    return UNWELL.test(status)
+      ? { status: 'degraded', detail: `It says that it is ${status.slice(0, STATUS_CHARS)}.` }
+      : { status: 'up', detail: null };
+  }
   const { failure } = result;
   if (isTurnedAway(failure)) return { status: 'degraded', detail: failure.detail };
-  if (failure.status === 404) return { status: 'up', detail: null };
+  // A service that says in JSON that it has no such address is there.
+  if (failure.status === 404 && failure.problem) return { status: 'up', detail: null };
   return { status: 'down', detail: failure.detail };
 }
 
