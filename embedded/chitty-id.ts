@@ -11,7 +11,7 @@ import {
   parseChittyId,
   TRUST_LEVELS,
 } from './chitty-id-format.ts';
-import { jsonObject, shortText, wholeNumber } from './input.ts';
+import { jsonObject, noQuery, shortText, wholeNumber } from './input.ts';
 import { isProblem, KEY_REUSED, notFound, type Problem } from './problem.ts';
 import { get, post, type Route, reply, replyText } from './routing.ts';
 import { SqliteObject, single } from './storage.ts';
@@ -245,11 +245,11 @@ export const idRoutes: readonly Route[] = [
   post('/v1/validate', z.strictObject({ chittyid: z.string() }), async ({ env }, { chittyid }) =>
     reply(await single(env.CHITTY_ID).validate(chittyid)),
   ),
-  get('/v1/:id/info', z.strictObject({}), async ({ env, params: { id = '' } }) => {
+  get('/v1/:id/info', noQuery, async ({ env, params: { id = '' } }) => {
     const minted = await single(env.CHITTY_ID).find(id);
     return minted ? { status: 200, text: describe(minted, true) } : notFound('ChittyID like this');
   }),
-  get('/v1/:id/did', z.strictObject({}), async ({ env, params: { id = '' } }) => {
+  get('/v1/:id/did', noQuery, async ({ env, params: { id = '' } }) => {
     const minted = await single(env.CHITTY_ID).find(id);
     return minted ? reply({ id, did: didOf(id), document: didDocument(id) }) : notFound('ChittyID like this');
   }),

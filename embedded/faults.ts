@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { noQuery } from './input.ts';
 import { notFound } from './problem.ts';
 import { type Call, get, post, type Route, reply } from './routing.ts';
 import { isServiceName, SERVICE_NAMES, type ServiceName } from './service-names.ts';
@@ -79,7 +80,7 @@ const UNKNOWN = notFound(`such service; there are ${SERVICE_NAMES.join(', ')}, a
 
 /** The switches. No real ChittyOS service has anything like them. */
 export const faultRoutes: readonly Route[] = [
-  get('/faults', z.strictObject({}), async ({ env }) => reply({ faults: await single(env.FAULTS).list() })),
+  get('/faults', noQuery, async ({ env }) => reply({ faults: await single(env.FAULTS).list() })),
   post(
     '/faults/:service',
     faultSchema,

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { sha256Hex } from '../events/hash.ts';
 import { findJsonFault, type JsonFault, pointerToken } from '../events/json.ts';
+import { isChittyId } from './chitty-id-format.ts';
 import { invalid, isProblem, type Problem } from './problem.ts';
 
 /** Bytes of a request body at most. */
@@ -109,6 +110,18 @@ export const wholeNumber = (min: number, max: number) =>
 
 /** Free-form JSON that a caller attaches to something. */
 export const jsonObject = z.record(z.string(), z.json());
+
+/** A ChittyID that is well-formed and has the right check number. */
+export const chittyIdText = z.string().refine(isChittyId, 'must be a ChittyID with the right check number');
+
+/** Nothing: the query of a route that takes none. */
+export const noQuery = z.strictObject({});
+
+/** Something that is named by its id, or by an object that has it, as other services answer it. */
+export const reference = (member: string) =>
+  z.union([shortText, z.looseObject({ [member]: shortText }).transform((object) => String(object[member]))], {
+    error: `must be an id or an object with "${member}"`,
+  });
 
 /** A short text: an id, a name, a type. */
 export const shortText = z.string().min(1, 'must not be empty').max(500, 'must have at most 500 characters');

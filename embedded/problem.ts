@@ -7,6 +7,7 @@ const TYPE_BASE = 'https://embedded.chitty.cc/problems/';
 const PROBLEMS = {
   'malformed-body': { status: 400, title: 'The body is not JSON' },
   invalid: { status: 400, title: 'The input is not valid' },
+  'refresh-refused': { status: 400, title: 'The refresh token is no good' },
   unauthorized: { status: 401, title: 'The service token is needed' },
   'not-found': { status: 404, title: 'Not found' },
   'method-not-allowed': { status: 405, title: 'Method not allowed' },

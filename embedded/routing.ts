@@ -1,7 +1,8 @@
 import type { z } from 'zod';
+import { isChittyId } from './chitty-id-format.ts';
 import type { EmbeddedEnv } from './env.ts';
 import { idempotencyKey, readBody, validate } from './input.ts';
-import { isProblem, type Problem } from './problem.ts';
+import { invalid, isProblem, type Problem } from './problem.ts';
 
 /** A request to a service, as its routes see it. */
 export interface Call {
@@ -9,6 +10,8 @@ export interface Call {
   /** The path's parameters, decoded. */
   readonly params: Readonly<Record<string, string>>;
   readonly idempotencyKey: string | null;
+  /** The entity that the call is about: X-ChittyID. */
+  readonly chittyId: string | null;
   /** When the request came, in milliseconds since 1970. */
   readonly now: number;
 }
@@ -92,7 +95,10 @@ export async function dispatch(
     if (!params) continue;
     if (route.method === method) {
       const key = idempotencyKey(request);
-      return isProblem(key) ? key : route.handle({ env, params, idempotencyKey: key, now: Date.now() }, request);
+      if (isProblem(key)) return key;
+      const chittyId = request.headers.get('X-ChittyID');
+      if (chittyId !== null && !isChittyId(chittyId)) return invalid('X-ChittyID', 'must be a ChittyID');
+      return route.handle({ env, params, idempotencyKey: key, chittyId, now: Date.now() }, request);
     }
     allowed.push(route.method);
   }

@@ -1,9 +1,10 @@
 import { DurableObject } from 'cloudflare:workers';
 import { sha256Hex } from '../events/hash.ts';
 import type { EmbeddedEnv } from './env.ts';
+import { isProblem } from './problem.ts';
 
 /** Objects that a service's small records are spread over. The name of each record's object follows from its id. */
-export const PARTITIONS = 16;
+const PARTITIONS = 16;
 
 /** The base of every service's object: its own SQLite, whose tables are made with the first row that is written. */
 export abstract class SqliteObject extends DurableObject<EmbeddedEnv> {
@@ -25,14 +26,23 @@ export abstract class SqliteObject extends DurableObject<EmbeddedEnv> {
     return this.#hasTables;
   }
 
-  /** Writes all that `work` writes or, when it throws, nothing. Makes the tables when there are none. */
+  /** Writes all that `work` writes; nothing when it throws or gives a problem. Makes the tables when there are none. */
   protected write<Result>(work: () => Result): Result {
-    return this.ctx.storage.transactionSync(() => {
-      if (!this.#hasTables) this.sql.exec(this.tables);
-      const result = work();
-      this.#hasTables = true;
-      return result;
-    });
+    const outcome: { result?: Result } = {};
+    try {
+      return this.ctx.storage.transactionSync(() => {
+        if (!this.#hasTables) this.sql.exec(this.tables);
+        const result = work();
+        outcome.result = result;
+        // The runtime rolls back what throws.
+        if (isProblem(result)) throw new Error(result.detail);
+        this.#hasTables = true;
+        return result;
+      });
+    } catch (error) {
+      if (isProblem(outcome.result)) return outcome.result;
+      throw error;
+    }
   }
 }
 
@@ -43,12 +53,17 @@ export function single<Object extends Rpc.DurableObjectBranded>(
   return namespace.getByName('single');
 }
 
+/** The name of the object that keeps what belongs to `key`. */
+export function partitionName(key: string): string {
+  return `partition-${Number.parseInt(sha256Hex(key).slice(0, 8), 16) % PARTITIONS}`;
+}
+
 /** The object that keeps what belongs to `key`. */
 export function partition<Object extends Rpc.DurableObjectBranded>(
   namespace: DurableObjectNamespace<Object>,
   key: string,
 ): DurableObjectStub<Object> {
-  return namespace.getByName(`partition-${Number.parseInt(sha256Hex(key).slice(0, 8), 16) % PARTITIONS}`);
+  return namespace.getByName(partitionName(key));
 }
 
 /** All objects of a service that is spread over partitions. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { canonicalText } from './canonical.ts';
-import { findJsonFault, type Json, type JsonObject } from './json.ts';
+import { findJsonFault, type Json, type JsonObject, unescapeToken } from './json.ts';
 import type { Upcasters } from './upcast.ts';
 
 /** The prefix of a context's id. */
@@ -25,7 +25,8 @@ const encoder = new TextEncoder();
 function withoutJsonFault(value: unknown, context: z.RefinementCtx): void {
   const fault = findJsonFault(value, METADATA_MAX_DEPTH);
   if (!fault) return;
-  context.addIssue({ code: 'custom', path: fault.pointer.split('/').slice(1), message: fault.message });
+  const path = fault.pointer.split('/').slice(1).map(unescapeToken);
+  context.addIssue({ code: 'custom', path, message: fault.message });
 }
 
 /** A text of at most `max` characters as a person counts them, which is not what `String.length` counts. */
@@ -56,7 +57,7 @@ export const contextLabels = (label: z.ZodType<string, string>): z.ZodType<reado
       const seen = new Set<string>();
       for (const [index, item] of items.entries()) {
         if (seen.has(item)) {
-          context.addIssue({ code: 'custom', path: [index], message: `"${item}" is there already; name it once` });
+          context.addIssue({ code: 'custom', path: [index], message: 'is there already; name it once' });
         }
         seen.add(item);
       }
@@ -93,7 +94,8 @@ export const PROVISIONING_STEPS = {
 /** The name of a provisioning step. */
 export type ProvisioningStep = keyof typeof PROVISIONING_STEPS;
 
-const provisioningStep = z.enum([
+/** The names of the provisioning steps. */
+export const provisioningStep = z.enum([
   'identify',
   'initializeDna',
   'issueApiKeys',

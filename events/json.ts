@@ -23,6 +23,11 @@ export function pointerToken(key: string | number): string {
   return String(key).replaceAll('~', '~0').replaceAll('/', '~1');
 }
 
+/** Reads one reference token of a JSON Pointer. */
+export function unescapeToken(token: string): string {
+  return token.replaceAll('~1', '/').replaceAll('~0', '~');
+}
+
 /**
  * Finds the first thing in a parsed JSON value that an event must not carry: nesting beyond `maxDepth` levels,
  * prototype keys, numbers that are not finite doubles, NUL characters and lone surrogates (RFC 7493, I-JSON).
@@ -63,7 +68,7 @@ function containerFault(value: object, maxDepth: number, pointer: string): JsonF
   }
   for (const [key, item] of Object.entries(value)) {
     const place = `${pointer}/${pointerToken(key)}`;
-    if (PROTOTYPE_KEYS.has(key)) return { pointer: place, message: `the key "${key}" is not allowed; rename it` };
+    if (PROTOTYPE_KEYS.has(key)) return { pointer: place, message: 'is a key that is not allowed; rename it' };
     const fault = textFault(key, place) ?? findJsonFault(item, maxDepth - 1, place);
     if (fault) return fault;
   }

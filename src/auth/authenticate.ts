@@ -42,7 +42,7 @@ function presentedCredential(headers: Headers): string | null {
 }
 
 function bootstrapKeyHash(env: Env): string | null {
-  if (env.BOOTSTRAP_API_KEY_SHA256) return env.BOOTSTRAP_API_KEY_SHA256;
+  if (env.BOOTSTRAP_API_KEY_SHA256) return env.BOOTSTRAP_API_KEY_SHA256.trim().toLowerCase();
   const key = env.BOOTSTRAP_API_KEY;
   if (!key) return null;
   const known = hashOfKey.get(key) ?? sha256Hex(key);

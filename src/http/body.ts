@@ -9,6 +9,9 @@ export const BODY_MAX_BYTES = 1024 * 1024;
 /** Problems that one answer lists at most: enough to mend a request, not so many that the answer is a burden. */
 const ERRORS_MAX = 20;
 
+/** Characters of the caller's own input that an error repeats. */
+const QUOTED_CHARS = 100;
+
 /** A run of digits long enough that the number may have more of them than a double keeps. */
 const LONG_NUMBER = /\d{16}/;
 
@@ -23,9 +26,9 @@ export async function readBody<Output>(
   schema: z.ZodType<Output>,
   mediaTypes: readonly string[] = ['application/json'],
 ): Promise<Output | Problem> {
-  const mediaProblem = checkMediaType(request.headers.get('Content-Type'), mediaTypes);
+  const mediaProblem = checkCoding(request.headers) ?? checkMediaType(request.headers.get('Content-Type'), mediaTypes);
   if (mediaProblem) return mediaProblem;
-  const bytes = await readBytes(request);
+  const bytes = await readBytes(request).catch(() => BROKEN_OFF);
   if (isProblem(bytes)) return bytes;
   const value = parseJson(bytes);
   if (isProblem(value)) return value;
@@ -34,7 +37,8 @@ export async function readBody<Output>(
 
 /** Checks a value against a schema. @returns the schema's output, or a problem with a pointer to each fault */
 export function validate<Output>(schema: z.ZodType<Output>, value: unknown): Output | Problem {
-  const result = schema.safeParse(value);
+  // Zod forgets the input otherwise, and with it the difference between a missing value and a wrong one.
+  const result = schema.safeParse(value, { reportInput: true });
   if (result.success) return result.data;
   const errors = result.error.issues.flatMap(faultsOf).slice(0, ERRORS_MAX);
   const [first] = errors;
@@ -43,21 +47,39 @@ export function validate<Output>(schema: z.ZodType<Output>, value: unknown): Out
 }
 
 function faultsOf(issue: z.core.$ZodIssue): JsonFault[] {
-  const pointer = issue.path.map((part) => `/${pointerToken(String(part))}`).join('');
+  const pointer = issue.path.map((part) => `/${pointerToken(shortened(String(part)))}`).join('');
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => ({
-      pointer: `${pointer}/${pointerToken(key)}`,
+      pointer: `${pointer}/${pointerToken(shortened(key))}`,
       message: 'is not a known field; leave it out',
     }));
   }
   if (issue.code === 'invalid_type') {
-    return [{ pointer, message: issue.input === undefined ? 'is required' : `must be ${article(issue.expected)}` }];
+    return [{ pointer, message: issue.input === undefined ? 'is required' : `must be ${typeName(issue.expected)}` }];
   }
   return [{ pointer, message: issue.message }];
 }
 
-function article(type: string): string {
+/** A type as a person calls it, with its article. */
+function typeName(type: string): string {
+  if (type === 'record' || type === 'object') return 'a JSON object';
   return /^[aeiou]/.test(type) ? `an ${type}` : `a ${type}`;
+}
+
+/** Input as it may stand in an error: nobody needs a megabyte of their own words back. */
+function shortened(text: string): string {
+  return text.length <= QUOTED_CHARS ? text : `${text.slice(0, QUOTED_CHARS)}…`;
+}
+
+/** Compressed bodies are not taken: how large one really is would only be known too late. */
+function checkCoding(headers: Headers): Problem | null {
+  const coding = headers.get('Content-Encoding');
+  if (coding === null || coding.trim().toLowerCase() === 'identity') return null;
+  return {
+    problem: 'unsupported-media-type',
+    detail: 'Send the body as it is, without a Content-Encoding.',
+    headers: { 'Accept-Encoding': 'identity' },
+  };
 }
 
 function checkMediaType(header: string | null, mediaTypes: readonly string[]): Problem | null {
@@ -77,6 +99,11 @@ function checkMediaType(header: string | null, mediaTypes: readonly string[]): P
 const TOO_LARGE: Problem = {
   problem: 'body-too-large',
   detail: `A body has at most ${BODY_MAX_BYTES} bytes. Send less.`,
+};
+
+const BROKEN_OFF: Problem = {
+  problem: 'malformed-body',
+  detail: 'The body broke off before its end. Send it again, whole.',
 };
 
 /** Reads a body of bounded size; one without a Content-Length is given up as soon as it is too long. */
@@ -117,7 +144,7 @@ function parseJson(bytes: ArrayBuffer | Uint8Array): unknown | Problem {
     const value: unknown = JSON.parse(text);
     const lossy = LONG_NUMBER.test(text) ? findLossyNumber(text) : null;
     if (lossy === null) return value;
-    return malformed(`The number ${lossy} has more digits than a 64-bit double keeps. Send it as a string.`);
+    return malformed(`The number ${shortened(lossy)} has more digits than a 64-bit double keeps. Send it as a string.`);
   } catch (error) {
     const reason = error instanceof SyntaxError ? error.message : 'it cannot be parsed';
     return malformed(`The body is not JSON: ${reason.slice(0, 200)}.`);
@@ -128,7 +155,8 @@ function parseJson(bytes: ArrayBuffer | Uint8Array): unknown | Problem {
 function findLossyNumber(text: string): string | null {
   const withoutStrings = text.replace(/"(?:[^"\\]|\\.)*"/g, '""');
   for (const [number] of withoutStrings.matchAll(/(?<![\w.+-])-?\d{16,}(?![\d.eE])/g)) {
-    if (BigInt(number) !== BigInt(Number(number))) return number;
+    // One of 309 digits or more is an infinity to a double.
+    if (!Number.isFinite(Number(number)) || BigInt(number) !== BigInt(Number(number))) return number;
   }
   return null;
 }

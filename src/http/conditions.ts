@@ -3,8 +3,11 @@ import { invalid, isProblem, type Problem } from './problem.ts';
 /** Characters of an Idempotency-Key at most. */
 const IDEMPOTENCY_KEY_MAX = 255;
 
-/** One entity tag, `"3"` or `W/"3"`, in a list (RFC 9110, section 8.8.3). */
-const ENTITY_TAG = /^(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"$/;
+/** One entity tag, `"3"` or `W/"3"` (RFC 9110, section 8.8.3); commas may stand inside the quotes. */
+const ENTITY_TAG = /(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"/g;
+
+/** A list of entity tags. */
+const ENTITY_TAGS = new RegExp(`^[ \\t]*${ENTITY_TAG.source}([ \\t]*,[ \\t]*${ENTITY_TAG.source})*[ \\t]*$`);
 
 /** What stands between the quotes of our own entity tags. */
 const VERSION = /^[1-9]\d{0,15}$/;
@@ -19,9 +22,12 @@ type EntityTags = 'any' | readonly { readonly isWeak: boolean; readonly value: s
 
 function parseEntityTags(name: string, header: string): EntityTags | Problem {
   if (header.trim() === '*') return 'any';
-  const tags = header.split(',').map((part) => ENTITY_TAG.exec(part.trim()));
-  const parsed = tags.map((tag) => (tag ? { isWeak: tag[1] !== undefined, value: tag[2] ?? '' } : null));
-  if (parsed.every((tag) => tag !== null)) return parsed;
+  if (ENTITY_TAGS.test(header)) {
+    return [...header.matchAll(ENTITY_TAG)].map(([, weak, value]) => ({
+      isWeak: weak !== undefined,
+      value: value ?? '',
+    }));
+  }
   return invalid(name, 'must be "*" or entity tags as they stand in ETag, quotes included, such as "3"');
 }
 

@@ -1,5 +1,12 @@
 import { z } from 'zod';
-import { contextDescription, contextLabel, contextLabels, contextMetadata, contextName } from '../../events/context.ts';
+import {
+  contextDescription,
+  contextLabel,
+  contextLabels,
+  contextMetadata,
+  contextName,
+  provisioningStep,
+} from '../../events/context.ts';
 
 const name = z
   .string()
@@ -56,6 +63,15 @@ export const patchContextBody = z
       'description, systems, tools and metadata become empty when they are null.',
   });
 
+const stepState = z.strictObject({
+  status: z.enum(['done', 'failed']),
+  at: z.iso.datetime(),
+  reference: z.string().optional().meta({ description: 'The id that the other service gave out' }),
+  attempt: z.int().optional(),
+  reason: z.string().optional(),
+  retryAt: z.iso.datetime().optional(),
+});
+
 /** A context as clients see it. */
 export const contextBody = z
   .strictObject({
@@ -71,7 +87,12 @@ export const contextBody = z
     version: z.int().min(1).meta({ description: 'The number of its events; the ETag is this in quotes' }),
     createdAt: z.iso.datetime(),
     updatedAt: z.iso.datetime(),
-    provisioning: z.strictObject({ status: z.enum(['pending']), steps: z.record(z.string(), z.unknown()) }),
+    provisioning: z
+      .strictObject({
+        status: z.enum(['pending', 'failing', 'complete']),
+        steps: z.partialRecord(provisioningStep, stepState),
+      })
+      .meta({ description: 'How far its place in ChittyOS has been made; it can be used all the while' }),
   })
   .meta({ id: 'Context' });
 

@@ -17,7 +17,9 @@ import {
   contextResponse,
   idempotencyParameter,
   ifMatchParameter,
+  ifNoneMatchParameter,
   jsonBody,
+  locationHeader,
   problems,
 } from './operations.ts';
 import { invalid, isProblem, type Problem, problemOf } from './problem.ts';
@@ -44,7 +46,10 @@ export const createContext: AuthenticatedRoute = {
       'tried again makes no second context, however late it comes.',
     requestParams: { header: idempotencyParameter },
     requestBody: jsonBody(createContextBody),
-    responses: { 201: contextResponse('The new context', changeHeaders), ...problems(400, 401, 413, 415, 422) },
+    responses: {
+      201: contextResponse('The new context', changeHeaders.extend(locationHeader.shape)),
+      ...problems(400, 401, 413, 415, 422),
+    },
   },
   async handle(exchange) {
     const query = readQuery(exchange.request, []);
@@ -73,7 +78,8 @@ export const readContext: AuthenticatedRoute = {
     operationId: 'readContext',
     tags: ['contexts'],
     summary: 'Read a context as it is, or as it was',
-    requestParams: { query: atParameter },
+    description: 'After the end, `at` gives the latest; before the creation, 404.',
+    requestParams: { query: atParameter, header: ifNoneMatchParameter },
     responses: {
       200: contextResponse('The context'),
       304: { description: 'It is still the version named in If-None-Match' },
@@ -108,7 +114,7 @@ export const patchContext: AuthenticatedRoute = {
     summary: 'Change a context',
     description: 'A patch that changes nothing writes nothing and answers with the same ETag.',
     requestParams: { header: idempotencyParameter.extend(ifMatchParameter.shape) },
-    requestBody: jsonBody(patchContextBody, MERGE_PATCH),
+    requestBody: jsonBody(patchContextBody, MERGE_PATCH, 'application/json'),
     responses: {
       200: contextResponse('The context after the change', changeHeaders),
       ...problems(400, 401, 404, 409, 412, 413, 415, 422),
@@ -151,6 +157,7 @@ export const restoreContext: AuthenticatedRoute = {
     operationId: 'restoreContext',
     tags: ['contexts'],
     summary: 'Bring a deleted context back',
+    description: 'It is what it was when it was deleted.',
     requestParams: { header: idempotencyParameter.extend(ifMatchParameter.shape) },
     responses: {
       200: contextResponse('The context, active again', changeHeaders),
@@ -164,7 +171,7 @@ export const restoreContext: AuthenticatedRoute = {
 
 /** The id in the path, or 404 when it cannot be one: no object is asked, because asking one creates it. */
 export function contextId({ request }: Exchange): string | Problem {
-  const { id = '' } = request.params;
+  const id = request.params?.id ?? '';
   return isId(CONTEXT_PREFIX, id) ? id : { problem: 'not-found', detail: 'There is no context with this id.' };
 }
 

@@ -2,10 +2,9 @@ import { nextUlid } from '../../events/ulid.ts';
 import type { Principal } from '../auth/principal.ts';
 import type { Env } from '../env.ts';
 
-/** A request as itty-router hands it on. */
+/** A request as itty-router hands it on, with the variable parts of its path. */
 export interface RoutedRequest extends Request {
-  readonly params: Readonly<Record<string, string | undefined>>;
-  readonly query: Readonly<Record<string, string | string[] | undefined>>;
+  readonly params?: Readonly<Record<string, string | undefined>>;
 }
 
 /** One request and what is known about it. */
@@ -29,8 +28,8 @@ export interface AuthenticatedExchange extends Exchange {
 /** Request ids of callers are taken when they are harmless in logs and headers. */
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 
-/** W3C Trace Context, version 00: trace id, parent id, flags. */
-const TRACEPARENT = /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})$/;
+/** W3C Trace Context: version, trace id, parent id, flags; later versions than 00 may have more. */
+const TRACEPARENT = /^(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(-.*)?$/;
 
 /** Bytes of a span id. */
 const SPAN_BYTES = 8;
@@ -40,10 +39,11 @@ export function openExchange(request: RoutedRequest, env: Env, execution: Execut
   const given = request.headers.get('X-Request-Id');
   const requestId = given !== null && REQUEST_ID.test(given) ? given : nextUlid(Date.now());
   const headers: Record<string, string> = { 'X-Request-Id': requestId, 'X-Content-Type-Options': 'nosniff' };
-  const [, traceId, flags] = TRACEPARENT.exec(request.headers.get('traceparent') ?? '') ?? [];
-  if (traceId !== undefined) headers.traceparent = `00-${traceId}-${newSpanId()}-${flags}`;
+  const [, version, traceId, flags, more] = TRACEPARENT.exec(request.headers.get('traceparent') ?? '') ?? [];
+  const isTraced = traceId !== undefined && (version !== '00' || more === undefined);
+  if (isTraced) headers.traceparent = `00-${traceId}-${newSpanId()}-${flags}`;
   addCors(request, env, headers);
-  return { request, env, execution, requestId, correlationId: traceId ?? requestId, headers };
+  return { request, env, execution, requestId, correlationId: isTraced ? traceId : requestId, headers };
 }
 
 function newSpanId(): string {
@@ -54,12 +54,15 @@ function newSpanId(): string {
 
 /** Headers of ours that a browser may show to scripts of another origin. */
 const EXPOSED = [
+  'Allow',
   'ETag',
   'Idempotent-Replayed',
   'Location',
+  'Retry-After',
   'Stream-Closed',
   'Stream-Next-Offset',
   'Stream-Up-To-Date',
+  'WWW-Authenticate',
   'X-Request-Id',
   'traceparent',
 ].join(', ');

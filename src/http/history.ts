@@ -7,7 +7,7 @@ import type { AuthenticatedExchange } from './exchange.ts';
 import { problems } from './operations.ts';
 import { isProblem, type Problem, problemOf } from './problem.ts';
 import { offsetOf, readInteger, readOffset, readQuery } from './query.ts';
-import { jsonText } from './respond.ts';
+import { empty, jsonText } from './respond.ts';
 import type { Answer, AuthenticatedRoute } from './route.ts';
 
 /** Events in a page unless the caller says otherwise. */
@@ -73,13 +73,15 @@ export const readHistory: AuthenticatedRoute = {
   handle(exchange) {
     const query = readQuery(exchange.request, ['offset', 'limit']);
     if (isProblem(query)) return query;
+    const limit = query.limit === undefined ? LIMIT_DEFAULT : readInteger('limit', query.limit, 1, LIMIT_MAX);
+    if (isProblem(limit)) return limit;
     switch (negotiate(exchange.request.headers.get('Accept'))) {
       case 'application/json':
-        return page(exchange, query);
+        return page(exchange, query.offset, limit);
       case 'application/x-ndjson':
-        return lines(exchange, query);
+        return lines(exchange, query.offset);
       case 'text/event-stream':
-        return follow(exchange, query);
+        return follow(exchange, query.offset);
       default:
         return {
           problem: 'not-acceptable',
@@ -94,6 +96,13 @@ const FORMS = { 'application/json': true, 'application/x-ndjson': true, 'text/ev
 
 type Form = keyof typeof FORMS;
 
+/** What a range of media types stands for. */
+const RANGES: Readonly<Record<string, Form>> = {
+  '*/*': 'application/json',
+  'application/*': 'application/json',
+  'text/*': 'text/event-stream',
+};
+
 /** The form with the highest quality value that an Accept header asks for (RFC 9110, section 12.5.1). */
 function negotiate(accept: string | null): Form | null {
   if (accept === null) return 'application/json';
@@ -101,7 +110,7 @@ function negotiate(accept: string | null): Form | null {
   for (const range of accept.split(',')) {
     const [mediaType = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase());
     const quality = Number(parameters.find((parameter) => parameter.startsWith('q='))?.slice(2) ?? 1);
-    const form = mediaType === '*/*' || mediaType === 'application/*' ? 'application/json' : mediaType;
+    const form = RANGES[mediaType] ?? mediaType;
     if (isForm(form) && quality > (best?.quality ?? 0)) best = { form, quality };
   }
   return best?.form ?? null;
@@ -111,15 +120,8 @@ function isForm(mediaType: string): mediaType is Form {
   return Object.hasOwn(FORMS, mediaType);
 }
 
-interface HistoryQuery {
-  readonly offset?: string;
-  readonly limit?: string;
-}
-
-async function page(exchange: AuthenticatedExchange, query: HistoryQuery): Promise<Answer> {
-  const limit = query.limit === undefined ? LIMIT_DEFAULT : readInteger('limit', query.limit, 1, LIMIT_MAX);
-  if (isProblem(limit)) return limit;
-  const start = await locate(exchange, 'offset', query.offset);
+async function page(exchange: AuthenticatedExchange, offset: string | undefined, limit: number): Promise<Answer> {
+  const start = await locate(exchange, 'offset', offset);
   if (isProblem(start)) return start;
   const history = await contextObject(exchange, start.id).history(start.after, limit);
   if (isRefusal(history)) return problemOf(history);
@@ -130,8 +132,8 @@ async function page(exchange: AuthenticatedExchange, query: HistoryQuery): Promi
   });
 }
 
-async function lines(exchange: AuthenticatedExchange, query: HistoryQuery): Promise<Answer> {
-  const start = await locate(exchange, 'offset', query.offset);
+async function lines(exchange: AuthenticatedExchange, offset: string | undefined): Promise<Answer> {
+  const start = await locate(exchange, 'offset', offset);
   if (isProblem(start)) return start;
   const history = await contextObject(exchange, start.id).historyStream(start.after);
   if ('refused' in history) return problemOf(history);
@@ -145,18 +147,17 @@ async function lines(exchange: AuthenticatedExchange, query: HistoryQuery): Prom
   });
 }
 
-async function follow(exchange: AuthenticatedExchange, query: HistoryQuery): Promise<Answer> {
+async function follow(exchange: AuthenticatedExchange, offset: string | undefined): Promise<Answer> {
   const lastEventId = exchange.request.headers.get('Last-Event-ID');
   const start =
     lastEventId === null
-      ? await locate(exchange, 'offset', query.offset)
+      ? await locate(exchange, 'offset', offset)
       : await locate(exchange, 'Last-Event-ID', lastEventId);
   if (isProblem(start)) return start;
   const history = await contextObject(exchange, start.id).history(start.after, 1);
   if (isRefusal(history)) return problemOf(history);
   // Tells an EventSource that there is nothing to come back for (WHATWG HTML, section 9.2.3).
-  if (history.isClosed && history.events.length === 0)
-    return new Response(null, { status: 204, headers: exchange.headers });
+  if (history.isClosed && history.events.length === 0) return empty(exchange, 204);
   return eventStream(exchange, contextObject(exchange, start.id), start.after);
 }
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { ZodOpenApiResponsesObject } from 'zod-openapi';
-import { contextBody } from './context-schemas.ts';
+import { contextBody, tombstone } from './context-schemas.ts';
 import { PROBLEMS } from './problem.ts';
 
 /** The pieces that the operations of the OpenAPI document share. */
@@ -16,11 +16,26 @@ const problemSchema = z
   })
   .meta({ id: 'Problem', description: 'What went wrong and what to do (RFC 9457)' });
 
+const goneSchema = problemSchema
+  .extend({ tombstone })
+  .meta({ id: 'GoneProblem', description: 'A problem with what is left of a deleted context' });
+
 const etagHeader = z.string().meta({ description: 'The version in quotes', examples: ['"3"'] });
 
 export const changeHeaders = z.object({
   ETag: etagHeader,
   'Idempotent-Replayed': z.literal('true').optional().meta({ description: 'This answer was given before' }),
+});
+
+export const locationHeader = z.object({
+  Location: z.string().meta({ description: 'Where it is', examples: ['/v1/contexts/ctx_01JD4Q2W3E4R5T6Y7V8X9Z0ABC'] }),
+});
+
+export const ifNoneMatchParameter = z.object({
+  'If-None-Match': z
+    .string()
+    .optional()
+    .meta({ description: 'Answer 304 when it still is this version', examples: ['"3"'] }),
 });
 
 export const idempotencyParameter = z.object({
@@ -47,8 +62,9 @@ export const atParameter = z.object({
 });
 
 /** A JSON request body. */
-export function jsonBody(schema: z.ZodType, mediaType = 'application/json') {
-  return { required: true, content: { [mediaType]: { schema } } };
+export function jsonBody(schema: z.ZodType, ...mediaTypes: string[]) {
+  const accepted = mediaTypes.length > 0 ? mediaTypes : ['application/json'];
+  return { required: true, content: Object.fromEntries(accepted.map((mediaType) => [mediaType, { schema }])) };
 }
 
 /** A response with a context. */
@@ -65,7 +81,10 @@ export function problems(...statuses: number[]): ZodOpenApiResponsesObject {
         .map((problem) => problem.title);
       return [
         String(status),
-        { description: titles.join('; or: '), content: { 'application/problem+json': { schema: problemSchema } } },
+        {
+          description: titles.join('; or: '),
+          content: { 'application/problem+json': { schema: status === 410 ? goneSchema : problemSchema } },
+        },
       ];
     }),
   );

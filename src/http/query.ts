@@ -11,6 +11,15 @@ const OFFSET_NOW = 'now';
 
 const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})$/;
 
+/** The last millisecond that has the usual text. */
+const TIME_MAX = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
+/** Whether the day of an ISO 8601 time exists: `Date.parse` takes 30 February for 2 March. */
+function isDay(iso: string): boolean {
+  const [year = 0, month = 0, day = 0] = iso.slice(0, 10).split('-').map(Number);
+  return new Date(Date.UTC(year, month - 1, day)).getUTCDate() === day;
+}
+
 /**
  * The query parameters of a request by name, each at most once. One that the route does not know is refused: a typing
  * error in a filter would otherwise widen what the caller gets.
@@ -20,13 +29,14 @@ export function readQuery<Name extends string>(
   known: readonly Name[],
 ): Readonly<Partial<Record<Name, string>>> | Problem {
   const values: Partial<Record<Name, string>> = {};
-  for (const [name, value] of Object.entries(request.query)) {
+  // Not the router's `query`, which loses an empty value that is followed by another.
+  for (const [name, value] of new URL(request.url).searchParams) {
     const match = known.find((candidate) => candidate === name);
     if (match === undefined) {
       const list = known.length > 0 ? `known are: ${known.join(', ')}` : 'this route takes none';
       return invalid(name.slice(0, 100), `is not a query parameter here; ${list}`);
     }
-    if (typeof value !== 'string') return invalid(name, 'must be given once');
+    if (values[match] !== undefined) return invalid(name, 'must be given once');
     values[match] = value;
   }
   return values;
@@ -46,8 +56,9 @@ export function readMoment(text: string): Moment | Problem {
   }
   // An unescaped + of a zone arrives as a space.
   const iso = text.replace(' ', '+');
-  const time = TIME.test(iso) ? Date.parse(iso) : Number.NaN;
-  if (!Number.isNaN(time)) return { time: new Date(time).toISOString() };
+  const time = TIME.test(iso) && isDay(iso) ? Date.parse(iso) : Number.NaN;
+  // Past the year 9999 the text would be longer and sort before everything.
+  if (!Number.isNaN(time)) return { time: new Date(Math.min(time, TIME_MAX)).toISOString() };
   return invalid('at', 'must be a version such as 3, or a time with its zone such as 2026-01-31T12:00:00Z');
 }
 

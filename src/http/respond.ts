@@ -14,15 +14,16 @@ export function jsonText(
   });
 }
 
-/** A response without a body. */
+/** A response without a body; a 304 has the headers that the 200 would have (RFC 9110, section 15.4.5). */
 export function empty(exchange: Exchange, status: 204 | 304, headers?: Readonly<Record<string, string>>): Response {
-  return new Response(null, { status, headers: { ...exchange.headers, ...headers } });
+  return new Response(null, { status, headers: { 'Cache-Control': 'no-store', ...exchange.headers, ...headers } });
 }
 
 /** A problem as `application/problem+json` (RFC 9457). */
 export function problemResponse(exchange: Exchange, problem: Problem): Response {
-  const { pathname } = new URL(exchange.request.url);
-  return jsonText(exchange, PROBLEMS[problem.problem].status, JSON.stringify(problemBody(problem, pathname)), {
+  const { url } = exchange.request;
+  const instance = URL.canParse(url) ? new URL(url).pathname : '/';
+  return jsonText(exchange, PROBLEMS[problem.problem].status, JSON.stringify(problemBody(problem, instance)), {
     'Content-Type': 'application/problem+json',
     ...problem.headers,
   });

@@ -47,7 +47,14 @@ router.all('*', (request, env, execution) =>
 
 /** Answers a request. Never throws: what goes wrong unexpectedly becomes a 500 that tells nothing but the request's id. */
 export function handleRequest(request: Request, env: Env, execution: ExecutionContext): Promise<Response> {
-  return router.fetch(request, env, execution);
+  // The one thing that throws outside of a route's own answer: a Host header that makes no URL.
+  return router.fetch(request, env, execution).catch(() =>
+    problemResponse(openExchange(request, env, execution), {
+      problem: 'invalid',
+      detail: 'The address cannot be read. Look at the Host header.',
+      errors: [{ pointer: 'Host', message: 'must be a host name with a port from 1 to 65535 or none' }],
+    }),
+  );
 }
 
 async function answer(exchange: Exchange, methods: ReadonlyMap<string, Route>): Promise<Response> {

@@ -3,6 +3,7 @@ import { createContext, deleteContext, patchContext, readContext, restoreContext
 import { health } from './health.ts';
 import { readHistory } from './history.ts';
 import { openApiText } from './openapi.ts';
+import { problems } from './operations.ts';
 import { jsonText } from './respond.ts';
 import type { PublicRoute, Route } from './route.ts';
 
@@ -18,8 +19,12 @@ const openApi: PublicRoute = {
     operationId: 'openApi',
     tags: ['service'],
     summary: 'This document',
+    description: 'Made from the schemas that check the requests.',
     security: [],
-    responses: { 200: { description: 'OpenAPI 3.1', content: { 'application/json': { schema: { type: 'object' } } } } },
+    responses: {
+      200: { description: 'OpenAPI 3.1', content: { 'application/json': { schema: { type: 'object' } } } },
+      ...problems(400),
+    },
   },
   handle(exchange) {
     document ??= openApiText(routes);

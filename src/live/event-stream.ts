@@ -21,13 +21,23 @@ export async function eventStream(
   object: DurableObjectStub<ContextObject>,
   after: number,
 ): Promise<Response> {
+  const headers = {
+    'Content-Type': 'text/event-stream',
+    'Cache-Control': 'no-store',
+    'Stream-Next-Offset': offsetOf(after),
+    ...exchange.headers,
+  };
+  if (exchange.request.method === 'HEAD') return new Response(null, { headers });
   const socket = await connect(object, after);
   if (socket instanceof Response) return socket;
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   const writer = writable.getWriter();
   const encoder = new TextEncoder();
-  /** Everything written so far; what is written next waits for it, and so for the reader. */
-  let written = writer.write(encoder.encode(`retry: ${RETRY_MS}\n\n`));
+  /**
+   * Everything written so far; what is written next waits for it, and so for the reader. It begins with an id, so that
+   * a reader that loses the connection before the first event comes back to this place.
+   */
+  let written = writer.write(encoder.encode(`retry: ${RETRY_MS}\nid: ${offsetOf(after)}\n\n`));
   const enqueue = (text: string) => {
     written = written.then(() => writer.write(encoder.encode(text)));
     return written;
@@ -50,9 +60,7 @@ export async function eventStream(
   socket.addEventListener('close', end);
   socket.addEventListener('error', end);
   socket.accept();
-  return new Response(readable, {
-    headers: { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store', ...exchange.headers },
-  });
+  return new Response(readable, { headers });
 }
 
 function serverSentEvent({ type, version }: { type: string; version: number }, frame: string): string {

@@ -37,13 +37,18 @@ export const watchContext: SelfAuthenticatingRoute = {
           .meta({ description: 'A ticket, for clients that cannot send an Authorization header' }),
       }),
     },
-    responses: { 101: { description: 'The WebSocket is open' }, ...problems(400, 401, 404, 426) },
+    responses: {
+      101: { description: 'The WebSocket is open' },
+      '2XX': { description: 'Not given: the WebSocket opens with 101' },
+      ...problems(400, 401, 404, 426),
+    },
   },
   async handle(exchange) {
     const { request } = exchange;
     const query = readQuery(request, ['after', 'ticket']);
     if (isProblem(query)) return query;
-    const isUpgrade = request.headers.get('Upgrade')?.toLowerCase() === 'websocket';
+    // Only a GET can become a WebSocket (RFC 6455, section 4.1); a HEAD comes here as well.
+    const isUpgrade = request.method === 'GET' && request.headers.get('Upgrade')?.toLowerCase() === 'websocket';
     const id = contextId(exchange);
     const principal = await identify(exchange, id, query.ticket);
     if (isProblem(principal)) return isUpgrade ? refuse(CLOSE_UNAUTHORIZED, principal.detail) : principal;
@@ -81,6 +86,8 @@ export const issueTicket: AuthenticatedRoute = {
     },
   },
   async handle(exchange) {
+    const query = readQuery(exchange.request, []);
+    if (isProblem(query)) return query;
     const id = contextId(exchange);
     if (isProblem(id)) return id;
     const issued = await contextObject(exchange, id).issueTicket(exchange.principal.actor);

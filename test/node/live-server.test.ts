@@ -4,7 +4,15 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Client, connect, ProblemError } from '../../client/client.ts';
-import { childrenOf, freePort, type Server, startServer, stopServer, temporaryFolder } from '../support/server.ts';
+import {
+  childrenOf,
+  freePort,
+  type Server,
+  startServer,
+  stopServer,
+  temporaryFolder,
+  waitFor,
+} from '../support/server.ts';
 
 const KEY = 'cck_live-server';
 const folder = temporaryFolder('live-server');
@@ -44,23 +52,27 @@ describe('the client', () => {
     expect(await api.create({ name: 'A', tools: ['linear'] }, { idempotencyKey: 'once' })).toEqual(created);
     const { id } = created;
     const changed = await api.patch(id, { name: 'B', metadata: { priority: 2 } }, { ifMatch: 1 });
-    expect(changed).toMatchObject({ id, name: 'B', version: 2, metadata: { priority: 2 } });
+    expect(changed).toMatchObject({ id, name: 'B', metadata: { priority: 2 } });
     const stale = await api.patch(id, { name: 'C' }, { ifMatch: 1 }).catch((error: unknown) => error);
     expect(stale).toBeInstanceOf(ProblemError);
-    expect(stale).toMatchObject({ status: 412, version: 2, problem: { title: 'The version has changed' } });
+    expect(stale).toMatchObject({ status: 412, problem: { title: 'The version has changed' } });
+    if (stale instanceof ProblemError) expect(stale.version).toBeGreaterThanOrEqual(changed.version);
     expect(await api.read(id, { at: 1 })).toEqual(created);
     expect(await api.read(id, { at: changed.updatedAt })).toEqual(changed);
-    expect(await api.delete(id, { ifMatch: 2 })).toBe(3);
-    await expect(api.read(id)).rejects.toMatchObject({ status: 410, version: 3, problem: { tombstone: { id } } });
-    expect(await api.restore(id)).toMatchObject({ name: 'B', version: 4, status: 'active' });
-    const events: [number, string][] = [];
-    for await (const { version, type } of api.history(id)) events.push([version, type]);
-    expect(events).toEqual([
-      [1, 'context_created'],
-      [2, 'context_updated'],
-      [3, 'context_deleted'],
-      [4, 'context_restored'],
-    ]);
+    const deletion = await api.delete(id, { ifMatch: changed.version });
+    await expect(api.read(id)).rejects.toMatchObject({ status: 410, problem: { tombstone: { id } } });
+    expect(await api.restore(id)).toMatchObject({ name: 'B', status: 'active' });
+    const versions: number[] = [];
+    const types: string[] = [];
+    for await (const { version, type } of api.history(id)) {
+      versions.push(version);
+      types.push(type);
+    }
+    expect(versions).toEqual(upTo(versions.length));
+    expect(types[deletion - 1]).toBe('context_deleted');
+    // Others may stand between them: what the service does with a context on its own account is in its history too.
+    const ours = ['context_created', 'context_updated', 'context_deleted', 'context_restored'];
+    expect(types.filter((type) => ours.includes(type))).toEqual(ours);
   });
 
   it('throws the problem with its pointers', async () => {
@@ -71,7 +83,7 @@ describe('the client', () => {
     await expect(stranger.watch('ctx_1').next()).rejects.toMatchObject({ name: 'LiveError', code: 4401 });
     await expect(api.watch('ctx_1').next()).rejects.toMatchObject({ name: 'LiveError', code: 4404 });
     const { id } = await api.create({ name: 'Short' });
-    await expect(api.watch(id, { after: 5 }).next()).rejects.toMatchObject({ name: 'LiveError', code: 400 });
+    await expect(api.watch(id, { after: 5_000 }).next()).rejects.toMatchObject({ name: 'LiveError', code: 400 });
   });
 
   it('watches with a ticket from a server of the page’s own, until the deletion', async () => {
@@ -82,31 +94,35 @@ describe('the client', () => {
       const { ticket }: { ticket: string } = await response.json();
       return ticket;
     };
-    const seen: number[] = [];
+    const seen: string[] = [];
     const page = connect({ baseUrl: server.url, getTicket });
     for await (const message of page.watch(id, { after: 0 })) {
       if (message.type === 'hello') await api.delete(id);
-      else seen.push(message.event.version);
+      else seen.push(message.event.type);
     }
-    expect(seen).toEqual([1, 2]);
+    expect([seen.at(0), seen.at(-1)]).toEqual(['context_created', 'context_deleted']);
   });
 
   it('sees every event once and in order while the server is killed and started again under a writer', async () => {
     const { id } = await api.create({ name: 'Start' });
     const seen: number[] = [];
+    const names: string[] = [];
     const watching = (async () => {
       for await (const message of api.watch(id, { after: 0, retryBaseMs: 20, retryCapMs: 200 })) {
-        if (message.type === 'event') seen.push(message.event.version);
+        if (message.type !== 'event') continue;
+        seen.push(message.event.version);
+        if (message.event.type === 'context_updated') names.push(message.event.data.name ?? '');
       }
     })();
     let isDone = false;
     const writing = (async () => {
-      let version = 1;
+      const written: string[] = [];
       while (!isDone) {
-        version += 1;
-        await insist(id, `Name ${version}`);
+        const name = `Name ${written.length}`;
+        await insist(id, name);
+        written.push(name);
       }
-      return version;
+      return written;
     })();
     for (let kills = 1; kills <= 3; kills++) {
       const before = seen.length;
@@ -115,23 +131,24 @@ describe('the client', () => {
       server = await startServer({ port, dataFolder: folder.path, apiKey: KEY });
     }
     isDone = true;
-    const last = await writing;
-    await api.delete(id);
+    const written = await writing;
+    const last = await api.delete(id);
     // It returns because the context is deleted.
     await watching;
-    expect(seen).toEqual(upTo(last + 1));
+    expect(names).toEqual(written);
+    expect(seen).toEqual(upTo(last));
   });
 
   it('takes a history that is longer than the window at its own pace, and misses nothing', async () => {
     const { id } = await api.create({ name: 'Long' });
-    const last = 60;
-    for (let version = 2; version <= last; version++) await api.patch(id, big(version));
+    let last = 1;
+    for (let number = 1; number <= 60; number++) last = (await api.patch(id, big(number))).version;
     const seen: number[] = [];
     for await (const message of api.watch(id, { after: 0 })) {
       if (message.type === 'event') seen.push(message.event.version);
       // Now and then it is slow: what is sent meanwhile waits for it.
       if (seen.length % 20 === 0) await wait(20);
-      if (seen.length === last) break;
+      if (seen.at(-1) === last) break;
     }
     expect(seen).toEqual(upTo(last));
   });
@@ -189,17 +206,20 @@ describe('subscribers that stop reading', () => {
     const { id } = await api.create({ name: 'Deaf ears' });
     await timeChanges(id);
     const alone = await timeChanges(id);
+    const { version: start } = await api.read(id);
     const before = residentMb();
     const sockets = await Promise.all(upTo(DEAF).map(() => deafSubscriber(id)));
     const good: number[] = [];
-    const first = 2 * CHANGES + 2;
+    const abort = new AbortController();
     const watching = (async () => {
-      for await (const message of api.watch(id, { after: first - 1 })) {
+      for await (const message of api.watch(id, { after: start, signal: abort.signal })) {
         if (message.type === 'event') good.push(message.event.version);
-        if (good.length === CHANGES) break;
       }
-    })();
+    })().catch(() => undefined);
     const among = await timeChanges(id);
+    const { version: end } = await api.read(id);
+    await waitFor('the good subscriber to have it all', () => good.at(-1) === end);
+    abort.abort();
     await watching;
     const after = residentMb();
     for (const socket of sockets) socket.destroy();
@@ -207,10 +227,10 @@ describe('subscribers that stop reading', () => {
       `a change of 60,000 characters: ${median(alone).toFixed(2)} ms alone, ${median(among).toFixed(2)} ms beside ` +
         `${DEAF} subscribers that read nothing; memory ${before?.toFixed(0)} MB before, ${after?.toFixed(0)} MB after`,
     );
-    expect(good).toEqual(upTo(CHANGES).map((number) => first - 1 + number));
+    expect(good).toEqual(upTo(end - start).map((number) => start + number));
     // Generous, because the good subscriber and the machine's other work share the two cores.
     expect(median(among)).toBeLessThan(5 * median(alone) + 5);
     // Unbounded, it would be 9 MB for each of the 40.
-    if (before !== null && after !== null) expect(after - before).toBeLessThan(DEAF * 4);
+    if (before !== null && after !== null) expect(after - before).toBeLessThan(DEAF * 3);
   });
 });

@@ -2,9 +2,9 @@ import { createExecutionContext, listDurableObjectIds } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { expect } from 'vitest';
 import { z } from 'zod';
-import type { ContextObject } from '../../src/objects.ts';
 import { type Envelope, envelopeSchema } from '../../events/envelope.ts';
 import { handleRequest } from '../../src/http/router.ts';
+import type { ContextObject } from '../../src/objects.ts';
 import { api, BASE } from './api.ts';
 
 /** Makes ids whose check digits fit, of contexts that nobody has made. */

@@ -33,8 +33,8 @@ const badMembers: [what: string, member: string, pointer: string, message: strin
   ['half of a surrogate pair in the description', '"description":"\\udc00\\ud800"', '/description', SURROGATE],
   ['101 systems', `"systems":${JSON.stringify(labels(101))}`, '/systems', 'must have at most 100 items'],
   ['101 tools', `"tools":${JSON.stringify(labels(101))}`, '/tools', 'must have at most 100 items'],
-  ['a system named twice', '"systems":["a","b","a"]', '/systems/2', '"a" is there already; name it once'],
-  ['tools that are the same once trimmed', '"tools":["a"," a "]', '/tools/1', '"a" is there already; name it once'],
+  ['a system named twice', '"systems":["a","b","a"]', '/systems/2', 'is there already; name it once'],
+  ['tools that are the same once trimmed', '"tools":["a"," a "]', '/tools/1', 'is there already; name it once'],
   ['a blank system', '"systems":["a"," "]', '/systems/1', 'must not be blank'],
   ['a tool of 101 characters', `"tools":["${'x'.repeat(101)}"]`, '/tools/0', 'must have at most 100 characters'],
   ['NUL in a tool', '"tools":["\\u0000x"]', '/tools/0', NUL],
@@ -72,19 +72,19 @@ const badMembers: [what: string, member: string, pointer: string, message: strin
     '__proto__ in metadata',
     '"metadata":{"__proto__":{"admin":true}}',
     '/metadata/__proto__',
-    'the key "__proto__" is not allowed; rename it',
+    'is a key that is not allowed; rename it',
   ],
   [
     'constructor deep in metadata',
     '"metadata":{"a":[{"constructor":1}]}',
     '/metadata/a/0/constructor',
-    'the key "constructor" is not allowed; rename it',
+    'is a key that is not allowed; rename it',
   ],
   [
     'an escaped __proto__',
     '"metadata":{"\\u005f_proto__":1}',
     '/metadata/__proto__',
-    'the key "__proto__" is not allowed; rename it',
+    'is a key that is not allowed; rename it',
   ],
   ['NUL in a metadata key', '"metadata":{"a\\u0000":1}', '/metadata/a\u0000', NUL],
   ['half of a surrogate pair in a metadata value', '"metadata":{"a":["\\ud83d"]}', '/metadata/a/0', SURROGATE],
@@ -138,7 +138,7 @@ describe('a field that is not valid', () => {
   });
 
   // Zod keeps the input out of its issues unless it is asked to report it, so every wrong type "is required".
-  it.fails.each(wrongTypes)('%s is told by what it must be', async (_what, member, pointer, message) => {
+  it.each(wrongTypes)('%s is told by what it must be', async (_what, member, pointer, message) => {
     await expectInvalid(await post(creationWith(member)), pointer, message);
   });
 
@@ -168,7 +168,7 @@ describe('a field that is not valid', () => {
     expect(errors).toHaveLength(20);
   });
 
-  it.fails.each([
+  it.each([
     ['an enormous unknown field', `{"name":"x","${'k'.repeat(MiB / 2)}":1}`],
     ['an enormous key in metadata', `{"name":"x","metadata":{"${'k'.repeat(MiB / 2)}":"\\u0000"}}`],
     ['enormous labels that are the same', JSON.stringify({ name: 'x', tools: Array(2).fill('k'.repeat(MiB / 4)) })],
@@ -179,7 +179,7 @@ describe('a field that is not valid', () => {
   });
 
   // The pointer's tokens are escaped twice: a~1b becomes a~01b.
-  it.fails('the pointer to a metadata key with a slash or a tilde follows RFC 6901', async () => {
+  it('the pointer to a metadata key with a slash or a tilde follows RFC 6901', async () => {
     await expectInvalid(await post('{"name":"x","metadata":{"a/b~":"\\u0000"}}'), '/metadata/a~1b~0', NUL);
   });
 });

@@ -97,7 +97,7 @@ describe('If-None-Match', () => {
   });
 
   // RFC 9110, section 15.4.5: a 304 repeats the Cache-Control that the 200 would have had.
-  it.fails('gives 304 with the same Cache-Control as 200', async () => {
+  it('gives 304 with the same Cache-Control as 200', async () => {
     const { id } = await createContext();
     const response = await read(id, '', { 'If-None-Match': '"1"' });
     expect(response.headers.get('Cache-Control')).toBe('no-store');
@@ -153,7 +153,7 @@ describe('?at=', () => {
   });
 
   // Such a time is in the year 10000 of UTC, which toISOString writes with a sign that sorts before every digit.
-  it.fails('the last hours of the year 9999 west of Greenwich give the latest, too', async () => {
+  it('the last hours of the year 9999 west of Greenwich give the latest, too', async () => {
     const { id } = await threeVersions();
     const response = await read(id, '?at=9999-12-31T23:59:59-01:00');
     expect(response.status).toBe(200);
@@ -201,7 +201,7 @@ describe('?at=', () => {
   });
 
   // JavaScript rolls them over into the next month.
-  it.fails.each(['2026-02-30T00:00:00Z', '2025-02-29T00:00:00Z', '2026-04-31T00:00:00Z'])(
+  it.each(['2026-02-30T00:00:00Z', '2025-02-29T00:00:00Z', '2026-04-31T00:00:00Z'])(
     '%s is 400, because there is no such day',
     async (at) => {
       const { id } = await createContext();
@@ -215,7 +215,7 @@ describe('?at=', () => {
     await expectInvalid(await read(id, '?at=1&%61t=1'), 'at', 'must be given once');
   });
 
-  it.fails('given twice is 400 also when the first is empty', async () => {
+  it('given twice is 400 also when the first is empty', async () => {
     const { id } = await createContext();
     await expectInvalid(await read(id, '?at=&at=1'), 'at', 'must be given once');
   });
