@@ -154,7 +154,6 @@ const corpus = fc.array(fields, { maxLength: 12 }).map((all) =>
   }),
 );
 
-const optional = { requiredKeys: ['status'] } as const;
 const filters: fc.Arbitrary<ContextFilters> = fc.oneof(
   fc.constant({ status: 'active' as const }),
   fc.record(
@@ -168,7 +167,7 @@ const filters: fc.Arbitrary<ContextFilters> = fc.oneof(
       updatedAfter: time,
       updatedBefore: fc.oneof(time, fc.constant('2026-01-01T02:00:05.000Z')),
     },
-    optional,
+    { requiredKeys: ['status'] },
   ),
 );
 const scope: fc.Arbitrary<Scope> = fc.record({ filters, readableBy: fc.option(owner) });
