@@ -19,7 +19,8 @@ export interface Context {
   /** ISO 8601, UTC, milliseconds. */
   readonly createdAt: string;
   readonly updatedAt: string;
-  readonly provisioning: { readonly status: string; readonly steps: JsonObject };
+  /** How far its place in ChittyOS has been made; it can be used all the while. */
+  readonly provisioning: { readonly status: 'pending' | 'failing' | 'complete'; readonly steps: JsonObject };
 }
 
 /** What a new context may say of itself. @public */
