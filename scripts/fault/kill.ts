@@ -72,6 +72,7 @@ export async function killAndRestart(server: Server, way: Way, start: StartOptio
   const orphans = [...new Set([...workerd, ...children])];
   server.kill('SIGKILL');
   const gone = untilGone(server, orphans);
+  await waitFor('node to be gone', server.isGone);
   if (way !== 'node and start at once') await gone;
   if (way === 'node, and again while it starts') await killWhileStarting(start, random);
   const restarted = await startServer(start);
@@ -88,7 +89,7 @@ async function killWhileStarting(start: StartOptions, random: Random): Promise<v
 
 /** @returns milliseconds from node's end to the end of the last of its children */
 async function untilGone(server: ServerProcess, children: readonly number[]): Promise<number> {
-  await waitFor('node to be gone', () => !isRunning(server.pid));
+  await waitFor('node to be gone', server.isGone);
   const since = performance.now();
   await waitFor('workerd to follow node', () => !children.some(isRunning), ORPHAN_MAX_MS);
   return performance.now() - since;

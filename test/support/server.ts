@@ -43,6 +43,8 @@ export interface ServerProcess {
   /** When and how it ended. */
   readonly exited: Promise<Exit>;
   hasExited(): boolean;
+  /** Whether the process is gone with all it held, also while its children still have its output open. */
+  isGone(): boolean;
   kill(signal: NodeJS.Signals): void;
 }
 
@@ -81,6 +83,7 @@ export function spawnServer(options: StartOptions): ServerProcess {
       ended = true;
     }),
     hasExited: () => ended,
+    isGone: () => child.exitCode !== null || child.signalCode !== null,
     kill: (signal) => child.kill(signal),
   };
 }
