@@ -31,6 +31,9 @@ export interface Relationship {
   readonly to: string;
   /** Such as `uses`. */
   readonly type: string;
+  readonly data?: Readonly<Record<string, unknown>>;
+  /** ISO 8601, UTC. */
+  readonly timestamp?: string;
 }
 
 const done = z.looseObject({});
@@ -55,17 +58,28 @@ const relationships: Operation<z.infer<typeof done>> = {
 
 const items = z.array(z.looseObject({}));
 
-/** Lists have come as a bare array and as an object with one; both become the array. */
-const listAnswer = (member: string) =>
-  z.union([items, z.looseObject({ [member]: items })]).transform((answer) => {
-    return Array.isArray(answer) ? answer : items.parse(answer[member]);
-  });
+const page = z.looseObject({ entries: items, nextAfter: z.union([z.string(), z.int()]).nullish() });
 
-type List = z.infer<typeof items>;
+/** Entries, and where the next ones begin; null at the end. Lists have also come as a bare array, which is all there is. */
+const pageAnswer = z
+  .union([items, page])
+  .transform((answer) =>
+    Array.isArray(answer)
+      ? { entries: answer, nextAfter: null }
+      : { entries: answer.entries, nextAfter: answer.nextAfter ?? null },
+  );
 
-const entries: Operation<List> = { name: 'entries', method: 'GET', answer: listAnswer('entries') };
-const timeline: Operation<List> = { name: 'timeline', method: 'GET', answer: listAnswer('entries') };
-const history: Operation<List> = { name: 'history', method: 'GET', answer: listAnswer('entries') };
+type Page = z.infer<typeof pageAnswer>;
+
+const entries: Operation<Page> = { name: 'entries', method: 'GET', answer: pageAnswer };
+const timeline: Operation<Page> = { name: 'timeline', method: 'GET', answer: pageAnswer };
+const history: Operation<Page> = { name: 'history', method: 'GET', answer: pageAnswer };
+
+/** Which part of a list is read: what comes after the `nextAfter` of the part before. */
+export interface PageQuery {
+  readonly after?: string | number;
+  readonly limit?: number;
+}
 
 /** What X-ChittyID says of an entity: entities that have no ChittyID are written of as well. */
 function chittyIdOf(entityId: string): string | undefined {
@@ -93,27 +107,19 @@ export function chittyChronicleClient(connection: Connection) {
       const query = { entityId, eventType, startDate, limit };
       return call(connection, entries, { path: ['api', 'entries'], query }, options);
     },
-    /** Reads what happened to an entity, in order. */
-    timeline(entityId: string, options?: CallOptions) {
-      return call(
-        connection,
-        timeline,
-        { path: ['api', 'timeline', entityId], chittyId: chittyIdOf(entityId) },
-        options,
-      );
+    /** Reads what happened to an entity, in the order of its times. */
+    timeline(entityId: string, { after, limit }: PageQuery = {}, options?: CallOptions) {
+      const request = { path: ['api', 'timeline', entityId], query: { after, limit }, chittyId: chittyIdOf(entityId) };
+      return call(connection, timeline, request, options);
     },
     /** States a relationship. */
     relationships(relationship: Relationship, options?: CallOptions) {
       return call(connection, relationships, { path: ['api', 'relationships'], body: relationship }, options);
     },
-    /** Reads everything that is known of an entity: its entries and relationships. */
-    history(entityId: string, options?: CallOptions) {
-      return call(
-        connection,
-        history,
-        { path: ['api', 'entities', entityId, 'history'], chittyId: chittyIdOf(entityId) },
-        options,
-      );
+    /** Reads everything that is known of an entity, its entries and relationships, in the order in which it came. */
+    history(entityId: string, { after, limit }: PageQuery = {}, options?: CallOptions) {
+      const path = ['api', 'entities', entityId, 'history'];
+      return call(connection, history, { path, query: { after, limit }, chittyId: chittyIdOf(entityId) }, options);
     },
   };
 }

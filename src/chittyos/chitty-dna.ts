@@ -69,11 +69,13 @@ const lineageAnswer = z.looseObject({
   chittyid: z.string().optional(),
   status: z.string().optional(),
   lineage: z.array(z.looseObject({})).optional(),
+  /** Where the next part of the lineage begins; missing or null at its end. */
+  nextAfter: z.union([z.string(), z.int()]).nullish(),
 });
 
 const read: Operation<z.infer<typeof lineageAnswer>> = { name: 'read', method: 'GET', answer: lineageAnswer };
 
-/** Which part of a lineage is read. The service says where the next part begins. */
+/** Which part of a lineage is read: what comes after the `nextAfter` of the part before. */
 export interface LineageQuery {
   readonly after?: string | number;
   readonly limit?: number;
@@ -95,9 +97,9 @@ export function chittyDnaClient(connection: Connection) {
       const path = ['api', 'dna', dnaId, 'evolve'];
       return call(connection, evolve, { path, body: events, mediaType: BATCH_MEDIA_TYPE }, options);
     },
-    /** Closes a record. It can still be read. */
-    archive(dnaId: string, options?: CallOptions) {
-      return call(connection, archive, { path: ['api', 'dna', dnaId, 'archive'], body: {} }, options);
+    /** Closes a record. It can still be read. With `upTo`, only if no later event of that source has come. */
+    archive(dnaId: string, upTo?: { readonly source: string; readonly sequence: number }, options?: CallOptions) {
+      return call(connection, archive, { path: ['api', 'dna', dnaId, 'archive'], body: upTo ?? {} }, options);
     },
     /** Reads a record with its lineage. */
     read(dnaId: string, { after, limit }: LineageQuery = {}, options?: CallOptions) {

@@ -21,16 +21,49 @@ export interface RegisterRequest {
   readonly chittyid: string;
   readonly name: string;
   readonly type: string;
+  readonly baseUrl?: string;
   readonly capabilities: readonly string[];
   /** Where its health is read, or what it is. */
   readonly health: unknown;
 }
 
-const discoverAnswer = z
-  .looseObject({ services: z.array(registeredService) })
-  .transform((answer): readonly RegisteredService[] => answer.services);
+const discoverAnswer = z.looseObject({
+  services: z.array(registeredService),
+  /** Where the next page begins; missing or null on the last one. */
+  nextAfter: z.union([z.string(), z.int()]).nullish(),
+});
 
-const discover: Operation<readonly RegisteredService[]> = { name: 'discover', method: 'GET', answer: discoverAnswer };
+const discover: Operation<z.infer<typeof discoverAnswer>> = {
+  name: 'discover',
+  method: 'GET',
+  answer: discoverAnswer,
+};
+
+/** Pages of the list that are read at most: thousands of services, and a bound on what an isolate remembers. */
+const PAGES_MAX = 10;
+
+/** How long all pages together may take: less than others wait for them. */
+const DISCOVER_BUDGET_MS = 12_000;
+
+/** Asks the registry for all services, page by page. */
+async function discoverAll(
+  connection: Connection,
+  options: CallOptions = {},
+): Promise<CallResult<readonly RegisteredService[]>> {
+  const deadline = Date.now() + Math.min(options.budgetMs ?? DISCOVER_BUDGET_MS, DISCOVER_BUDGET_MS);
+  const services: RegisteredService[] = [];
+  let after: string | number | undefined;
+  for (let page = 0; page < PAGES_MAX; page++) {
+    const request = { path: ['api', 'services'], query: { after } };
+    const budgetMs = Math.max(deadline - Date.now(), 1);
+    const found = await call(connection, discover, request, { ...options, budgetMs });
+    if (!found.ok) return found;
+    services.push(...found.value.services);
+    if (found.value.nextAfter === undefined || found.value.nextAfter === null) break;
+    after = found.value.nextAfter;
+  }
+  return { ok: true, value: services };
+}
 
 const service: Operation<RegisteredService> = {
   name: 'service',
@@ -62,8 +95,7 @@ export interface RegistryDependencies {
 /** ChittyRegistry: which services there are. */
 export function chittyRegistryClient(connection: Connection, { cache, waitUntil, fallback }: RegistryDependencies) {
   const discoverServices = async (options?: CallOptions): Promise<CallResult<Discovery>> => {
-    const path = ['api', 'services'];
-    const found = await cache.get(() => call(connection, discover, { path }, options), waitUntil);
+    const found = await cache.get(() => discoverAll(connection, options), waitUntil);
     if (found.ok || fallback === undefined || fallback.trim() === '') return found;
     const services = parseFallback(fallback);
     if (services) return { ok: true, value: { services, source: 'fallback', asOf: null } };
@@ -84,13 +116,10 @@ export function chittyRegistryClient(connection: Connection, { cache, waitUntil,
       const found = known.ok ? known.value.services.find((candidate) => candidate.id === id) : undefined;
       return found ? { ok: true, value: found } : asked;
     },
-    /** Registers a service under its ChittyID. The next `discover` here sees it. */
-    async register(request: RegisterRequest, options?: CallOptions) {
-      const { chittyid } = request;
+    /** Registers a service under its ChittyID. `discover` shows it when its list is next renewed. */
+    register(request: RegisterRequest, options?: CallOptions) {
       const path = ['api', 'services', 'register'];
-      const registered = await call(connection, register, { path, body: request, chittyId: chittyid }, options);
-      if (registered.ok) cache.outdate();
-      return registered;
+      return call(connection, register, { path, body: request, chittyId: request.chittyid }, options);
     },
   };
 }
@@ -117,5 +146,5 @@ function readServices(text: string): readonly RegisteredService[] | null {
   const list = z.array(registeredService).safeParse(value);
   if (list.success) return list.data;
   const answer = discoverAnswer.safeParse(value);
-  return answer.success ? answer.data : null;
+  return answer.success ? answer.data.services : null;
 }

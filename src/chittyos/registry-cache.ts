@@ -38,9 +38,6 @@ export class RegistryCache {
   readonly #flight = new SingleFlight<Loaded>();
   #list: readonly RegisteredService[] | null = null;
   #loadedAt = 0;
-  /** Counts what has been registered here: a list that was asked for before is out of date when it comes. */
-  #changes = 0;
-  #isOutdated = false;
   /** The last failure, and until when the registry is left alone for it. */
   #failed: { readonly result: Loaded & { ok: false }; readonly until: number } | null = null;
 
@@ -52,7 +49,7 @@ export class RegistryCache {
    */
   async get(load: () => Promise<Loaded>, waitUntil: WaitUntil): Promise<CallResult<Discovery>> {
     const ageMs = Date.now() - this.#loadedAt;
-    if (this.#list && ageMs < FRESH_MS && !this.#isOutdated) {
+    if (this.#list && ageMs < FRESH_MS) {
       if (ageMs >= RENEW_MS && !this.#flight.isUnderWay && !this.#pausing()) waitUntil(this.#renew(load));
       return this.#known(this.#list, 'cache');
     }
@@ -60,12 +57,6 @@ export class RegistryCache {
     if (loaded?.ok) return this.#known(loaded.value, 'registry');
     if (this.#list && Date.now() - this.#loadedAt < STALE_MAX_MS) return this.#known(this.#list, 'stale');
     return loaded ?? lost();
-  }
-
-  /** Notes that the registry has changed: the next caller asks it. */
-  outdate(): void {
-    this.#changes += 1;
-    this.#isOutdated = true;
   }
 
   #pausing() {
@@ -78,10 +69,8 @@ export class RegistryCache {
 
   #renew(load: () => Promise<Loaded>): Promise<Loaded | null> {
     return this.#flight.run(async () => {
-      const changes = this.#changes;
       const loaded = await load();
       if (loaded.ok) {
-        this.#isOutdated = changes !== this.#changes;
         this.#list = loaded.value;
         this.#loadedAt = Date.now();
         this.#failed = null;

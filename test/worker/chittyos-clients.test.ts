@@ -276,6 +276,19 @@ describe('a key', () => {
   });
 });
 
+describe('a list of the chronicle', () => {
+  it.each([
+    [[{ id: 'e1' }], null],
+    [{ entries: [{ id: 'e1' }] }, null],
+    [{ entries: [{ id: 'e1' }], nextAfter: 5 }, 5],
+  ])('may come as %j', async (answer, nextAfter) => {
+    const { send, received } = network(json(answer));
+    const found = await chronicle(send).history('a', { after: 1, limit: 1 });
+    expect(found).toEqual({ ok: true, value: { entries: [{ id: 'e1' }], nextAfter } });
+    expect(received[0]?.url).toMatch(/\/api\/entities\/a\/history\?after=1&limit=1$/);
+  });
+});
+
 describe('an entity of the chronicle', () => {
   it('may have any name: X-ChittyID is sent only for a ChittyID', async () => {
     const { send, received } = network(json({}));

@@ -16,7 +16,6 @@ function registry(fallback?: string) {
   const state: { broken: Reply | null; asked: number } = { broken: null, asked: 0 };
   const { send, received } = network((request, signal) => {
     if (state.broken) return state.broken(request, signal);
-    if (request.method === 'POST') return Response.json({ registered: true });
     state.asked += 1;
     return Response.json({ services: [service(`list-${state.asked}`)] });
   });
@@ -94,14 +93,19 @@ describe('the list of services', () => {
     expect(await look()).toBe('list-2 from registry');
   });
 
-  it('is asked for anew after a registration, also when it was under way meanwhile', async () => {
-    const { client, look } = registry();
-    const underWay = client.discover();
-    const request = { chittyid: '03-1', name: 'me', type: 'core', capabilities: [], health: 'https://me.test' };
-    expect((await client.register(request)).ok).toBe(true);
-    await underWay;
-    expect(await look()).toMatch(/^list-\d from registry$/);
-    expect(await look()).toMatch(/^list-\d from cache$/);
+  it('is read page by page, and no more than ten of them', async () => {
+    const { send, received } = network(({ url }) => {
+      const after = Number(new URL(url).searchParams.get('after') ?? 0);
+      return Response.json({ services: [service(`s${after}`)], nextAfter: after === 2 ? null : after + 1 });
+    });
+    const dependencies = { cache: new RegistryCache(), waitUntil: () => undefined, fallback: undefined };
+    const found = await chittyRegistryClient(connection(send), dependencies).discover();
+    expect(found.ok && found.value.services.map(({ id }) => id)).toEqual(['s0', 's1', 's2']);
+    expect(received[0]?.url).not.toContain('after');
+
+    const without = network(json({ services: [service('s')], nextAfter: 7 }));
+    await chittyRegistryClient(connection(without.send), { ...dependencies, cache: new RegistryCache() }).discover();
+    expect(without.received).toHaveLength(10);
   });
 });
 

@@ -21,6 +21,9 @@ const echoes: Readonly<Record<string, Reply>> = {
   'an error in spite of 200': json({ error: `token ${TOKEN} has expired` }),
   'text that is not JSON': text(`{"token": ${TOKEN}`, 'application/json'),
   'a media type': text('', `text/${TOKEN}`),
+  'an error in spite of 200 that is cut': json({
+    error: 'x'.repeat(300 - 'The answer is an error in spite of its status: '.length - 14) + TOKEN,
+  }),
   'a broken connection': () => Promise.reject(new Error(`cannot reach https://x/?token=${TOKEN}`)),
 };
 

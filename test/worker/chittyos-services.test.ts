@@ -109,7 +109,7 @@ describe('what an isolate remembers', () => {
     expect(embedded.status().id.breaker).toBe('closed');
   });
 
-  it('keeps a renewal going after the request that began it, with the runtime’s own waitUntil', async () => {
+  it('is renewed from within an object too, where nothing but the runtime’s own waitUntil is at hand', async () => {
     vi.useRealTimers();
     const { open, inside } = setUp({ CHITTYOS_TOKEN: 'embedded' }, json({ services: [] }));
     await open().registry.discover();
