@@ -8,7 +8,7 @@ export { LiveError, type ProblemDetails, ProblemError } from './errors.ts';
 export type { WatchOptions } from './watch.ts';
 export type { Context, ContextPatch, LiveMessage, NewContext, RecordedEvent } from './wire.ts';
 
-/** Where the API is and who calls. @public */
+/** Where the API is and who calls. */
 export interface ConnectOptions {
   /** Such as `https://connect.chitty.cc`. */
   readonly baseUrl: string | URL;
@@ -21,12 +21,12 @@ export interface ConnectOptions {
   readonly getTicket?: (id: string, signal: AbortSignal | undefined) => Promise<string>;
 }
 
-/** What every call takes. @public */
+/** What every call takes. */
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What a change takes. @public */
+/** What a change takes. */
 export interface ChangeOptions extends CallOptions {
   /** Makes the change safe to repeat: the same key with the same change gives the same answer. */
   readonly idempotencyKey?: string;
@@ -34,7 +34,7 @@ export interface ChangeOptions extends CallOptions {
   readonly ifMatch?: number;
 }
 
-/** The contexts of one ChittyConnect. Every call throws a ProblemError when the API refuses. @public */
+/** The contexts of one ChittyConnect. Every call throws a ProblemError when the API refuses. */
 export interface Client {
   create(fields: NewContext, options?: Omit<ChangeOptions, 'ifMatch'>): Promise<Context>;
   /** The context as it is, or as it was at a version or a time (ISO 8601 with its zone). 410 when it is deleted. */

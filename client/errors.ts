@@ -1,4 +1,4 @@
-/** The body of an `application/problem+json` response (RFC 9457). @public */
+/** The body of an `application/problem+json` response (RFC 9457). */
 export interface ProblemDetails {
   readonly type: string;
   readonly title: string;

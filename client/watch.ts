@@ -9,7 +9,7 @@ const RETRY_BASE_MS = 500;
 /** The longest pause there is. */
 const RETRY_CAP_MS = 30_000;
 
-/** How to watch. @public */
+/** How to watch. */
 export interface WatchOptions {
   /** The last version you have; the events after it come first. The present when left out. */
   readonly after?: number | undefined;

@@ -2,7 +2,7 @@ import type { ContextEvent } from '../events/context.ts';
 import type { DomainEvent, Envelope } from '../events/envelope.ts';
 import type { JsonObject } from '../events/json.ts';
 
-/** A context as the API gives it. @public */
+/** A context as the API gives it. */
 export interface Context {
   readonly id: string;
   readonly chittyId: string | null;
@@ -23,7 +23,7 @@ export interface Context {
   readonly provisioning: { readonly status: 'pending' | 'failing' | 'complete'; readonly steps: JsonObject };
 }
 
-/** What a new context may say of itself. @public */
+/** What a new context may say of itself. */
 export interface NewContext {
   readonly name: string;
   readonly description?: string;
@@ -32,7 +32,7 @@ export interface NewContext {
   readonly metadata?: JsonObject;
 }
 
-/** A JSON Merge Patch (RFC 7396): only what is to change; null empties. @public */
+/** A JSON Merge Patch (RFC 7396): only what is to change; null empties. */
 export interface ContextPatch {
   readonly name?: string;
   readonly description?: string | null;
@@ -44,7 +44,7 @@ export interface ContextPatch {
 /** Keeps each event's type together with its payload. */
 type Enveloped<Event extends DomainEvent> = Event extends DomainEvent ? Envelope<Event> : never;
 
-/** An event of a context as it is recorded and sent. @public */
+/** An event of a context as it is recorded and sent. */
 export type RecordedEvent = Enveloped<ContextEvent>;
 
 /** The first message of a watch: the context as it is at `version`. Events up to it that follow are in it already. */
@@ -60,7 +60,7 @@ export interface EventMessage {
   readonly event: RecordedEvent;
 }
 
-/** What a watch yields. @public */
+/** What a watch yields. */
 export type LiveMessage = Hello | EventMessage;
 
 /** Asks for a confirmation: to be sent back as it came, once everything before it was taken. */
