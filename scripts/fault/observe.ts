@@ -6,6 +6,9 @@ import type { Target } from './writers.ts';
 /** The sizes of JSON page that are asked for: small ones, so that pages meet in many places, and the largest. */
 const PAGE_SIZES = [100, 333, 1000] as const;
 
+/** How often a context is read again because its own bookkeeping went on in the meantime. */
+const READS_MAX = 5;
+
 /**
  * Reads all that the server tells of a context.
  *
@@ -13,6 +16,13 @@ const PAGE_SIZES = [100, 333, 1000] as const;
  * @throws when the server does not answer
  */
 export async function observe(target: Target, context: TrackedContext, random: Random): Promise<Observed | null> {
+  for (let reads = 1; ; reads++) {
+    const observed = await observeOnce(target, context, random);
+    if (observed === null || reads === READS_MAX || observed.now.etag === `"${observed.lines.length}"`) return observed;
+  }
+}
+
+async function observeOnce(target: Target, context: TrackedContext, random: Random): Promise<Observed | null> {
   const path = `${target.url}/v1/contexts/${context.id}`;
   const headers = { Authorization: `Bearer ${target.apiKey}` };
   const lines = await fetch(`${path}/events`, { headers: { ...headers, Accept: 'application/x-ndjson' } });
