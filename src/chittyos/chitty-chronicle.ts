@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { type CallOptions, type Connection, call, type Operation } from './call.ts';
 import { isChittyId } from './chitty-id-format.ts';
+import { type Receipt, receiptFor } from './receipt.ts';
 
 /** Something that happened to an entity. */
 export interface ChronicleEntry {
@@ -36,22 +37,29 @@ export interface Relationship {
   readonly timestamp?: string;
 }
 
-const done = z.looseObject({});
+const text = z.string().optional();
 
-const log: Operation<z.infer<typeof done>> = { name: 'log', method: 'POST', answer: done };
+const logAnswer = z
+  .looseObject({ id: text, entryId: text, success: z.boolean().optional() })
+  .refine(({ id, entryId, success }) => Boolean(id ?? entryId ?? success), 'does not say that the entry was written');
 
-const logBatch: Operation<z.infer<typeof done>> = {
+const log: Operation<z.infer<typeof logAnswer>> = { name: 'log', method: 'POST', answer: logAnswer };
+
+/** Writing entries: the answer must account for every one of them, or they are not known to have arrived. */
+const logBatch = (entries: number): Operation<Receipt> => ({
   name: 'logBatch',
   method: 'POST',
-  answer: done,
+  answer: receiptFor(entries),
   // The service tells entries by their ids and keeps each once.
   isIdempotent: true,
-};
+});
 
-const relationships: Operation<z.infer<typeof done>> = {
+const relationshipAnswer = z.looseObject({ id: z.string().min(1) });
+
+const relationships: Operation<z.infer<typeof relationshipAnswer>> = {
   name: 'relationships',
   method: 'POST',
-  answer: done,
+  answer: relationshipAnswer,
   // The same relationship stated twice is one.
   isIdempotent: true,
 };
@@ -100,7 +108,12 @@ export function chittyChronicleClient(connection: Connection) {
     },
     /** Writes entries, each once for its id. */
     logBatch(batch: readonly IdentifiedEntry[], options?: CallOptions) {
-      return call(connection, logBatch, { path: ['api', 'entries', 'batch'], body: { entries: batch } }, options);
+      return call(
+        connection,
+        logBatch(batch.length),
+        { path: ['api', 'entries', 'batch'], body: { entries: batch } },
+        options,
+      );
     },
     /** Reads entries by what they are about. */
     entries({ entityId, eventType, startDate, limit }: EntryQuery, options?: CallOptions) {

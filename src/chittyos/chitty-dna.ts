@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Json } from '../../events/json.ts';
 import { type CallOptions, type Connection, call, type Operation } from './call.ts';
+import { type Receipt, receiptFor } from './receipt.ts';
 
 /** CloudEvents 1.0, JSON batch format. */
 const BATCH_MEDIA_TYPE = 'application/cloudevents-batch+json';
@@ -40,22 +41,16 @@ const initialize: Operation<z.infer<typeof recordAnswer>> = {
   isIdempotent: true,
 };
 
-const evolutionAnswer = z.looseObject({
-  /** Events that were new to the record. */
-  accepted: z.int().min(0).optional(),
-  /** Events that it had already. */
-  duplicates: z.int().min(0).optional(),
-});
-
-const evolve: Operation<z.infer<typeof evolutionAnswer>> = {
+/** Adding events: the answer must account for every one of them, or they are not known to have arrived. */
+const evolve = (events: number): Operation<Receipt> => ({
   name: 'evolve',
   method: 'POST',
-  answer: evolutionAnswer,
+  answer: receiptFor(events),
   // The service tells events by their ids and takes each once.
   isIdempotent: true,
-};
+});
 
-const archiveAnswer = z.looseObject({});
+const archiveAnswer = z.looseObject({ id: z.string().min(1), status: z.string() });
 
 const archive: Operation<z.infer<typeof archiveAnswer>> = {
   name: 'archive',
@@ -95,7 +90,7 @@ export function chittyDnaClient(connection: Connection) {
      */
     evolve(dnaId: string, events: readonly CloudEvent[], options?: CallOptions) {
       const path = ['api', 'dna', dnaId, 'evolve'];
-      return call(connection, evolve, { path, body: events, mediaType: BATCH_MEDIA_TYPE }, options);
+      return call(connection, evolve(events.length), { path, body: events, mediaType: BATCH_MEDIA_TYPE }, options);
     },
     /** Closes a record. It can still be read. With `upTo`, only if no later event of that source has come. */
     archive(dnaId: string, upTo?: { readonly source: string; readonly sequence: number }, options?: CallOptions) {

@@ -46,10 +46,17 @@ const validate: Operation<z.infer<typeof validationAnswer>> = {
   mayCarryError: true,
 };
 
-const anything = z.looseObject({});
+const text = z.string().optional();
 
-const info: Operation<z.infer<typeof anything>> = { name: 'info', method: 'GET', answer: anything };
-const did: Operation<z.infer<typeof anything>> = { name: 'did', method: 'GET', answer: anything };
+/** What is known of an id. It names the id it is about, in one of the ways that have been in use. */
+const description = z
+  .looseObject({ id: text, chittyId: text, chittyid: text, did: text })
+  .refine((answer) => [answer.id, answer.chittyId, answer.chittyid, answer.did].some(Boolean), 'names no id');
+
+type Description = z.infer<typeof description>;
+
+const info: Operation<Description> = { name: 'info', method: 'GET', answer: description };
+const did: Operation<Description> = { name: 'did', method: 'GET', answer: description };
 
 /** ChittyID: the only authority that gives ChittyIDs. */
 export function chittyIdClient(connection: Connection) {

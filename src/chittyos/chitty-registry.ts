@@ -74,7 +74,15 @@ const service: Operation<RegisteredService> = {
   ]),
 };
 
-const registerAnswer = z.looseObject({});
+const text = z.string().optional();
+const flag = z.boolean().optional();
+
+const registerAnswer = z
+  .looseObject({ id: text, chittyid: text, service: z.looseObject({}).optional(), registered: flag, success: flag })
+  .refine(
+    ({ id, chittyid, service, registered, success }) => Boolean(id ?? chittyid ?? service ?? registered ?? success),
+    'does not say that the service was registered',
+  );
 
 const register: Operation<z.infer<typeof registerAnswer>> = {
   name: 'register',

@@ -92,7 +92,14 @@ const operations: [
     [event],
     false,
   ],
-  ['archive', (send) => record(send).archive('dna_1'), { id: 'dna_1' }, 'POST /api/dna/dna_1/archive', {}, false],
+  [
+    'archive',
+    (send) => record(send).archive('dna_1'),
+    { id: 'dna_1', status: 'archived' },
+    'POST /api/dna/dna_1/archive',
+    {},
+    false,
+  ],
   [
     'read',
     (send) => record(send).read('dna_1', { limit: 5 }),
@@ -154,7 +161,7 @@ const operations: [
   [
     'logBatch',
     (send) => chronicle(send).logBatch([entry]),
-    { accepted: 1 },
+    { accepted: 1, duplicates: 0 },
     'POST /api/entries/batch',
     { entries: [entry] },
     false,
@@ -171,7 +178,7 @@ const operations: [
   [
     'relationships',
     (send) => chronicle(send).relationships({ from: 'a', to: 'b', type: 'uses' }),
-    {},
+    { id: 'r1' },
     'POST /api/relationships',
     { from: 'a', to: 'b', type: 'uses' },
     false,
@@ -206,14 +213,14 @@ describe('the operations', () => {
     });
   });
 
-  it.each(operations)('%s takes no array of arrays and no number for an answer', async (_name, run) => {
-    for (const wrong of [[[1]], 5]) {
+  it.each(operations)('%s takes no other JSON for an answer', async (_name, run) => {
+    for (const wrong of [{ weather: 'sunny', wind: [3, 4, 5] }, {}, [[1]], 5]) {
       expect(failureOf(await run(network(json(wrong)).send)).kind).toBe('wrong-answer');
     }
   });
 
   it('evolve sends a batch of CloudEvents', async () => {
-    const { send, received } = network(json({}));
+    const { send, received } = network(json({ accepted: 1, duplicates: 0 }));
     await record(send).evolve('dna_1', [event]);
     expect(received[0]?.headers.get('Content-Type')).toBe('application/cloudevents-batch+json');
   });
@@ -276,6 +283,27 @@ describe('a key', () => {
   });
 });
 
+describe('a batch', () => {
+  it.each([
+    { accepted: 1, duplicates: 0 },
+    { accepted: 0, duplicates: 0 },
+    { accepted: 3, duplicates: 0 },
+    { accepted: 2 },
+    { accepted: 3, duplicates: -1 },
+  ])('of two is not taken to have arrived when the answer is %j', async (answer) => {
+    const two = [event, { ...event, id: '2', sequence: 2 }];
+    expect(failureOf(await record(network(json(answer)).send).evolve('dna_1', two)).kind).toBe('wrong-answer');
+    const entries = [entry, { ...entry, id: 'e2' }];
+    expect(failureOf(await chronicle(network(json(answer)).send).logBatch(entries)).kind).toBe('wrong-answer');
+  });
+
+  it('of two has arrived when one of them was there already', async () => {
+    const answer = { accepted: 1, duplicates: 1 };
+    const entries = [entry, { ...entry, id: 'e2' }];
+    expect(await chronicle(network(json(answer)).send).logBatch(entries)).toEqual({ ok: true, value: answer });
+  });
+});
+
 describe('a list of the chronicle', () => {
   it.each([
     [[{ id: 'e1' }], null],
@@ -291,7 +319,7 @@ describe('a list of the chronicle', () => {
 
 describe('an entity of the chronicle', () => {
   it('may have any name: X-ChittyID is sent only for a ChittyID', async () => {
-    const { send, received } = network(json({}));
+    const { send, received } = network(json({ id: 'e1' }));
     expect((await chronicle(send).log({ ...entry, entityId: 'Küche' })).ok).toBe(true);
     expect(received[0]?.headers.has('X-ChittyID')).toBe(false);
   });
