@@ -1,0 +1,114 @@
+import { evictDurableObject } from 'cloudflare:test';
+import { env } from 'cloudflare:workers';
+import { describe, expect, it } from 'vitest';
+import { call, done, mint, send } from './chittyos.ts';
+
+interface Service {
+  readonly id: string;
+  readonly chittyid: string;
+  readonly name: string;
+  readonly health: unknown;
+}
+
+interface Page {
+  readonly services: Service[];
+  readonly nextAfter: number | null;
+}
+
+const discover = async (query = '') => (await call<Page>('registry', `/api/services${query}`)).body;
+
+describe('the services of this Worker', () => {
+  it('are registered from the first moment, with ChittyIDs from the authority', async () => {
+    const [first, second] = await Promise.all([discover(), discover()]);
+    expect(first).toEqual(second);
+    expect(first.services.map(({ name }) => name)).toEqual([
+      'ChittyID',
+      'ChittyAuth',
+      'ChittyRegistry',
+      'ChittyDNA',
+      'ChittyVerify',
+      'ChittyCertify',
+      'ChittyChronicle',
+    ]);
+    expect(first.services[3]).toMatchObject({
+      id: 'chittydna',
+      type: 'core',
+      baseUrl: 'https://dna.chitty.cc',
+      capabilities: expect.arrayContaining(['evolve']),
+      health: 'healthy',
+    });
+    for (const { chittyid } of first.services) {
+      expect((await call('id', '/v1/validate', { json: { chittyid } })).body).toMatchObject({ valid: true });
+    }
+  });
+
+  it('keep their ChittyIDs across an eviction', async () => {
+    const before = await discover();
+    await evictDurableObject(env.CHITTY_REGISTRY.getByName('single'));
+    expect(await discover()).toEqual(before);
+  });
+
+  it('show the faults that are switched on', async () => {
+    await done('embedded', '/faults/dna', { method: 'PUT', json: { outage: true } });
+    await done('embedded', '/faults/verify', { method: 'PUT', json: { errorRate: 0.1 } });
+    const health = new Map((await discover()).services.map((service) => [service.id, service.health]));
+    await send('https://embedded.chitty.cc/faults/all', { method: 'DELETE' });
+    expect([health.get('chittydna'), health.get('chittyverify'), health.get('chittyid')]).toEqual([
+      'down',
+      'degraded',
+      'healthy',
+    ]);
+  });
+});
+
+describe('registering', () => {
+  const service = async (more: object = {}) => ({
+    chittyid: await mint('T'),
+    name: 'ChittyConnect',
+    type: 'connector',
+    capabilities: ['contexts', 'search'],
+    health: { status: 'up' },
+    ...more,
+  });
+
+  it('makes a service found, once, however often it registers', async () => {
+    const json = await service();
+    const first = await call('registry', '/api/services/register', { json });
+    expect(first).toMatchObject({ status: 201, body: { ...json, id: json.chittyid } });
+    const again = await call('registry', '/api/services/register', { json: { ...json, name: 'Renamed' } });
+    expect(again.status).toBe(201);
+    expect(again.headers.get('Idempotent-Replayed')).toBe('true');
+    await evictDurableObject(env.CHITTY_REGISTRY.getByName('single'));
+    const found = (await discover()).services.filter(({ chittyid }) => chittyid === json.chittyid);
+    expect(found).toEqual([expect.objectContaining({ name: 'Renamed', health: { status: 'up' } })]);
+    expect(await done('registry', `/api/services/${json.chittyid}`)).toEqual(found[0]);
+  });
+
+  it('is filtered by type and by capability, and read in pages', async () => {
+    for (const capability of ['a', 'b', 'a']) {
+      await done('registry', '/api/services/register', {
+        json: await service({ type: 'filtered', capabilities: [capability] }),
+      });
+    }
+    expect((await discover('?type=filtered')).services).toHaveLength(3);
+    expect((await discover('?type=filtered&capability=a')).services).toHaveLength(2);
+    expect((await discover('?type=filtered&capability=%27%20OR%201')).services).toEqual([]);
+    const page = await discover('?type=filtered&limit=2');
+    const rest = await discover(`?type=filtered&limit=2&after=${page.nextAfter}`);
+    expect([page.services.length, rest.services.length, rest.nextAfter]).toEqual([2, 1, null]);
+  });
+
+  it('refuses a ChittyID whose check number is wrong', async () => {
+    const json = await service({ chittyid: '03-1-USA-5537-P-2602-0-39' });
+    expect(await call('registry', '/api/services/register', { json })).toMatchObject({
+      status: 400,
+      body: { errors: [{ pointer: '/chittyid' }] },
+    });
+  });
+
+  it('finds one service by its id, and none where there is none', async () => {
+    expect(await done('registry', '/api/services/chittyid')).toMatchObject({ name: 'ChittyID' });
+    expect((await call('registry', '/api/services/nothing')).status).toBe(404);
+    expect((await call('registry', '/api/services?limit=0')).status).toBe(400);
+  });
+});
