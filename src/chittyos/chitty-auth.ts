@@ -63,6 +63,3 @@ export function chittyAuthClient(connection: Connection) {
     },
   };
 }
-
-/** The client of ChittyAuth. */
-export type ChittyAuthClient = ReturnType<typeof chittyAuthClient>;

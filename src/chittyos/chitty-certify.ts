@@ -38,6 +38,3 @@ export function chittyCertifyClient(connection: Connection) {
     },
   };
 }
-
-/** The client of ChittyCertify. */
-export type ChittyCertifyClient = ReturnType<typeof chittyCertifyClient>;

@@ -136,6 +136,3 @@ export function chittyChronicleClient(connection: Connection) {
     },
   };
 }
-
-/** The client of ChittyChronicle. */
-export type ChittyChronicleClient = ReturnType<typeof chittyChronicleClient>;

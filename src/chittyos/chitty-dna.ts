@@ -102,6 +102,3 @@ export function chittyDnaClient(connection: Connection) {
     },
   };
 }
-
-/** The client of ChittyDNA. */
-export type ChittyDnaClient = ReturnType<typeof chittyDnaClient>;

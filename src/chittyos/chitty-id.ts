@@ -82,6 +82,3 @@ export function chittyIdClient(connection: Connection) {
     },
   };
 }
-
-/** The client of ChittyID. */
-export type ChittyIdClient = ReturnType<typeof chittyIdClient>;

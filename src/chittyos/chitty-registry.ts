@@ -132,9 +132,6 @@ export function chittyRegistryClient(connection: Connection, { cache, waitUntil,
   };
 }
 
-/** The client of ChittyRegistry. */
-export type ChittyRegistryClient = ReturnType<typeof chittyRegistryClient>;
-
 /** The last list that was parsed, and its text: it is a variable and hardly ever changes. */
 let parsed: { readonly text: string; readonly services: readonly RegisteredService[] | null } | null = null;
 

@@ -66,6 +66,3 @@ export function chittyVerifyClient(connection: Connection) {
     },
   };
 }
-
-/** The client of ChittyVerify. */
-export type ChittyVerifyClient = ReturnType<typeof chittyVerifyClient>;

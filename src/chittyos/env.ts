@@ -33,3 +33,8 @@ export interface ChittyOsEnv {
   /** What ChittyRegistry would say, for when it cannot be asked: a JSON array of services, or `{"services": […]}`. */
   readonly CHITTY_REGISTRY_FALLBACK?: string;
 }
+
+/** Whether there is a ChittyOS to speak to: its services were given tokens, or come embedded. */
+export function hasChittyOs(env: ChittyOsEnv): boolean {
+  return Boolean((env.CHITTYOS && env.CHITTYOS_TOKEN) || env.CHITTY_ID_SERVICE_TOKEN);
+}

@@ -26,7 +26,7 @@ const UNWELL = /^(?:degraded|unhealthy|down|error|fail)/i;
  * A service's health: `degraded` answers, but not us (a wrong token, too many calls), or says that it is not well;
  * `unknown` was not asked in time.
  */
-export interface ProbedService extends ServiceStatus {
+interface ProbedService extends ServiceStatus {
   readonly status: 'up' | 'degraded' | 'down' | 'unknown';
   /** How long this answer took, in milliseconds; null when nothing was sent. */
   readonly latencyMs: number | null;

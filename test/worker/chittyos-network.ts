@@ -7,7 +7,7 @@ import { ServiceHealth } from '../../src/chittyos/service-health.ts';
 export const TOKEN = 'svc/secret+token=1234567890';
 
 /** A request as a service receives it. */
-export interface Received {
+interface Received {
   readonly url: string;
   readonly method: string;
   readonly headers: Headers;
