@@ -244,7 +244,8 @@ async function entries({ env }: Call, filter: EntryFilter): Promise<Answer> {
     texts.push(text);
     chars += text.length;
   }
-  return { status: 200, text: `{"entries":[${texts.join()}]}` };
+  const isComplete = texts.length === found.length && found.length < limit;
+  return { status: 200, text: `{"entries":[${texts.join()}],"isComplete":${isComplete}}` };
 }
 
 /** ChittyChronicle: what happened, to what, when. */
