@@ -2,10 +2,15 @@ import type { D1Database } from '@cloudflare/workers-types';
 import { firstRowid, hourOf } from './contexts.ts';
 import { correctedQueries } from './corrections.ts';
 import { fold } from './fold.ts';
-import { fragmentsOfTerm, startToken, token } from './terms.ts';
+import { and, anyFit, type Binder, but, quote, searchTiers, type Tier, tierOf, type Wanted } from './search-tiers.ts';
+import { token } from './terms.ts';
 
 /** Contexts changed within the wanted range up to which they are looked up one by one instead of all that match. */
 const CHANGED_MAX = 500;
+/** Contexts that are ranked here instead of tier by tier in the index: a little more than a page. */
+const FEW = 40;
+/** Characters of a context that is read before it is known whether it will be shown. */
+const SMALL_BODY_CHARS = 4_000;
 /** Rowids that may lie between a context's creation and its rowid because others had taken its place: one second. */
 const SLACK_MS = 1_000;
 
@@ -41,6 +46,8 @@ export interface ContextQuery {
   readonly limit: number;
   /** Where the page before ended. */
   readonly after?: Position;
+  /** Contexts that are ranked here instead of by the index; only tests have a reason to set it. */
+  readonly few?: number;
 }
 
 /** A page of contexts. */
@@ -53,17 +60,8 @@ export interface ContextPage {
   readonly terms: readonly string[];
 }
 
-/** How well something fits: the candidates in the index, and what is checked on each. */
-interface Tier {
-  readonly tier: number;
-  /** An FTS5 expression of tokens. */
-  readonly match: string;
-  /** SQL conditions on the row `c`; values are bound through `Values`. */
-  readonly conditions: readonly string[];
-}
-
 /** Bound values; `add` gives the name to write in the statement. */
-class Values {
+class Values implements Binder {
   readonly list: (string | number)[] = [];
 
   add(value: string | number): string {
@@ -78,9 +76,10 @@ class Values {
 }
 
 /** The contexts that pass the filters, newest first. */
-export function listContexts(db: D1Database, query: ContextQuery): Promise<ContextPage> {
+export async function listContexts(db: D1Database, query: ContextQuery): Promise<ContextPage> {
   const match = and([token('status', query.filters.status), ...filterTokens(query)].map(quote));
-  return page(db, query, [], false, () => [{ tier: 0, match, conditions: [] }]);
+  const scope = await scopeOf(db, query);
+  return readTiers(db, scope, [{ tier: 0, match, conditions: [] }], []);
 }
 
 /**
@@ -93,70 +92,49 @@ export function listContexts(db: D1Database, query: ContextQuery): Promise<Conte
 export async function searchContexts(db: D1Database, text: string, query: ContextQuery): Promise<ContextPage> {
   const folded = fold(text);
   const terms = [...new Set(folded.split(' '))];
-  const isCorrected = query.after?.isCorrected ?? false;
-  if (!isCorrected) {
-    const found = await page(db, query, terms, false, (values) => searchTiers(query, folded, [terms], values));
+  if (!query.after?.isCorrected) {
+    const wanted = { text: folded, alternatives: [terms.map((term) => [term])] };
+    const found = await find(db, query, wanted);
     if (found.bodies.length > 0 || query.after) return found;
   }
-  const corrected = await correctedQueries(db, terms);
-  if (corrected.length === 0) return { bodies: [], next: null, terms };
-  const all = [...new Set(corrected.flat())];
-  return page(db, query, all, true, (values) => searchTiers(query, null, corrected, values));
+  const alternatives = await correctedQueries(db, terms, await placesToCorrect(db, query, terms));
+  return alternatives.length === 0 ? { bodies: [], next: null, terms } : find(db, query, { text: null, alternatives });
 }
 
-/**
- * The ways to fit, best first. Nothing is ranked: each way is a question to the index, which answers newest first and
- * stops at a full page, so that a common word costs no more than a rare one. Each excludes what the better ones gave.
- *
- * @param folded the whole text, null when it was corrected
- * @param alternatives the terms of the text, or of each corrected one: one of them must fit
- */
-function searchTiers(
+/** The places of the terms without which something fits. */
+async function placesToCorrect(
+  db: D1Database,
   query: ContextQuery,
-  folded: string | null,
-  alternatives: readonly (readonly string[])[],
-  values: Values,
-): Tier[] {
-  const fits = (tokensOf: (term: string) => string[]) =>
-    or(alternatives.map((terms) => and([...new Set(terms.flatMap(tokensOf))].map(quote))));
-  const words = fits((term) => [token('nameWord', term)]);
-  const inName = fits((term) => fragmentsOfTerm(term).map((fragment) => token('nameFragment', fragment)));
-  const anywhere = fits((term) => fragmentsOfTerm(term).map((fragment) => token('any', fragment)));
-
-  // Trigrams can be there without the term. A word cannot.
-  const given = values.add(JSON.stringify(alternatives));
-  const isThere = `EXISTS (SELECT 1 FROM json_each(${given}) a WHERE NOT EXISTS
-    (SELECT 1 FROM json_each(a.value) t WHERE instr(c.search, t.value) = 0))`;
-
-  if (folded === null) {
-    return restrict(query, [
-      { tier: 2, match: words, conditions: [] },
-      { tier: 3, match: but(inName, words), conditions: [isThere] },
-      { tier: 4, match: but(anywhere, inName), conditions: [isThere] },
-    ]);
-  }
-  const whole = quote(token('name', folded));
-  const [text, length] = [values.add(folded), values.integer([...folded].length)];
-  const begins = `substr(c.search, 1, ${length}) = ${text}`;
-  const other = `substr(c.search, 1, ${length}) <> ${text}`;
-  return restrict(query, [
-    { tier: 0, match: whole, conditions: [] },
-    { tier: 1, match: but(and([quote(startToken(folded)), inName]), whole), conditions: [begins] },
-    { tier: 2, match: words, conditions: [other] },
-    { tier: 3, match: but(inName, words), conditions: [other, isThere] },
-    { tier: 4, match: but(anywhere, inName), conditions: [isThere] },
-  ]);
+  terms: readonly string[],
+): Promise<(place: number) => boolean> {
+  if (terms.length === 1) return () => true;
+  const answers = await db.batch(
+    terms.map((_, place) => {
+      const values = new Values();
+      const others = terms.filter((__, at) => at !== place).map((term) => [term]);
+      const { match } = restrict(query, anyFit({ text: null, alternatives: [others] }, values));
+      return db.prepare('SELECT rowid FROM contexts_fts WHERE contexts_fts MATCH ?1 LIMIT 1').bind(match);
+    }),
+  );
+  return (place) => (answers[place]?.results.length ?? 0) > 0;
 }
 
-/** Narrows each way to fit down to what passes the filters, in the index itself: a rare owner makes it cheap. */
-function restrict(query: ContextQuery, tiers: readonly Tier[]): Tier[] {
-  const tokens = filterTokens(query).map(quote);
+/** A page of what fits. Few are ranked here, in one look at the index; of many, the index is asked tier by tier. */
+async function find(db: D1Database, query: ContextQuery, wanted: Wanted): Promise<ContextPage> {
+  const scope = await scopeOf(db, query);
+  const terms = [...new Set(wanted.alternatives.flat(2))];
+  const few = await readFew(db, scope, wanted);
+  if (few) return rankFew(db, query, few, wanted, terms);
+  const tiers = searchTiers(wanted, scope.values).map((tier) => restrict(query, tier));
+  return readTiers(db, scope, tiers, terms, wanted.text === null);
+}
+
+/** Narrows a way to fit down to what passes the filters, in the index itself: a rare owner makes a common word cheap. */
+function restrict(query: ContextQuery, tier: Tier): Tier {
+  const match = and([tier.match, ...filterTokens(query).map(quote)]);
   const isDeleted = quote(token('status', 'deleted'));
-  return tiers.map((tier) => {
-    // Few contexts are deleted: passing over those is less work than going through all the others.
-    if (query.filters.status === 'active') return { ...tier, match: but(and([tier.match, ...tokens]), isDeleted) };
-    return { ...tier, match: and([tier.match, ...tokens, isDeleted]) };
-  });
+  // Few contexts are deleted: passing over those is less work than going through all the others.
+  return { ...tier, match: query.filters.status === 'active' ? but(match, isDeleted) : and([match, isDeleted]) };
 }
 
 function filterTokens({ filters, readableBy }: ContextQuery): string[] {
@@ -168,10 +146,21 @@ function filterTokens({ filters, readableBy }: ContextQuery): string[] {
   ];
 }
 
-const quote = (text: string) => `"${text}"`;
-const and = (expressions: readonly string[]) => `(${expressions.join(' AND ')})`;
-const or = (expressions: readonly string[]) => `(${expressions.join(' OR ')})`;
-const but = (expression: string, excluded: string) => `(${expression} NOT ${excluded})`;
+/** A statement in the making: what all its parts share. */
+interface Scope {
+  readonly query: ContextQuery;
+  readonly values: Values;
+  readonly from: string;
+  readonly conditions: readonly string[];
+}
+
+async function scopeOf(db: D1Database, query: ContextQuery): Promise<Scope> {
+  const from = (await areFewChanged(db, query.filters))
+    ? 'contexts c INDEXED BY contexts_updated CROSS JOIN contexts_fts ON contexts_fts.rowid = c.rowid'
+    : 'contexts_fts CROSS JOIN contexts c ON c.rowid = contexts_fts.rowid';
+  const values = new Values();
+  return { query, values, from, conditions: rangeConditions(query.filters, values) };
+}
 
 interface Row {
   readonly tier: number;
@@ -180,22 +169,16 @@ interface Row {
 }
 
 /** Reads one page. One statement asks the tiers one after the other and stops when the page is full. */
-async function page(
+async function readTiers(
   db: D1Database,
-  query: ContextQuery,
+  { query: { limit, after }, values, from, conditions }: Scope,
+  tiers: readonly Tier[],
   terms: readonly string[],
-  isCorrected: boolean,
-  tiersOf: (values: Values) => readonly Tier[],
+  isCorrected = false,
 ): Promise<ContextPage> {
-  const { filters, limit, after } = query;
-  const values = new Values();
   // One more than the page has tells whether another page follows.
   const wanted = values.integer(limit + 1);
-  const conditions = rangeConditions(filters, values);
-  const from = (await areFewChanged(db, filters))
-    ? 'contexts c INDEXED BY contexts_updated CROSS JOIN contexts_fts ON contexts_fts.rowid = c.rowid'
-    : 'contexts_fts CROSS JOIN contexts c ON c.rowid = contexts_fts.rowid';
-  const parts = tiersOf(values)
+  const parts = tiers
     .filter(({ tier }) => tier >= (after?.tier ?? 0))
     .map((tier) => {
       const match = `contexts_fts MATCH ${values.add(tier.match)}`;
@@ -204,19 +187,73 @@ async function page(
       return `SELECT * FROM (SELECT ${tier.tier} AS tier, c.rowid AS position, c.body AS body FROM ${from}
         WHERE ${where} ORDER BY contexts_fts.rowid DESC LIMIT ${wanted})`;
     });
-  const sql = `${parts.join(' UNION ALL ')} LIMIT ${wanted}`;
-  const { results } = await db
-    .prepare(sql)
-    .bind(...values.list)
-    .all<Row>();
-  const rows = results.slice(0, limit);
+  const statement = db.prepare(`${parts.join(' UNION ALL ')} LIMIT ${wanted}`).bind(...values.list);
+  const { results } = await statement.all<Row>();
+  return pageOf(results, limit, terms, isCorrected);
+}
+
+function pageOf(found: readonly Row[], limit: number, terms: readonly string[], isCorrected: boolean): ContextPage {
+  const rows = found.slice(0, limit);
   const last = rows.at(-1);
-  const hasMore = last !== undefined && results.length > limit;
-  return {
-    bodies: rows.map(({ body }) => body),
-    next: hasMore ? { tier: last.tier, rowid: last.position, isCorrected } : null,
-    terms,
-  };
+  const hasMore = last !== undefined && found.length > limit;
+  const next = hasMore ? { tier: last.tier, rowid: last.position, isCorrected } : null;
+  return { bodies: rows.map(({ body }) => body), next, terms };
+}
+
+interface FewRow {
+  readonly position: number;
+  readonly name: string;
+  /** Null when it is large: only those that are shown are worth reading. */
+  readonly body: string | null;
+}
+
+/** All that fits, newest first, when it is little; null when it is more. */
+async function readFew(db: D1Database, { query, from }: Scope, wanted: Wanted): Promise<FewRow[] | null> {
+  const few = query.few ?? FEW;
+  const values = new Values();
+  const tier = restrict(query, anyFit(wanted, values));
+  const ranges = rangeConditions(query.filters, values);
+  const where = [`contexts_fts MATCH ${values.add(tier.match)}`, ...ranges, ...tier.conditions].join(' AND ');
+  const statement = db
+    .prepare(
+      `SELECT c.rowid AS position, substr(c.search, 1, instr(c.search, char(10)) - 1) AS name,
+        CASE WHEN length(c.body) <= ${SMALL_BODY_CHARS} THEN c.body END AS body
+       FROM ${from} WHERE ${where} ORDER BY contexts_fts.rowid DESC LIMIT ${values.integer(few + 1)}`,
+    )
+    .bind(...values.list);
+  const { results } = await statement.all<FewRow>();
+  return results.length > few ? null : results;
+}
+
+async function rankFew(
+  db: D1Database,
+  { limit, after }: ContextQuery,
+  few: readonly FewRow[],
+  wanted: Wanted,
+  terms: readonly string[],
+): Promise<ContextPage> {
+  const ranked = few
+    .map((row) => ({ ...row, tier: tierOf(row.name, wanted) }))
+    .sort((a, b) => a.tier - b.tier || b.position - a.position)
+    .filter(({ tier, position }) => {
+      return !after || tier > after.tier || (tier === after.tier && position < after.rowid);
+    })
+    .slice(0, limit + 1);
+  const large = ranked.filter(({ body }) => body === null).map(({ position }) => position);
+  const bodies = new Map<number, string>();
+  if (large.length > 0) {
+    const { results } = await db
+      .prepare('SELECT rowid AS position, body FROM contexts WHERE rowid IN (SELECT value FROM json_each(?1))')
+      .bind(JSON.stringify(large))
+      .all<Row>();
+    for (const { position, body } of results) bodies.set(position, body);
+  }
+  const rows = ranked.flatMap(({ tier, position, body }) => {
+    const text = body ?? bodies.get(position);
+    // Gone since the first statement: a rebuild has just begun.
+    return text === undefined ? [] : [{ tier, position, body: text }];
+  });
+  return pageOf(rows, limit, terms, wanted.text === null);
 }
 
 /** The ranges of time as conditions: on the rowid, which bounds the scan, and exactly. */

@@ -1,5 +1,6 @@
 import type { D1Database, D1PreparedStatement } from '@cloudflare/workers-types';
 import { reversed } from './contexts.ts';
+import type { Slot, Slots } from './search-tiers.ts';
 import { letterRuns } from './terms.ts';
 
 /** Corrected queries that are searched for at most. */
@@ -13,42 +14,51 @@ const LAST = '\u{10ffff}';
 
 /**
  * The queries that differ from this one by one letter and consist of words that are in use: one letter too many, too
- * few, another one, or two neighbours swapped.
+ * few, another one, or two neighbours swapped. Grouped by the term that is corrected, because its neighbours are shared.
  *
  * @param terms the folded terms of the query
- * @returns each corrected query as its terms; none when there is nothing to correct
+ * @param isWorthCorrecting the places of the terms without which something fits: only those can be the mistyped ones
  */
-export async function correctedQueries(db: D1Database, terms: readonly string[]): Promise<string[][]> {
-  const runs = [...new Set(terms.flatMap(letterRuns))].slice(0, RUNS_MAX);
+export async function correctedQueries(
+  db: D1Database,
+  terms: readonly string[],
+  isWorthCorrecting: (place: number) => boolean,
+): Promise<Slots[]> {
+  const places = terms.map((term, place) => (isWorthCorrecting(place) ? letterRuns(term) : []));
+  const runs = [...new Set(places.flat())].slice(0, RUNS_MAX);
   if (runs.length === 0) return [];
-  const answers = await db.batch<{ word: string }>(runs.flatMap((run) => lookUps(db, run)));
-  const perRun = answers.length / runs.length;
-  const queries = new Map<string, string[]>();
-  for (const [index, run] of runs.entries()) {
-    const found = answers.slice(index * perRun, (index + 1) * perRun).flatMap(({ results }) => results);
-    const words = new Set(found.map(({ word }) => word).filter((word) => isOneEdit([...run], [...word])));
-    for (const word of [...words].sort()) {
-      for (const [place, term] of terms.entries()) {
-        const corrected = replaceRun(term, run, word);
-        if (corrected === null) continue;
-        const query = terms.with(place, corrected);
-        queries.set(query.join(' '), query);
-        if (queries.size === CORRECTIONS_MAX) return [...queries.values()];
-      }
-    }
-  }
-  return [...queries.values()];
+  const words = await nearWords(db, runs);
+  let left = CORRECTIONS_MAX;
+  return places.flatMap((inTerm, place) => {
+    const term = terms[place] ?? '';
+    const corrected = inTerm.flatMap((run) => (words.get(run) ?? []).map((word) => replaceRun(term, run, word)));
+    const options = [...new Set(corrected)].slice(0, left);
+    left -= options.length;
+    return options.length === 0 ? [] : [terms.map((other, at): Slot => (at === place ? options : [other]))];
+  });
 }
 
-/** The term with its first run of letters that is `run` replaced; null when it has none. */
-function replaceRun(term: string, run: string, word: string): string | null {
+/** The words in use that are one letter away from each of these. */
+async function nearWords(db: D1Database, runs: readonly string[]): Promise<Map<string, string[]>> {
+  const answers = await db.batch<{ word: string }>(runs.flatMap((run) => lookUps(db, run)));
+  const perRun = answers.length / runs.length;
+  return new Map(
+    runs.map((run, index) => {
+      const found = answers.slice(index * perRun, (index + 1) * perRun).flatMap(({ results }) => results);
+      const words = found.map(({ word }) => word).filter((word) => isOneEdit([...run], [...word]));
+      return [run, [...new Set(words)].sort()];
+    }),
+  );
+}
+
+/** The term with its first run of letters that is `run` replaced. */
+function replaceRun(term: string, run: string, word: string): string {
   let isReplaced = false;
-  const result = term.replace(/[\p{L}\p{M}]+/gu, (letters) => {
+  return term.replace(/[\p{L}\p{M}]+/gu, (letters) => {
     if (isReplaced || letters !== run) return letters;
     isReplaced = true;
     return word;
   });
-  return isReplaced ? result : null;
 }
 
 /**

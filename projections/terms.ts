@@ -93,7 +93,7 @@ export function fragmentsOfTerm(term: string): string[] {
 }
 
 /** The trigrams of a folded text, and what stands in it as a whole word of one or two characters. */
-function fragmentsOf(folded: string): Set<string> {
+export function fragmentsOf(folded: string): Set<string> {
   const fragments = new Set<string>();
   for (const chunk of folded.split(' ')) {
     const letters = [...chunk];
@@ -109,7 +109,7 @@ function fragmentsOf(folded: string): Set<string> {
 }
 
 /** The words of a folded text: what stands between spaces, and its runs of letters and digits. */
-function wordsOf(folded: string): string[] {
+export function wordsOf(folded: string): string[] {
   return [...folded.split(' '), ...(folded.match(/[\p{L}\p{N}\p{M}]+/gu) ?? [])].filter((word) => word !== '');
 }
 

@@ -72,7 +72,7 @@ function passes(context: Context, { filters, readableBy }: Pick<ContextQuery, 'f
   );
 }
 
-type Scope = Pick<ContextQuery, 'filters' | 'readableBy'>;
+type Scope = Pick<ContextQuery, 'filters' | 'readableBy' | 'few'>;
 
 function newestFirst(a: Context, b: Context): number {
   return b.createdAt.localeCompare(a.createdAt);
@@ -170,7 +170,8 @@ const filters: fc.Arbitrary<ContextFilters> = fc.oneof(
     { requiredKeys: ['status'] },
   ),
 );
-const scope: fc.Arbitrary<Scope> = fc.record({ filters, readableBy: fc.option(owner) });
+// Few contexts are ranked in one way, many in another: with none to be few, all are many.
+const scope: fc.Arbitrary<Scope> = fc.record({ filters, readableBy: fc.option(owner), few: fc.constantFrom(0, 3, 40) });
 const limit = fc.constantFrom(1, 2, 3, 100);
 
 describe('search and lists against a plain reference', () => {
@@ -212,9 +213,10 @@ describe('search and lists against a plain reference', () => {
       at: fc.nat(8),
       letter,
       kind: fc.constantFrom('add', 'drop', 'other', 'swap'),
+      few: fc.constantFrom(0, 40),
     });
     await fc.assert(
-      fc.asyncProperty(edit, async ({ word, at, letter: other, kind }) => {
+      fc.asyncProperty(edit, async ({ word, at, letter: other, kind, few }) => {
         const letters = [...fold(word)];
         const place = at % letters.length;
         const here = letters[place] ?? '';
@@ -224,7 +226,7 @@ describe('search and lists against a plain reference', () => {
         if (kind === 'swap') letters.splice(place, 2, letters[place + 1] ?? '', here);
         const typed = letters.join('');
         fc.pre(letters.length >= 3);
-        const where: Scope = { filters: { status: 'active' }, readableBy: null };
+        const where: Scope = { filters: { status: 'active' }, readableBy: null, few };
         const { ids } = await actualSearch(typed, where, 100);
         const fitting = expectedSearch(contexts, typed, where);
         const meant = contexts[words.indexOf(word)]?.id ?? '';

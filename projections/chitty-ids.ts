@@ -1,0 +1,11 @@
+import type { D1Database } from '@cloudflare/workers-types';
+
+/** Notes which context a ChittyID belongs to. It never changes, so that a repetition writes nothing. */
+export async function projectChittyId(db: D1Database, chittyId: string, id: string): Promise<void> {
+  await db.prepare('INSERT OR IGNORE INTO chitty_ids (chitty_id, id) VALUES (?, ?)').bind(chittyId, id).run();
+}
+
+/** The id of the context that a ChittyID belongs to, null when none is known. */
+export function findByChittyId(db: D1Database, chittyId: string): Promise<string | null> {
+  return db.prepare('SELECT id FROM chitty_ids WHERE chitty_id = ?').bind(chittyId).first<string>('id');
+}
