@@ -45,6 +45,15 @@ describe('what is found', () => {
     expect(await found('c')).toEqual(['Use C#, C++ and C']);
   });
 
+  it('is the term itself, not merely all its parts', async () => {
+    await given({ name: 'Ban nana' }, { name: 'Other', description: 'ban, nana' }, { name: 'Bananas' });
+    expect(await found('banana')).toEqual(['Bananas']);
+    // As many as are asked for tier by tier.
+    await given(...Array.from({ length: 60 }, (_, n) => ({ name: n % 2 ? 'Ban nana' : `Banana ${n}`, version: 2 })));
+    expect(new Set(await found('anana', { limit: '100' }))).not.toContain('Ban nana');
+    expect(await found('banana', { limit: '100' })).toHaveLength(30);
+  });
+
   it('does not depend on accents, case and width', async () => {
     await given({ name: 'Größe über Łódź, naïve ｆｕｌｌ' });
     for (const q of ['grösse', 'GROSSE', 'uber', 'lodz', 'NAIVE', 'full', 'größe łódź']) {
