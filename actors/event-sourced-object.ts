@@ -6,7 +6,7 @@ import { AlarmClock } from './alarm-clock.ts';
 import { ANSWER_TTL_MS, Answers } from './answers.ts';
 import { isRefusal, type Recorded, type Refusal, recorded } from './decider.ts';
 import { EventLog } from './log.ts';
-import { Outbox, type Sink } from './outbox.ts';
+import { type DeliveryReport, type Monitor, Outbox, type Sink } from './outbox.ts';
 import { type Process, ProcessRunner } from './process.ts';
 import { SNAPSHOT_EVERY, Snapshots } from './snapshots.ts';
 import type { StreamType } from './stream-type.ts';
@@ -89,6 +89,8 @@ export interface HistoryStream {
 export interface Ports<State, Command> {
   /** Where its events go. */
   readonly sinks: readonly Sink<State>[];
+  /** Who is told when it falls behind. */
+  readonly monitor?: Monitor;
   /** What it does by itself. */
   readonly process?: Process<State, Command>;
 }
@@ -165,7 +167,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
       isClosed: () => this.#type.isClosed(this.#state),
       stateText: () => this.#currentText(),
     };
-    this.#outbox = new Outbox(sql, source, ports.sinks);
+    this.#outbox = new Outbox(sql, source, ports.sinks, ports.monitor);
     this.#subscribers = new Subscribers(context, source);
     const record = (command: Command) => this.#recordStep(command);
     this.#process = ports.process ? new ProcessRunner(this.#alarm, { ...source, record }, ports.process) : null;
@@ -255,6 +257,11 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     return this.#outbox.flush();
   }
 
+  /** Takes what became of a delivery, by destination. */
+  reportDelivery(reports: Readonly<Record<string, DeliveryReport>>): void {
+    if (this.#log.exists) this.#outbox.report(reports);
+  }
+
   /** The cursor of each sink. */
   outboxCursors(): Record<string, { confirmed: number; attempts: number; lastError: string | null }> {
     return Object.fromEntries(
@@ -278,12 +285,12 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     this.#subscribers.received(socket, message);
   }
 
-  override webSocketClose(socket: WebSocket): void {
-    this.#subscribers.closed(socket);
+  override webSocketClose(socket: WebSocket, code: number): void {
+    this.#subscribers.closed(socket, code);
   }
 
   override webSocketError(socket: WebSocket): void {
-    this.#subscribers.closed(socket);
+    this.#subscribers.closed(socket, 1006);
   }
 
   /** Drains what is behind and prunes what has expired. It must not throw: an alarm that keeps throwing is dropped. */

@@ -75,6 +75,18 @@ export class EventLog {
     return page;
   }
 
+  /** Characters of all events after `after`, with `overhead` characters added to each. */
+  charsAfter(after: number, overhead: number): number {
+    const row = this.#sql
+      .exec<{ chars: number }>(
+        'SELECT coalesce(sum(length(event) + ?), 0) AS chars FROM events WHERE version > ?',
+        overhead,
+        after,
+      )
+      .one();
+    return row.chars;
+  }
+
   /** The last version whose event is not later than `time` (ISO 8601), 0 when there is none. Reads O(log n) rows. */
   versionAt(time: string, lastVersion: number): number {
     let [low, high] = [0, lastVersion];

@@ -7,10 +7,14 @@ const BATCH_EVENTS = 500;
 const BATCH_CHARS = 64 * 1024;
 /** When the alarm behind a change fires. The drain starts at once; the alarm is for when the object is lost first. */
 const SAFETY_MS = 5_000;
+/** How long after a drain the next one begins: on a busy stream what comes meanwhile shares it. A lone change never waits. */
+const INTERVAL_MS = 1_000;
 /** The first pause after a failed delivery, and the longest. */
 const BACKOFF_MS = { base: 1_000, cap: 5 * 60_000 };
 /** How long a sink that confirms later may take before the same events are sent again, and the longest such pause. */
 const RESEND_MS = { base: 30_000, cap: 15 * 60_000 };
+/** The pause after a delivery that was refused: nothing will change until somebody looks at the dead letter. */
+const REFUSED_MS = { base: 60 * 60_000, cap: 24 * 60 * 60_000 };
 /** Characters of an error message that are kept. */
 const ERROR_CHARS = 300;
 
@@ -38,6 +42,20 @@ export interface Sink<State> {
   deliver(delivery: Delivery<State>): Promise<Progress>;
 }
 
+/** What became of a delivery that is confirmed later: the last version that arrived, or why none did. */
+export type DeliveryReport =
+  | { readonly delivered: number }
+  /** `isRefused`: it will not be taken as it is, however often it is sent. */
+  | { readonly failed: string; readonly isRefused: boolean };
+
+/** Who keeps an eye on the streams that are behind. */
+export interface Monitor {
+  /** This stream is behind, and why. */
+  behind(stream: string, cursors: Readonly<Record<string, Cursor>>): Promise<void>;
+  /** It no longer is. */
+  caughtUp(stream: string): Promise<void>;
+}
+
 /** How far one destination has come. */
 export interface Cursor {
   /** The last version it has confirmed. */
@@ -47,6 +65,12 @@ export interface Cursor {
   /** When the next attempt may be made, in milliseconds since 1970. */
   retryAt: number;
   lastError: string | null;
+}
+
+/** The row that keeps the cursors. */
+interface StoredOutbox {
+  readonly cursors: Readonly<Record<string, Cursor>>;
+  readonly isReported: boolean;
 }
 
 /** What the outbox needs to know of its object. */
@@ -73,21 +97,30 @@ export class Outbox<State> {
   readonly #sinks: readonly Sink<State>[];
   readonly #cursors: Map<string, Cursor>;
   readonly #draining = new Set<Sink<State>>();
-  /** The cursors as they are stored. */
+  /** When the last drain of each sink began, in milliseconds since 1970. */
+  readonly #drainedAt = new Map<Sink<State>, number>();
+  /** The next drain of each sink, while it waits for the interval to pass. */
+  readonly #timers = new Map<Sink<State>, ReturnType<typeof setTimeout>>();
+  readonly #monitor: Monitor | undefined;
+  /** Whether the monitor was told that this stream is behind. */
+  #isReported: boolean;
+  /** The row as it is stored. */
   #stored: string;
 
-  constructor(sql: SqlStorage, source: OutboxSource<State>, sinks: readonly Sink<State>[]) {
+  constructor(sql: SqlStorage, source: OutboxSource<State>, sinks: readonly Sink<State>[], monitor?: Monitor) {
     this.#sql = sql;
     this.#source = source;
     this.#sinks = sinks;
+    this.#monitor = monitor;
     const [row] = source.log.exists
       ? sql.exec<{ cursors: string }>('SELECT cursors FROM cursors WHERE id = 1').toArray()
       : [];
-    this.#stored = row?.cursors ?? '{}';
-    const stored: Record<string, Cursor> = JSON.parse(this.#stored);
+    this.#stored = row?.cursors ?? '';
+    const stored: StoredOutbox = row ? JSON.parse(row.cursors) : { cursors: {}, isReported: false };
+    this.#isReported = stored.isReported;
     const start: Cursor = { confirmed: 0, attempts: 0, retryAt: 0, lastError: null };
     this.#cursors = new Map(
-      sinks.flatMap(({ destinations }) => destinations.map((name) => [name, { ...(stored[name] ?? start) }])),
+      sinks.flatMap(({ destinations }) => destinations.map((name) => [name, { ...(stored.cursors[name] ?? start) }])),
     );
   }
 
@@ -100,7 +133,22 @@ export class Outbox<State> {
   appended(now: number): void {
     if (this.#sinks.length === 0) return;
     this.#source.armBy(now + SAFETY_MS);
-    for (const sink of this.#sinks) void this.#drain(sink, false);
+    for (const sink of this.#sinks) this.#drainSoon(sink, now);
+  }
+
+  /** Starts a drain, at once or when the interval since the last one is over. */
+  #drainSoon(sink: Sink<State>, now: number): void {
+    if (this.#timers.has(sink) || this.#draining.has(sink)) return;
+    const wait = (this.#drainedAt.get(sink) ?? 0) + INTERVAL_MS - now;
+    if (wait <= 0) {
+      void this.#drain(sink, false);
+      return;
+    }
+    const timer = setTimeout(() => {
+      this.#timers.delete(sink);
+      void this.#drain(sink, false);
+    }, wait);
+    this.#timers.set(sink, timer);
   }
 
   /**
@@ -109,6 +157,7 @@ export class Outbox<State> {
    */
   async alarm(): Promise<void> {
     await Promise.all(this.#sinks.map((sink) => this.#drain(sink, false)));
+    await this.#tellMonitor();
     this.#store();
     const due = this.#sinks.flatMap((sink) => this.#behind(sink)).map((cursor) => cursor.retryAt);
     if (due.length > 0) this.#source.armBy(Math.max(Math.min(...due), Date.now() + BACKOFF_MS.base));
@@ -121,25 +170,18 @@ export class Outbox<State> {
     return this.#sinks.every((sink) => this.#behind(sink).length === 0);
   }
 
-  /** Takes the word of a destination that it has everything up to `version` for good, and goes on from there. */
-  confirm(destination: string, version: number): void {
-    const cursor = this.#cursors.get(destination);
-    if (!cursor || version > this.#source.version()) return;
-    // A report that arrives late or twice moves nothing back.
-    if (version > cursor.confirmed) succeed(cursor, version);
-    for (const sink of this.#sinks) if (sink.destinations.includes(destination)) void this.#drain(sink, false);
-  }
-
-  /** Takes the word of a destination that a delivery failed. */
-  reject(destination: string, error: string): void {
-    const cursor = this.#cursors.get(destination);
-    if (cursor) this.#fail(cursor, error);
-  }
-
-  /** Starts a destination over from the beginning, to rebuild what it fills. */
-  rewind(destination: string): void {
-    const cursor = this.#cursors.get(destination);
-    if (cursor) succeed(cursor, 0);
+  /** Takes the reports of a delivery by destination, and sends what comes next. */
+  report(reports: Readonly<Record<string, DeliveryReport>>): void {
+    for (const [destination, report] of Object.entries(reports)) {
+      const cursor = this.#cursors.get(destination);
+      if (!cursor) continue;
+      if ('failed' in report) this.#fail(cursor, report.failed, report.isRefused ? REFUSED_MS : BACKOFF_MS);
+      // A report that arrives late or twice moves nothing back.
+      else if (report.delivered > cursor.confirmed && report.delivered <= this.#source.version()) {
+        succeed(cursor, report.delivered);
+      }
+    }
+    for (const sink of this.#sinks) void this.#drain(sink, false);
   }
 
   /** The cursors of the destinations that are ready and not up to date. */
@@ -156,10 +198,13 @@ export class Outbox<State> {
   async #drain(sink: Sink<State>, early: boolean): Promise<void> {
     if (this.#draining.has(sink)) return;
     this.#draining.add(sink);
+    this.#drainedAt.set(sink, Date.now());
     try {
-      for (;;) {
+      for (let isFirst = true; ; isFirst = false) {
         const due = this.#behind(sink).filter((cursor) => early || cursor.retryAt <= Date.now());
         if (due.length === 0) break;
+        // What came while it was delivering has its turn when the interval is over.
+        if (!isFirst && !early) await scheduler.wait(INTERVAL_MS);
         const isSent = await this.#deliver(sink, due);
         if (isSent) break;
       }
@@ -194,16 +239,30 @@ export class Outbox<State> {
     return true;
   }
 
-  #fail(cursor: Cursor, error: string): void {
+  #fail(cursor: Cursor, error: string, pause = BACKOFF_MS): void {
     cursor.attempts += 1;
     cursor.lastError = error.slice(0, ERROR_CHARS);
-    cursor.retryAt = Date.now() + backoffMs(cursor.attempts, BACKOFF_MS);
+    cursor.retryAt = Date.now() + backoffMs(cursor.attempts, pause);
     this.#source.armBy(cursor.retryAt);
+  }
+
+  /** Tells the monitor of a change for the worse or the better; when it cannot be told, the next alarm tries again. */
+  async #tellMonitor(): Promise<void> {
+    if (!this.#monitor) return;
+    const failing = [...this.#cursors].filter(([, cursor]) => cursor.attempts > 1);
+    try {
+      if (failing.length > 0) await this.#monitor.behind(this.#source.stream(), Object.fromEntries(failing));
+      else if (this.#isReported) await this.#monitor.caughtUp(this.#source.stream());
+      this.#isReported = failing.length > 0;
+    } catch {
+      this.#source.armBy(Date.now() + BACKOFF_MS.cap);
+    }
   }
 
   /** Writes one row for all cursors, when any of them moved since. */
   #store(): void {
-    const cursors = JSON.stringify(Object.fromEntries(this.#cursors));
+    const stored: StoredOutbox = { cursors: Object.fromEntries(this.#cursors), isReported: this.#isReported };
+    const cursors = JSON.stringify(stored);
     if (cursors === this.#stored) return;
     this.#sql.exec('INSERT OR REPLACE INTO cursors (id, cursors) VALUES (1, ?)', cursors);
     this.#stored = cursors;

@@ -19,10 +19,15 @@ export const CLOSE = {
   deleted: 4410,
 } as const;
 
+/** How long a subscriber has to close its socket itself, once it was told to. */
+const CLOSE_MS = 1_000;
+
 /** What survives hibernation with each socket; it is written rarely, because each write serializes it. */
 interface Attachment {
-  /** Where a stalled subscriber has to go on; null while it has everything the log held when this was written. */
-  readonly resumeAfter: number | null;
+  /** The last version that was sent when this was written. */
+  readonly version: number;
+  /** Whether it was sent nothing more from then on. One that was not has been sent everything since. */
+  readonly isStalled: boolean;
   readonly sentChars: number;
   readonly confirmedChars: number;
 }
@@ -59,6 +64,8 @@ export class Subscribers {
   readonly #source: LiveSource;
   /** Null until first needed: an object that wakes for something else does not pay for 10,000 sockets. */
   #subscribers: Map<WebSocket, Subscriber> | null = null;
+  /** Sockets that were told to close, and with which code. */
+  readonly #closing = new Map<WebSocket, number>();
 
   constructor(context: DurableObjectState, source: LiveSource) {
     this.#context = context;
@@ -111,29 +118,42 @@ export class Subscribers {
     this.#remember(subscriber);
   }
 
-  /** Forgets a socket that is gone. */
-  closed(socket: WebSocket): void {
+  /** Forgets a socket that its other end has closed or lost, and answers the close, which the runtime does not. */
+  closed(socket: WebSocket, code: number): void {
     const subscriber = this.#all().get(socket);
     if (subscriber) this.#forget(subscriber);
+    const told = this.#closing.get(socket);
+    this.#closing.delete(socket);
+    try {
+      // 1005 and 1006 stand for "no code"; they cannot be sent (RFC 6455, section 7.4.1).
+      socket.close(told ?? (code === 1005 || code === 1006 ? 1000 : code));
+    } catch {
+      // It is closed already.
+    }
   }
 
   #all(): Map<WebSocket, Subscriber> {
     if (this.#subscribers) return this.#subscribers;
     this.#subscribers = new Map();
+    const since = remembering((version) => this.#source.log.charsAfter(version, FRAME_CHARS));
     for (const socket of this.#context.getWebSockets()) {
       // One that is closing already is still listed until its close is complete.
-      if (socket.readyState === WebSocket.OPEN) this.#wake(socket, this.#subscribers);
+      if (socket.readyState === WebSocket.OPEN) this.#wake(socket, this.#subscribers, since);
     }
     return this.#subscribers;
   }
 
   /** Takes a socket up again after the object was asleep, during which nothing can have been appended. */
-  #wake(socket: WebSocket, subscribers: Map<WebSocket, Subscriber>): void {
-    const { resumeAfter, sentChars, confirmedChars }: Attachment = socket.deserializeAttachment();
-    const version = resumeAfter ?? this.#source.version();
-    const subscriber: Subscriber = { socket, version, sentChars, confirmedChars, askedAt: sentChars, stalled: null };
+  #wake(socket: WebSocket, subscribers: Map<WebSocket, Subscriber>, since: (version: number) => number): void {
+    const { version, isStalled, sentChars, confirmedChars }: Attachment = socket.deserializeAttachment();
+    const subscriber = { socket, version, sentChars, confirmedChars, askedAt: sentChars, stalled: null };
     subscribers.set(socket, subscriber);
-    if (resumeAfter !== null) this.#stall(subscriber);
+    if (isStalled) {
+      this.#stall(subscriber);
+      return;
+    }
+    subscriber.version = this.#source.version();
+    subscriber.sentChars += since(version);
   }
 
   #catchUp(subscriber: Subscriber): void {
@@ -178,9 +198,19 @@ export class Subscribers {
     }, STALL_MS);
   }
 
+  /**
+   * Tells a subscriber to close, and closes its socket if it does not. A close that begins here outside of one of the
+   * socket's own events leaves the connection open until the object has been idle for ten seconds; one that the other
+   * end begins and `closed` answers is prompt.
+   */
   #close(subscriber: Subscriber, code: number, reason: string): void {
+    const { socket } = subscriber;
+    this.#send(subscriber, JSON.stringify({ type: 'close', code, reason }));
     this.#forget(subscriber);
-    subscriber.socket.close(code, reason);
+    this.#closing.set(socket, code);
+    setTimeout(() => {
+      if (this.#closing.delete(socket)) socket.close(code, reason);
+    }, CLOSE_MS);
   }
 
   #forget(subscriber: Subscriber): void {
@@ -189,9 +219,22 @@ export class Subscribers {
   }
 
   #remember({ socket, version, sentChars, confirmedChars, stalled }: Subscriber): void {
-    const attachment: Attachment = { resumeAfter: stalled === null ? null : version, sentChars, confirmedChars };
+    const attachment: Attachment = { version, isStalled: stalled !== null, sentChars, confirmedChars };
     socket.serializeAttachment(attachment);
   }
+}
+
+/** Characters that a frame adds to its event. */
+const FRAME_CHARS = eventFrame('').length;
+
+/** A function of a number that computes each value once. */
+function remembering(compute: (key: number) => number): (key: number) => number {
+  const known = new Map<number, number>();
+  return (key) => {
+    const value = known.get(key) ?? compute(key);
+    known.set(key, value);
+    return value;
+  };
 }
 
 /** The frame that carries one event. */

@@ -1,8 +1,16 @@
-import type { ContextObject } from './objects.ts';
+import type { DirectoryObject } from '../actors/directory-object.ts';
+import type { ChittyOsEnv } from './chittyos/env.ts';
+import type { ContextObject, DeadLetterObject } from './objects.ts';
 
 /** The bindings of wrangler.toml, its variables and the secrets. */
-export interface Env {
+export interface Env extends ChittyOsEnv {
   readonly CONTEXTS: DurableObjectNamespace<ContextObject>;
+  readonly DEAD_LETTERS: DurableObjectNamespace<DeadLetterObject>;
+  readonly DIRECTORY: DurableObjectNamespace<DirectoryObject>;
+  /** Events on their way to ChittyOS. */
+  readonly CONTEXT_OPS_QUEUE: Queue;
+  /** Where the service is reached from outside; told to ChittyRegistry. */
+  readonly PUBLIC_URL?: string;
   /** The read models (projections/). */
   readonly DB: D1Database;
   /** Origins that browsers may call from, separated by commas; `*` for any; empty for none. */

@@ -1,11 +1,45 @@
+import type { ContextState } from '../actors/context.ts';
 import { ContextActor } from '../actors/context-object.ts';
+import type { DeadLetterState } from '../actors/dead-letter.ts';
+import { DeadLetterActor } from '../actors/dead-letter-object.ts';
+import { Directory } from '../actors/directory-object.ts';
+import type { Sink } from '../actors/outbox.ts';
+import { projectDeadLetter } from '../projections/dead-letters.ts';
+import { hasChittyOs } from './chittyos/env.ts';
+import { chittyOs } from './chittyos/services.ts';
+import { provisioningProcess } from './delivery/provisioning.ts';
+import { queueSink, readModelSink } from './delivery/sinks.ts';
 import type { Env } from './env.ts';
+
+export { DirectoryObject } from '../actors/directory-object.ts';
 
 /** The Durable Object classes, connected to what is around them. */
 
-/** One context. */
+/** One context: read models always; ChittyOS when there is one to speak to. */
 export class ContextObject extends ContextActor {
   constructor(context: DurableObjectState, env: Env) {
-    super(context, env, { sinks: [] });
+    const sinks: Sink<ContextState>[] = [readModelSink(env.DB)];
+    const monitor = new Directory(env.DIRECTORY).monitor();
+    if (!hasChittyOs(env)) {
+      super(context, env, { sinks, monitor });
+      return;
+    }
+    const process = provisioningProcess(chittyOs(env), env.PUBLIC_URL ?? 'https://connect.chitty.cc');
+    super(context, env, { sinks: [...sinks, queueSink(env.CONTEXT_OPS_QUEUE)], monitor, process });
+  }
+}
+
+/** One dead letter. */
+export class DeadLetterObject extends DeadLetterActor {
+  constructor(context: DurableObjectState, env: Env) {
+    const sink: Sink<DeadLetterState> = {
+      destinations: ['d1'],
+      isReady: (_destination, state) => state !== null,
+      async deliver({ state, version }) {
+        if (state !== null) await projectDeadLetter(env.DB, state);
+        return { confirmed: version };
+      },
+    };
+    super(context, env, { sinks: [sink], monitor: new Directory(env.DIRECTORY).monitor() });
   }
 }

@@ -17,6 +17,8 @@ const WINDOW_CHARS = 1024 * 1024;
 const EVENT_CHARS = 60_000;
 /** Events that fill the window and more. */
 const FLOOD = 30;
+/** Milliseconds that a subscriber has to close its socket itself. */
+const CLOSE_MS = 1_000;
 /** Milliseconds that a stalled subscriber has. */
 const STALL_MS = 20_000;
 
@@ -88,6 +90,8 @@ describe('a subscriber that does not confirm', () => {
     await change(id, { name: 'Still there' });
     expect(watcher.closed).toBeNull();
     await pass(id, 1);
+    await untilTrue(() => watcher.frames.at(-1)?.type === 'close');
+    await pass(id, CLOSE_MS);
     await untilTrue(() => watcher.closed !== null);
     expect(watcher.closed).toMatchObject({ code: 4408, reason: expect.stringContaining('sync') });
     expect(good.closed).toBeNull();

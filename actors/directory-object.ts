@@ -1,0 +1,151 @@
+import { DurableObject } from 'cloudflare:workers';
+import type { Cursor, Monitor } from './outbox.ts';
+
+/** Directory objects among which the streams are spread, so that no single one sees every creation. */
+const SHARDS = 16;
+/** Streams that one sweep of a shard wakes only because it is their turn, to find what no report tells of. */
+const ROTATION = 20;
+/** Failing streams that one sweep of a shard wakes. */
+const FAILING = 50;
+/** How long a failing stream is left to its own alarm before a sweep wakes it. */
+const STANDSTILL_MS = 10 * 60_000;
+
+/** A stream that is behind, as its object last reported it. */
+export interface StreamBehind {
+  readonly stream: string;
+  /** ISO 8601: when it was first reported. */
+  readonly since: string;
+  readonly cursors: Readonly<Record<string, Cursor>>;
+}
+
+/**
+ * Knows which streams there are, in no particular order: what sweeps and rebuilds go by, since the platform cannot list
+ * objects. A stream is registered *before* its first event, so that none can exist that is not found; one that was
+ * registered and never written does no harm.
+ */
+export class DirectoryObject extends DurableObject {
+  readonly #sql: SqlStorage;
+
+  constructor(context: DurableObjectState, env: unknown) {
+    super(context, env as Cloudflare.Env);
+    this.#sql = context.storage.sql;
+    this.#sql.exec(`
+      CREATE TABLE IF NOT EXISTS streams (stream TEXT PRIMARY KEY) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS behind (
+        stream TEXT PRIMARY KEY, since INTEGER NOT NULL, reported_at INTEGER NOT NULL, cursors TEXT NOT NULL
+      ) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS rotation (id INTEGER PRIMARY KEY CHECK (id = 1), after TEXT NOT NULL);
+    `);
+  }
+
+  /** Adds a stream; once is enough. */
+  register(stream: string): void {
+    this.#sql.exec('INSERT OR IGNORE INTO streams (stream) VALUES (?)', stream);
+  }
+
+  /** Streams in the order of their names, after one. */
+  list(after: string, limit: number): string[] {
+    return this.#sql
+      .exec<{ stream: string }>('SELECT stream FROM streams WHERE stream > ? ORDER BY stream LIMIT ?', after, limit)
+      .toArray()
+      .map((row) => row.stream);
+  }
+
+  /** How many streams there are. */
+  count(): number {
+    return this.#sql.exec<{ n: number }>('SELECT count(*) AS n FROM streams').one().n;
+  }
+
+  /** Notes that a stream is behind. */
+  noteBehind(stream: string, cursors: Readonly<Record<string, Cursor>>): void {
+    const now = Date.now();
+    this.#sql.exec(
+      `INSERT INTO behind (stream, since, reported_at, cursors) VALUES (?, ?, ?, ?)
+       ON CONFLICT (stream) DO UPDATE SET reported_at = excluded.reported_at, cursors = excluded.cursors`,
+      stream,
+      now,
+      now,
+      JSON.stringify(cursors),
+    );
+  }
+
+  /** Notes that a stream has caught up. */
+  noteCaughtUp(stream: string): void {
+    this.#sql.exec('DELETE FROM behind WHERE stream = ?', stream);
+  }
+
+  /** The streams that are behind, longest first. */
+  behind(limit: number): StreamBehind[] {
+    return this.#sql
+      .exec<{ stream: string; since: number; cursors: string }>(
+        'SELECT stream, since, cursors FROM behind ORDER BY since LIMIT ?',
+        limit,
+      )
+      .toArray()
+      .map(({ stream, since, cursors }) => ({
+        stream,
+        since: new Date(since).toISOString(),
+        cursors: JSON.parse(cursors),
+      }));
+  }
+
+  /** The streams to wake now: those that stand still, and the next few in turn. */
+  sweep(): string[] {
+    const standing = this.#sql
+      .exec<{ stream: string }>(
+        'SELECT stream FROM behind WHERE reported_at < ? ORDER BY reported_at LIMIT ?',
+        Date.now() - STANDSTILL_MS,
+        FAILING,
+      )
+      .toArray()
+      .map((row) => row.stream);
+    const [place] = this.#sql.exec<{ after: string }>('SELECT after FROM rotation WHERE id = 1').toArray();
+    const turn = this.list(place?.after ?? '', ROTATION);
+    // Past the last stream it begins again; nothing is written while there are too few to take turns.
+    const after = turn.length < ROTATION ? '' : (turn.at(-1) ?? '');
+    if (after !== (place?.after ?? '')) {
+      this.#sql.exec('INSERT OR REPLACE INTO rotation (id, after) VALUES (1, ?)', after);
+    }
+    return [...new Set([...standing, ...turn])];
+  }
+}
+
+/** The directory as those who use it see it: all shards as one. */
+export class Directory {
+  readonly #namespace: DurableObjectNamespace<DirectoryObject>;
+
+  constructor(namespace: DurableObjectNamespace<DirectoryObject>) {
+    this.#namespace = namespace;
+  }
+
+  /** Adds a stream, before its first event is written. */
+  async register(stream: string): Promise<void> {
+    await this.#shard(shardOf(stream)).register(stream);
+  }
+
+  /** The objects of all shards, in order. */
+  shards(): DurableObjectStub<DirectoryObject>[] {
+    return Array.from({ length: SHARDS }, (_, shard) => this.#shard(shard));
+  }
+
+  /** Reports what an outbox says to the shard of its stream. */
+  monitor(): Monitor {
+    return {
+      behind: async (stream, cursors) => this.#shard(shardOf(stream)).noteBehind(stream, { ...cursors }),
+      caughtUp: async (stream) => this.#shard(shardOf(stream)).noteCaughtUp(stream),
+    };
+  }
+
+  #shard(shard: number): DurableObjectStub<DirectoryObject> {
+    return this.#namespace.get(this.#namespace.idFromName(`directory/${shard}`));
+  }
+}
+
+/** Which shard a stream belongs to: FNV-1a over its name. */
+function shardOf(stream: string): number {
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < stream.length; index++) {
+    hash = Math.imul(hash ^ stream.charCodeAt(index), 0x01000193);
+  }
+  return (hash >>> 0) % SHARDS;
+}

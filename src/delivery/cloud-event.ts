@@ -1,0 +1,76 @@
+import { z } from 'zod';
+import type { Envelope } from '../../events/envelope.ts';
+import type { Json } from '../../events/json.ts';
+
+/** What the `type` of all our events begins with. */
+const TYPE_PREFIX = 'cc.chitty.connect.';
+
+/** What is known of a stream beside its events, for those who get them. */
+export interface StreamReferences {
+  readonly chittyId: string | null;
+  readonly dnaId: string | null;
+}
+
+const json: z.ZodType<Json> = z.json();
+
+/** An event as it is on its way to other services: CloudEvents 1.0, JSON format; lower-case names are extensions. */
+export const cloudEventSchema = z.strictObject({
+  specversion: z.literal('1.0'),
+  id: z.string().min(1),
+  source: z.string().startsWith('/v1/'),
+  type: z.string().startsWith(TYPE_PREFIX),
+  subject: z.string(),
+  time: z.string(),
+  datacontenttype: z.literal('application/json'),
+  /** The version of the event in its stream. */
+  sequence: z.string().regex(/^[1-9]\d*$/),
+  actor: z.string(),
+  correlationid: z.string(),
+  causationid: z.string().optional(),
+  commandid: z.string(),
+  schemaversion: z.int(),
+  /** The Merkle leaf hash, by which the event can be proved to stand in its stream. */
+  leafhash: z.string(),
+  chittyid: z.string().optional(),
+  dnaid: z.string().optional(),
+  data: json,
+});
+
+/** An event on its way. */
+export type OutgoingEvent = z.infer<typeof cloudEventSchema>;
+
+/** A queue message: the events of one stream, in order (CloudEvents JSON batch format). */
+export const messageSchema = z.array(cloudEventSchema).min(1);
+
+/** Writes an event in the form that other services get. */
+export function toCloudEvent(envelope: Envelope, { chittyId, dnaId }: StreamReferences): OutgoingEvent {
+  const id = streamId(envelope.stream);
+  return {
+    specversion: '1.0',
+    id: envelope.id,
+    source: `/v1/contexts/${id}`,
+    type: TYPE_PREFIX + envelope.type,
+    subject: id,
+    time: envelope.time,
+    datacontenttype: 'application/json',
+    sequence: String(envelope.version),
+    actor: envelope.actor,
+    correlationid: envelope.correlationId,
+    ...(envelope.causationId !== null && { causationid: envelope.causationId }),
+    commandid: envelope.commandId,
+    schemaversion: envelope.schemaVersion,
+    leafhash: envelope.leafHash,
+    ...(chittyId !== null && { chittyid: chittyId }),
+    ...(dnaId !== null && { dnaid: dnaId }),
+    data: envelope.data,
+  };
+}
+
+/** The event type as it stands in the log. */
+export function eventType({ type }: OutgoingEvent): string {
+  return type.slice(TYPE_PREFIX.length);
+}
+
+function streamId(stream: string): string {
+  return stream.slice(stream.indexOf('/') + 1);
+}

@@ -1,0 +1,142 @@
+import { backoffMs } from '../../actors/backoff.ts';
+import type { Context, ContextCommand, ContextState } from '../../actors/context.ts';
+import type { Process } from '../../actors/process.ts';
+import { nextStep, type ProvisioningEvent } from '../../actors/provisioning.ts';
+import type { ProvisioningStep } from '../../events/context.ts';
+import type { CallResult, Failure } from '../chittyos/failure.ts';
+import type { ChittyOs } from '../chittyos/services.ts';
+
+/** The pause after a failed step; every failure is an event, so it grows to a length that does not fill the log. */
+const BACKOFF_MS = { base: 1_000, cap: 15 * 60_000 };
+/** Characters of a reason that are kept. */
+const REASON_CHARS = 500;
+
+/** What a context's own API keys may do. */
+const KEY_SCOPES = ['contexts:read', 'contexts:write'];
+/** The rules that a context keeps by being kept here. */
+const COMPLIANT_WITH = ['chittyos-v1'];
+/** The security level of a context whose metadata says nothing else. */
+const SECURITY_LEVEL = 'standard';
+/** The version of the genesis metadata that DNA records begin with. */
+const GENESIS_SCHEMA_VERSION = '1.0.0';
+
+/** ChittyVerify answered, and the answer was no. */
+const NOT_VERIFIED: Failure = {
+  service: 'verify',
+  operation: 'verifyContext',
+  kind: 'wrong-answer',
+  detail: 'Identity, DNA record and API keys were found not to belong together.',
+  retryable: true,
+};
+
+/**
+ * How a context gets its place in ChittyOS: an identity from the authority, a DNA record, keys, an entry in the
+ * registry, a verification and a certificate, one after the other. Every step can be made twice: its requests carry an
+ * Idempotency-Key that is derived from the context, or are idempotent by themselves, so that a step whose answer was
+ * lost gives the same answer again and no second ChittyID is ever minted for one context.
+ *
+ * @param publicUrl where the service is reached from outside
+ */
+export function provisioningProcess(services: ChittyOs, publicUrl: string): Process<ContextState, ContextCommand> {
+  return {
+    next(state) {
+      if (state === null || state.status === 'deleted') return null;
+      const step = nextStep(state.provisioning);
+      if (step === undefined) return null;
+      const retryAt = state.provisioning.steps[step]?.retryAt;
+      return {
+        dueAt: retryAt === undefined ? 0 : Date.parse(retryAt),
+        async perform() {
+          return { type: 'recordProvisioning', event: await makeStep(step, state, services, publicUrl) };
+        },
+      };
+    },
+  };
+}
+
+async function makeStep(
+  step: ProvisioningStep,
+  context: Context,
+  services: ChittyOs,
+  publicUrl: string,
+): Promise<ProvisioningEvent> {
+  const result = await outcome(step, context, services, publicUrl);
+  if (result.ok) return result.value;
+  const attempt = (context.provisioning.steps[step]?.attempt ?? 0) + 1;
+  const { service, detail, retryAfterMs = 0 } = result.failure;
+  const pause = Math.max(backoffMs(attempt, BACKOFF_MS), retryAfterMs);
+  const reason = `${service}: ${detail}`.slice(0, REASON_CHARS);
+  const retryAt = new Date(Date.now() + pause).toISOString();
+  return { type: 'provisioning_step_failed', data: { step, reason, attempt, retryAt } };
+}
+
+async function outcome(
+  step: ProvisioningStep,
+  context: Context,
+  services: ChittyOs,
+  publicUrl: string,
+): Promise<CallResult<ProvisioningEvent>> {
+  const { id, name, chittyId, createdAt, provisioning } = context;
+  const once = { idempotencyKey: `${id}:${step}` };
+  const chittyid = chittyId ?? '';
+  const reference = (of: ProvisioningStep) => provisioning.steps[of]?.reference ?? '';
+  switch (step) {
+    case 'identify':
+      return map(
+        await services.id.mint({ entity: 'P', characterization: 'Synthetic', metadata: { contextId: id } }, once),
+        (minted) => ({ type: 'context_identified', data: { chittyId: minted.id, did: minted.did } }),
+      );
+    case 'initializeDna': {
+      const genesis = {
+        service: 'chittyconnect',
+        timestamp: createdAt,
+        genesisSchemaVersion: GENESIS_SCHEMA_VERSION,
+      };
+      return map(
+        await services.dna.initialize({ chittyid, type: 'context', metadata: { contextId: id }, genesis }),
+        (record) => ({ type: 'dna_initialized', data: { dnaId: record.id } }),
+      );
+    }
+    case 'issueApiKeys':
+      // The key itself is let go: nothing here uses it, and what is not kept cannot leak.
+      return map(
+        await services.auth.provisionKeys(
+          chittyid,
+          { service: 'chittyconnect', context: id, scopes: KEY_SCOPES },
+          once,
+        ),
+        ({ keyId }) => ({ type: 'api_keys_issued', data: { keyId, scopes: KEY_SCOPES } }),
+      );
+    case 'register': {
+      const health = `${publicUrl}/health`;
+      const entry = { chittyid, name, type: 'context', capabilities: [...context.systems, ...context.tools], health };
+      return map(await services.registry.register(entry), () => ({ type: 'context_registered', data: {} }));
+    }
+    case 'verify': {
+      const evidence = { chittyid, dna: reference('initializeDna'), apiKeys: reference('issueApiKeys') };
+      const verified = await services.verify.verifyContext(evidence);
+      if (verified.ok && verified.value.status === 'failed') return { ok: false, failure: NOT_VERIFIED };
+      return map(verified, ({ id: verificationId, status }) => ({
+        type: 'context_verified',
+        data: { verificationId, status },
+      }));
+    }
+    case 'certify': {
+      const request = {
+        verification: reference('verify'),
+        compliantWith: COMPLIANT_WITH,
+        securityLevel: SECURITY_LEVEL,
+      };
+      return map(await services.certify.certifyContext(chittyid, request, once), (certificate) => ({
+        type: 'context_certified',
+        data: { certificateId: certificate.id },
+      }));
+    }
+    default:
+      return step satisfies never;
+  }
+}
+
+function map<Value, Event>(result: CallResult<Value>, make: (value: Value) => Event): CallResult<Event> {
+  return result.ok ? { ok: true, value: make(result.value) } : result;
+}
