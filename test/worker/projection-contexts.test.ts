@@ -140,7 +140,18 @@ describe('what is projected', () => {
   });
 });
 
+// What SQLite writes inside the index for its one row is not among what the local D1 counts.
 describe('rows written, which are billed', () => {
+  it('are four for a new context of words in use: the row, its two index entries and the search index', async () => {
+    await projectContexts(env.DB, [contextState(1, { name: 'Budget plan' })]);
+    expect(await rowsWrittenBy(contextState(2, { name: 'Plan budget' }))).toBe(4);
+  });
+
+  it('are two more for each new word of the dictionary', async () => {
+    await projectContexts(env.DB, [contextState(1, { name: 'Budget plan' })]);
+    expect(await rowsWrittenBy(contextState(2, { name: 'Budget review', owner: 'act_x', tools: ['q3'] }))).toBe(6);
+  });
+
   it('is one for a change that touches nothing that is searched', async () => {
     await projectContexts(env.DB, [contextState(1)]);
     expect(await rowsWrittenBy(contextState(1, { version: 2, metadata: { a: 1 } }))).toBe(1);

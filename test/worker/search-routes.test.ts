@@ -1,7 +1,10 @@
 import { env } from 'cloudflare:workers';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import type { Context } from '../../actors/context.ts';
 import { clearContexts, projectContexts } from '../../projections/contexts.ts';
+import { listContexts, searchContexts } from '../../src/http/context-lists.ts';
+import { openApiText } from '../../src/http/openapi.ts';
 import { expectInvalid, expectProblem } from '../support/rest.ts';
 import { allPages, ask, askPage, contextState, found } from '../support/search.ts';
 
@@ -335,6 +338,33 @@ describe('highlights', () => {
     const [state] = await given({ name: 'The budget' });
     const { highlights } = await askPage(SEARCH, { q: 'bugdet', highlight: 'true' });
     expect(highlights).toEqual({ [state?.id ?? '']: { name: [[4, 10]], description: [] } });
+  });
+});
+
+describe('the OpenAPI document', () => {
+  it('names every parameter that the routes take', () => {
+    const schema = z.looseObject({
+      paths: z.record(
+        z.string(),
+        z.looseObject({ get: z.looseObject({ parameters: z.array(z.looseObject({ name: z.string() })) }) }),
+      ),
+    });
+    const { paths } = schema.parse(JSON.parse(openApiText([listContexts, searchContexts])));
+    const common = [
+      'owner',
+      'system',
+      'tool',
+      'status',
+      'createdAfter',
+      'createdBefore',
+      'updatedAfter',
+      'updatedBefore',
+      'limit',
+      'cursor',
+    ];
+    const names = (path: string) => new Set(paths[path]?.get.parameters.map(({ name }) => name));
+    expect(names(LIST)).toEqual(new Set(common));
+    expect(names(SEARCH)).toEqual(new Set([...common, 'q', 'highlight']));
   });
 });
 
