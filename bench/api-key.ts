@@ -1,0 +1,2 @@
+/** The key that the load authenticates with. */
+export const API_KEY = 'cck_the-key-of-the-benchmark';

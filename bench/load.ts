@@ -1,0 +1,131 @@
+import { connect, type Socket } from 'node:net';
+
+/** A request of the load, without the headers that every request has. */
+export interface LoadRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+}
+
+/** How much load, on what. */
+export interface LoadOptions {
+  /** The server's origin: `http://127.0.0.1:<port>`. */
+  readonly url: string;
+  /** Connections, each with one request under way at a time. */
+  readonly connections: number;
+  /** Stops after so many requests. */
+  readonly maxRequests?: number;
+  /** Stops sending after so many milliseconds. */
+  readonly maxMs: number;
+  /** The request with this number, 0, 1, 2 … over all connections. */
+  request(index: number): LoadRequest;
+}
+
+/** What a load led to. */
+export interface LoadResult {
+  readonly requests: number;
+  readonly perSecond: number;
+  /** Milliseconds from sending a request to having its whole answer. */
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
+/** Milliseconds without any answer after which the server counts as hung. */
+const SILENCE_MS = 30_000;
+
+const HEADERS_END = '\r\n\r\n';
+const CONTENT_LENGTH = /\r\ncontent-length: *(\d+)/i;
+
+/**
+ * Sends HTTP/1.1 requests over keep-alive connections as fast as they are answered. It is our own because a general
+ * load tool spends more of the second core per request than the server spends of the first, and then it is the tool
+ * that is measured. Answers must carry Content-Length.
+ *
+ * @throws when an answer is not 2xx, or none comes for 30 s
+ */
+export function load(options: LoadOptions): Promise<LoadResult> {
+  const { hostname, port, host } = new URL(options.url);
+  const maxRequests = options.maxRequests ?? Number.POSITIVE_INFINITY;
+  const latencies: number[] = [];
+  const sockets: Socket[] = [];
+  const started = performance.now();
+  let sent = 0;
+  let lastAnswerAt = started;
+
+  return new Promise((resolve, reject) => {
+    let open = options.connections;
+    const silence = setInterval(() => {
+      if (performance.now() - lastAnswerAt > SILENCE_MS) fail(new Error('The server has stopped to answer'));
+    }, 1000);
+    const end = () => {
+      clearInterval(silence);
+      for (const socket of sockets) socket.destroy();
+    };
+    const fail = (error: Error) => {
+      end();
+      reject(error);
+    };
+    const finish = () => {
+      const seconds = (lastAnswerAt - started) / 1000;
+      latencies.sort((a, b) => a - b);
+      end();
+      resolve({
+        requests: latencies.length,
+        perSecond: latencies.length / seconds,
+        p50Ms: quantile(latencies, 0.5),
+        p99Ms: quantile(latencies, 0.99),
+      });
+    };
+    for (let index = 0; index < options.connections; index++) sockets.push(run());
+
+    function run(): Socket {
+      const socket = connect({ host: hostname, port: Number(port), noDelay: true });
+      let received = '';
+      let sentAt = 0;
+      const send = () => {
+        if (sent >= maxRequests || performance.now() - started >= options.maxMs) {
+          open -= 1;
+          if (open === 0) finish();
+          return;
+        }
+        sentAt = performance.now();
+        socket.write(serialize(options.request(sent++), host));
+      };
+      socket.setEncoding('latin1');
+      socket.on('connect', send);
+      socket.on('error', fail);
+      socket.on('data', (chunk: string) => {
+        received = received === '' ? chunk : received + chunk;
+        const length = responseLength(received);
+        if (length === null || received.length < length) return;
+        if (received[9] !== '2') return fail(new Error(`A request of the load was answered:\n${received}`));
+        received = received.slice(length);
+        lastAnswerAt = performance.now();
+        latencies.push(lastAnswerAt - sentAt);
+        send();
+      });
+      return socket;
+    }
+  });
+}
+
+function serialize({ method, path, headers = {}, body = '' }: LoadRequest, host: string): string {
+  let head = `${method} ${path} HTTP/1.1\r\nHost: ${host}\r\n`;
+  for (const [name, value] of Object.entries(headers)) head += `${name}: ${value}\r\n`;
+  return `${head}Content-Length: ${Buffer.byteLength(body)}${HEADERS_END}${body}`;
+}
+
+/** Bytes of the response at the start of `received`, null while its headers are not complete. */
+function responseLength(received: string): number | null {
+  const headersEnd = received.indexOf(HEADERS_END);
+  if (headersEnd < 0) return null;
+  const length = CONTENT_LENGTH.exec(received)?.[1];
+  if (length === undefined) throw new Error(`An answer without Content-Length:\n${received}`);
+  return headersEnd + HEADERS_END.length + Number(length);
+}
+
+/** The value below which the share `q` of `sorted` lies. */
+function quantile(sorted: readonly number[], q: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? Number.NaN;
+}

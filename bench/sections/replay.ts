@@ -1,0 +1,91 @@
+import { get } from 'node:http';
+import { API_KEY } from '../api-key.ts';
+import { createContexts } from '../contexts.ts';
+import { ask, startInstrumented } from '../instrumented.ts';
+import { figure, median, verdict } from '../report.ts';
+import type { Section } from '../section.ts';
+
+const EVENTS = 100_000;
+const AIM = 0.5;
+
+/** Section (f): a whole history as NDJSON. */
+export const replay: Section = {
+  name: 'replay',
+  title: 'Replaying a history',
+  method:
+    `\`GET …/events\` of a context with ${EVENTS.toLocaleString('en')} events as NDJSON, against one SELECT over the ` +
+    'same rows of the same object, streamed through the same RPC in chunks of the same size. The client counts bytes.',
+  explanation:
+    'What bounds it: both sides read text from SQLite, join and encode it and hand it through the RPC stream to the ' +
+    'edge and the socket, all on one thread. The events are stored as the text that is sent, so a replay parses ' +
+    'nothing; what it adds is a new statement for each page, without which the history could not be read while it ' +
+    'grows.',
+  async run(options) {
+    const server = await startInstrumented(options);
+    try {
+      const events = Math.round(EVENTS / options.shrink);
+      const [id = ''] = await createContexts(server.url, 1);
+      options.progress(`making ${events} events`);
+      await ask(server, 'seed', id, String(events));
+      const sides = {
+        product: () => timeDownload(`${server.url}/v1/contexts/${id}/events`),
+        raw: () => timeDownload(`${server.url}/bench/raw/${id}`),
+      };
+      options.progress('replaying');
+      const rounds: { product: Download; raw: Download }[] = [];
+      for (let round = 0; round <= options.rounds; round++) {
+        if (round % 2 === 0) rounds.push({ product: await sides.product(), raw: await sides.raw() });
+        else {
+          const raw = await sides.raw();
+          rounds.push({ product: await sides.product(), raw });
+        }
+      }
+      const counted = rounds.slice(1);
+      const [first] = counted;
+      if (first?.product.bytes !== first?.raw.bytes) throw new Error('The two sides did not send the same bytes');
+      const ratios = counted.map(({ product, raw }) => raw.ms / product.ms);
+      const ratio = median(ratios);
+      const perSecond = (side: 'product' | 'raw') => median(counted.map((round) => (events * 1000) / round[side].ms));
+      const megabytes = (first?.product.bytes ?? 0) / 1e6;
+      return {
+        table: {
+          columns: ['events', 'MB', 'product, events per s', 'raw rows, events per s', 'ratio', 'aim'],
+          rows: [
+            [
+              events.toLocaleString('en'),
+              figure(megabytes),
+              figure(perSecond('product')),
+              figure(perSecond('raw')),
+              `**${figure(ratio)}** (${figure(Math.min(...ratios))} to ${figure(Math.max(...ratios))})`,
+              `≥ ${figure(AIM)}: ${verdict(ratio >= AIM)}`,
+            ],
+          ],
+        },
+      };
+    } finally {
+      await server.stop();
+    }
+  },
+};
+
+interface Download {
+  readonly ms: number;
+  readonly bytes: number;
+}
+
+/** Reads an answer to its end and throws it away. */
+function timeDownload(url: string): Promise<Download> {
+  const started = performance.now();
+  const headers = { Authorization: `Bearer ${API_KEY}`, Accept: 'application/x-ndjson' };
+  return new Promise((resolve, reject) => {
+    get(url, { headers }, (response) => {
+      let bytes = 0;
+      if (response.statusCode !== 200) reject(new Error(`${url} was answered ${response.statusCode}`));
+      response.on('data', (chunk: Buffer) => {
+        bytes += chunk.length;
+      });
+      response.on('error', reject);
+      response.on('end', () => resolve({ ms: performance.now() - started, bytes }));
+    }).on('error', reject);
+  });
+}

@@ -1,0 +1,160 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Miniflare } from 'miniflare';
+import { freePort, type Server, startServer, stopServer } from '../test/support/server.ts';
+import { API_KEY } from './api-key.ts';
+
+/** The root of the repository. */
+export const ROOT = fileURLToPath(new URL('..', import.meta.url));
+
+const COMPATIBILITY = {
+  compatibilityDate: '2026-07-01',
+  compatibilityFlags: ['nodejs_compat'],
+};
+
+/** A server under measurement. */
+export interface BenchServer {
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+/** A Worker to serve. */
+export interface WorkerOptions {
+  /** Names the folder of its data. */
+  readonly name: string;
+  /** The file that is served, bundled first. */
+  readonly entry: string;
+  /** Whether it gets the bindings of the product's wrangler.toml. */
+  readonly usesWranglerToml?: boolean;
+  /** Durable Object classes by binding. */
+  readonly objects: Readonly<Record<string, string>>;
+  readonly variables?: Readonly<Record<string, string>>;
+  /** Opens V8's inspector; it slows nothing down until a client attaches. */
+  readonly inspector?: boolean;
+}
+
+/** What the product is compared with. */
+export const BARE: WorkerOptions = {
+  name: 'bare',
+  entry: 'bench/workers/bare.mjs',
+  objects: { LOGS: 'BareLog', BROADCASTS: 'BareBroadcast' },
+};
+
+/** A server whose V8 can be inspected. */
+export interface WorkerServer extends BenchServer {
+  readonly miniflare: Miniflare;
+}
+
+/** A folder for the data of a run, on the disk that holds the system's temporary files. */
+export class Workspace {
+  readonly path: string = mkdtempSync(join(tmpdir(), 'chittyconnect-bench-'));
+
+  folder(name: string): string {
+    const path = join(this.path, name);
+    mkdirSync(path, { recursive: true });
+    return path;
+  }
+
+  remove(): void {
+    rmSync(this.path, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+  }
+}
+
+/** Starts the product the way `npm start` does. */
+export async function startProduct(workspace: Workspace): Promise<BenchServer> {
+  const server: Server = await startServer({
+    port: await freePort(),
+    dataFolder: workspace.folder('product'),
+    apiKey: API_KEY,
+  });
+  return {
+    url: server.url,
+    stop: async () => {
+      await stopServer(server);
+    },
+  };
+}
+
+/** Serves a Worker on the engine of the product: the same Miniflare, a direct socket, its data on the same disk. */
+export async function startWorker(workspace: Workspace, options: WorkerOptions): Promise<WorkerServer> {
+  guardWorkerd();
+  const { Log, LogLevel, Miniflare } = await import('miniflare');
+  const port = await freePort();
+  const settings: Record<string, unknown> = options.usesWranglerToml ? await readWranglerToml() : COMPATIBILITY;
+  const objects = Object.entries(options.objects).map(([binding, className]) => [
+    binding,
+    { className, useSQLite: true },
+  ]);
+  const miniflare = new Miniflare({
+    cf: false,
+    log: new Log(LogLevel.WARN),
+    host: '127.0.0.1',
+    port: 0,
+    defaultPersistRoot: workspace.folder(options.name),
+    ...(options.inspector && { inspectorPort: await freePort() }),
+    workers: [
+      {
+        ...settings,
+        name: options.name,
+        modules: true,
+        modulesRoot: workspace.path,
+        scriptPath: bundle(workspace, options),
+        ...(objects.length > 0 && { durableObjects: Object.fromEntries(objects) }),
+        bindings: Object.assign({}, settings.bindings, options.variables),
+        unsafeDirectSockets: [{ host: '127.0.0.1', port }],
+      },
+    ],
+  });
+  await miniflare.ready;
+  return { url: `http://127.0.0.1:${port}`, miniflare, stop: () => miniflare.dispose() };
+}
+
+/** The product's own bindings, read the way scripts/serve.ts reads them. */
+async function readWranglerToml(): Promise<Record<string, unknown>> {
+  const { unstable_getMiniflareWorkerOptions: read } = await import('wrangler');
+  return { ...read(join(ROOT, 'wrangler.toml')).workerOptions };
+}
+
+/** Bundles with wrangler, as the product is: what a bundler adds is then the same on all sides. */
+function bundle(workspace: Workspace, { name, entry }: WorkerOptions): string {
+  const folder = workspace.folder(join('bundles', name));
+  const config = join(folder, 'wrangler.json');
+  writeFileSync(
+    config,
+    JSON.stringify({
+      name,
+      main: join(ROOT, entry),
+      compatibility_date: COMPATIBILITY.compatibilityDate,
+      compatibility_flags: COMPATIBILITY.compatibilityFlags,
+    }),
+  );
+  execFileSync(
+    process.execPath,
+    [
+      join(ROOT, 'node_modules/wrangler/bin/wrangler.js'),
+      'deploy',
+      '--dry-run',
+      '--config',
+      config,
+      '--outdir',
+      folder,
+    ],
+    {
+      env: { ...process.env, WRANGLER_SEND_METRICS: 'false', WRANGLER_LOG: 'error' },
+      stdio: ['ignore', 'ignore', 'inherit'],
+    },
+  );
+  return join(folder, basename(entry).replace(/\.\w+$/, '.js'));
+}
+
+/** The product's guard: workerd ends with this process however that ends, and may open as many sockets as it can. */
+function guardWorkerd(): void {
+  if (process.platform === 'win32' || process.env.CHITTYCONNECT_WORKERD) return;
+  const workerd: { default: string } = createRequire(import.meta.url)('workerd');
+  process.env.CHITTYCONNECT_WORKERD = workerd.default;
+  process.env.MINIFLARE_WORKERD_PATH = join(ROOT, 'scripts', 'workerd-guard.sh');
+}
