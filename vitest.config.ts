@@ -29,6 +29,16 @@ export default defineConfig({
         },
       },
       {
+        plugins: [
+          cloudflareTest({
+            main: './embedded/worker.ts',
+            wrangler: { configPath: './embedded/wrangler.toml' },
+            miniflare: { bindings: { CHITTYOS_TOKEN: TEST_KEY } },
+          }),
+        ],
+        test: { name: 'embedded', include: ['test/embedded/**/*.test.ts'] },
+      },
+      {
         test: { name: 'node', include: ['test/node/**/*.test.ts'], testTimeout: 120_000, hookTimeout: 60_000 },
       },
     ],

@@ -1,11 +1,16 @@
+import { randomBytes } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { BUNDLE } from './build.ts';
+import { BUNDLES } from './build.ts';
 import { StartError } from './data-folder.ts';
+import { migrate } from './migrate.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** How often the sweeper runs: what `triggers.crons` in wrangler.toml says, which Miniflare does not act on. */
+const SWEEP_MS = 60_000;
 
 /** Where and on what to serve. */
 export interface ServeOptions {
@@ -37,27 +42,60 @@ export async function serve({ host, port, dataFolder, variables }: ServeOptions)
     import('miniflare'),
     import('wrangler'),
   ]);
-  const settings: { workerOptions: Record<string, unknown> } = readWranglerToml(join(root, 'wrangler.toml'));
+  const readOptions = (file: string): Record<string, unknown> => ({
+    ...readWranglerToml(join(root, file)).workerOptions,
+  });
+  const [product, embedded] = [readOptions('wrangler.toml'), readOptions('embedded/wrangler.toml')];
+  // Nobody but the two Workers needs to know it.
+  const CHITTYOS_TOKEN = randomBytes(24).toString('base64url');
   const miniflare = new Miniflare({
     cf: false,
     log: new Log(LogLevel.WARN),
     host: '127.0.0.1',
     port: 0,
-    defaultPersistRoot: dataFolder,
+    // Where `wrangler … --local --persist-to <data folder>` looks as well.
+    defaultPersistRoot: join(dataFolder, 'v3'),
     workers: [
       {
-        ...settings.workerOptions,
-        bindings: Object.assign({}, settings.workerOptions.bindings, variables),
+        ...product,
+        bindings: Object.assign(
+          {},
+          product.bindings,
+          { CHITTYOS_TOKEN, PUBLIC_URL: `http://${host}:${port}` },
+          variables,
+        ),
+        serviceBindings: { CHITTYOS: 'embedded' },
         name: 'chittyconnect',
         modules: true,
-        scriptPath: BUNDLE,
+        scriptPath: BUNDLES.worker,
         unsafeDirectSockets: [{ host, port }],
+      },
+      {
+        ...embedded,
+        bindings: Object.assign({}, embedded.bindings, { CHITTYOS_TOKEN }),
+        name: 'embedded',
+        modules: true,
+        scriptPath: BUNDLES.embedded,
       },
     ],
   });
   await miniflare.ready;
+  await migrate(await miniflare.getD1Database('DB', 'chittyconnect'), join(root, 'projections', 'migrations'));
+  const worker = await miniflare.getWorker('chittyconnect');
+  const sweep = () => {
+    // A sweep that fails is followed by another.
+    worker.scheduled({ cron: '* * * * *' }).catch(() => undefined);
+  };
+  sweep();
+  const sweeper = setInterval(sweep, SWEEP_MS);
   const url = await miniflare.unsafeGetDirectURL('chittyconnect');
-  return { url: url.origin, stop: () => miniflare.dispose() };
+  return {
+    url: url.origin,
+    stop() {
+      clearInterval(sweeper);
+      return miniflare.dispose();
+    },
+  };
 }
 
 function guardWorkerd(): void {

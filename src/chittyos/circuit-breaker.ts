@@ -1,12 +1,3 @@
-import {
-  type CircuitBreakerPolicy,
-  CircuitState,
-  ConsecutiveBreaker,
-  circuitBreaker,
-  handleWhenResult,
-  isBrokenCircuitError,
-} from 'cockatiel';
-
 /** Calls that fail one after the other before no more are sent. */
 const FAILURES_TO_OPEN = 5;
 
@@ -22,25 +13,21 @@ const TEST_PAUSE_MS = 1_000;
 /** Where a circuit breaker stands. */
 export type BreakerState = 'closed' | 'open' | 'half-open';
 
-/** A circuit breaker for one service, kept in the memory of the isolate. */
+/**
+ * A circuit breaker for one service, kept in the memory of the isolate. Our own few lines, because cockatiel's can be
+ * loaded in no Worker (its modules abort a controller in the global scope) and lets callers wait for the call that tests
+ * the service: here that call may belong to a request that was cancelled, whose promises never settle.
+ */
 export class CircuitBreaker {
-  #policy: CircuitBreakerPolicy;
-  /** When the state last changed, in milliseconds since 1970. */
-  #changedAt = 0;
-
-  constructor() {
-    this.#policy = this.#create();
-  }
+  #failures = 0;
+  /** When it opened, in milliseconds since 1970; null while it is closed. */
+  #openedAt: number | null = null;
+  /** When the call that tests the service began; null while there is none. */
+  #testingSince: number | null = null;
 
   get state(): BreakerState {
-    switch (this.#policy.state) {
-      case CircuitState.Closed:
-        return 'closed';
-      case CircuitState.HalfOpen:
-        return 'half-open';
-      default:
-        return 'open';
-    }
+    if (this.#openedAt === null) return 'closed';
+    return this.#testingSince === null ? 'open' : 'half-open';
   }
 
   /**
@@ -50,30 +37,25 @@ export class CircuitBreaker {
    * @returns null when the work was done, otherwise the milliseconds to wait before the next try
    */
   async run(work: () => Promise<boolean>): Promise<number | null> {
-    if (this.#policy.state === CircuitState.HalfOpen) {
-      // cockatiel lets other callers wait for the call that tests the service. Here that call may belong to a request
-      // that was cancelled, whose promises never settle: nobody waits for it, and one that is lost is given up.
-      if (Date.now() - this.#changedAt < TEST_MAX_MS) return TEST_PAUSE_MS;
-      this.#policy = this.#create(this.#policy.toJSON());
+    const now = Date.now();
+    const openedAt = this.#openedAt;
+    if (openedAt !== null) {
+      if (now < openedAt + OPEN_MS) return openedAt + OPEN_MS - now;
+      // A test that was lost with its request is given up.
+      if (this.#testingSince !== null && now < this.#testingSince + TEST_MAX_MS) return TEST_PAUSE_MS;
+      this.#testingSince = now;
     }
-    try {
-      await this.#policy.execute(work);
-      return null;
-    } catch (error) {
-      if (isBrokenCircuitError(error)) return Math.max(1, this.#changedAt + OPEN_MS - Date.now());
-      throw error;
-    }
+    const isWell = await work();
+    // What began before the circuit opened, and a test that was given up, have no say any more.
+    if (openedAt !== this.#openedAt || (openedAt !== null && this.#testingSince !== now)) return null;
+    this.#note(isWell, openedAt !== null);
+    return null;
   }
 
-  #create(initialState?: unknown): CircuitBreakerPolicy {
-    const policy = circuitBreaker(
-      handleWhenResult((isWell) => isWell === false),
-      { breaker: new ConsecutiveBreaker(FAILURES_TO_OPEN), halfOpenAfter: OPEN_MS, initialState },
-    );
-    policy.onStateChange(() => {
-      // A policy that was replaced may still hear from its lost test.
-      if (policy === this.#policy) this.#changedAt = Date.now();
-    });
-    return policy;
+  #note(isWell: boolean, isTest: boolean): void {
+    this.#testingSince = null;
+    this.#failures = isWell ? 0 : this.#failures + 1;
+    if (isWell) this.#openedAt = null;
+    else if (isTest || this.#failures >= FAILURES_TO_OPEN) this.#openedAt = Date.now();
   }
 }
