@@ -1,32 +1,25 @@
 import type { D1Database } from '@cloudflare/workers-types';
-import { firstRowid, hourOf } from './contexts.ts';
+import {
+  exactTimes,
+  filterTokens,
+  hourConditions,
+  type Restriction,
+  rangeConditions,
+  restrict,
+  rowConditions,
+} from './context-filters.ts';
 import { correctedQueries } from './corrections.ts';
 import { fold } from './fold.ts';
-import { and, anyFit, type Binder, but, quote, searchTiers, type Tier, tierOf, type Wanted } from './search-tiers.ts';
+import { and, anyFit, hasTerms, quote, searchTiers, type Tier, tierOf, type Wanted } from './search-tiers.ts';
 import { token } from './terms.ts';
+import { Values } from './values.ts';
 
-/** Contexts changed within the wanted range up to which they are looked up one by one instead of all that match. */
+/** Contexts changed within the wanted range up to which each of them is looked at instead of all that match. */
 const CHANGED_MAX = 500;
 /** Contexts that are ranked here instead of tier by tier in the index: a little more than a page. */
 const FEW = 40;
 /** Characters of a context that is read before it is known whether it will be shown. */
 const SMALL_BODY_CHARS = 4_000;
-/** Rowids that may lie between a context's creation and its rowid because others had taken its place: one second. */
-const SLACK_MS = 1_000;
-
-/** What contexts must have to be found. Times are ISO 8601 in UTC with milliseconds. */
-export interface ContextFilters {
-  readonly owner?: string;
-  readonly system?: string;
-  readonly tool?: string;
-  readonly status: 'active' | 'deleted';
-  /** Created at this time or later. */
-  readonly createdAfter?: string;
-  /** Created before this time. */
-  readonly createdBefore?: string;
-  readonly updatedAfter?: string;
-  readonly updatedBefore?: string;
-}
 
 /** Where a page ended: everything after it comes on the next one, whatever was added meanwhile. */
 export interface Position {
@@ -38,10 +31,7 @@ export interface Position {
 }
 
 /** What to look up. */
-export interface ContextQuery {
-  readonly filters: ContextFilters;
-  /** The actor who asks, who sees what they own; null for an administrator, who sees everything. */
-  readonly readableBy: string | null;
+export interface ContextQuery extends Restriction {
   /** Contexts on a page, at least 1. */
   readonly limit: number;
   /** Where the page before ended. */
@@ -60,26 +50,12 @@ export interface ContextPage {
   readonly terms: readonly string[];
 }
 
-/** Bound values; `add` gives the name to write in the statement. */
-class Values implements Binder {
-  readonly list: (string | number)[] = [];
-
-  add(value: string | number): string {
-    this.list.push(value);
-    return `?${this.list.length}`;
-  }
-
-  /** D1 binds every number as a double, and FTS5 bounds its scan only by integers. */
-  integer(value: number): string {
-    return `CAST(${this.add(value)} AS INTEGER)`;
-  }
-}
-
 /** The contexts that pass the filters, newest first. */
 export async function listContexts(db: D1Database, query: ContextQuery): Promise<ContextPage> {
+  const changed = await readChanged(db, query, null);
+  if (changed) return rankFew(db, query, changed, null);
   const match = and([token('status', query.filters.status), ...filterTokens(query)].map(quote));
-  const scope = await scopeOf(db, query);
-  return readTiers(db, scope, [{ tier: 0, match, conditions: [] }], []);
+  return readTiers(db, query, new Values(), [{ tier: 0, match, conditions: [] }], []);
 }
 
 /**
@@ -121,45 +97,15 @@ async function placesToCorrect(
 
 /** A page of what fits. Few are ranked here, in one look at the index; of many, the index is asked tier by tier. */
 async function find(db: D1Database, query: ContextQuery, wanted: Wanted): Promise<ContextPage> {
-  const scope = await scopeOf(db, query);
-  const terms = [...new Set(wanted.alternatives.flat(2))];
-  const few = await readFew(db, scope, wanted);
-  if (few) return rankFew(db, query, few, wanted, terms);
-  const tiers = searchTiers(wanted, scope.values).map((tier) => restrict(query, tier));
-  return readTiers(db, scope, tiers, terms, wanted.text === null);
-}
-
-/** Narrows a way to fit down to what passes the filters, in the index itself: a rare owner makes a common word cheap. */
-function restrict(query: ContextQuery, tier: Tier): Tier {
-  const match = and([tier.match, ...filterTokens(query).map(quote)]);
-  const isDeleted = quote(token('status', 'deleted'));
-  // Few contexts are deleted: passing over those is less work than going through all the others.
-  return { ...tier, match: query.filters.status === 'active' ? but(match, isDeleted) : and([match, isDeleted]) };
-}
-
-function filterTokens({ filters, readableBy }: ContextQuery): string[] {
-  return [
-    ...(readableBy === null ? [] : [token('owner', readableBy)]),
-    ...(filters.owner === undefined ? [] : [token('owner', filters.owner)]),
-    ...(filters.system === undefined ? [] : [token('system', filters.system)]),
-    ...(filters.tool === undefined ? [] : [token('tool', filters.tool)]),
-  ];
-}
-
-/** A statement in the making: what all its parts share. */
-interface Scope {
-  readonly query: ContextQuery;
-  readonly values: Values;
-  readonly from: string;
-  readonly conditions: readonly string[];
-}
-
-async function scopeOf(db: D1Database, query: ContextQuery): Promise<Scope> {
-  const from = (await areFewChanged(db, query.filters))
-    ? 'contexts c INDEXED BY contexts_updated CROSS JOIN contexts_fts ON contexts_fts.rowid = c.rowid'
-    : 'contexts_fts CROSS JOIN contexts c ON c.rowid = contexts_fts.rowid';
+  const few = (await readChanged(db, query, wanted)) ?? (await readFew(db, query, wanted));
+  if (few) return rankFew(db, query, few, wanted);
   const values = new Values();
-  return { query, values, from, conditions: rangeConditions(query.filters, values) };
+  const tiers = searchTiers(wanted, values).map((tier) => restrict(query, tier));
+  return readTiers(db, query, values, tiers, termsOf(wanted), wanted.text === null);
+}
+
+function termsOf(wanted: Wanted): string[] {
+  return [...new Set(wanted.alternatives.flat(2))];
 }
 
 interface Row {
@@ -171,20 +117,23 @@ interface Row {
 /** Reads one page. One statement asks the tiers one after the other and stops when the page is full. */
 async function readTiers(
   db: D1Database,
-  { query: { limit, after }, values, from, conditions }: Scope,
+  { filters, limit, after }: ContextQuery,
+  values: Values,
   tiers: readonly Tier[],
   terms: readonly string[],
   isCorrected = false,
 ): Promise<ContextPage> {
   // One more than the page has tells whether another page follows.
   const wanted = values.integer(limit + 1);
+  const conditions = rangeConditions(filters, values);
   const parts = tiers
     .filter(({ tier }) => tier >= (after?.tier ?? 0))
     .map((tier) => {
       const match = `contexts_fts MATCH ${values.add(tier.match)}`;
       const start = after?.tier === tier.tier ? [`contexts_fts.rowid < ${values.integer(after.rowid)}`] : [];
       const where = [match, ...start, ...conditions, ...tier.conditions].join(' AND ');
-      return `SELECT * FROM (SELECT ${tier.tier} AS tier, c.rowid AS position, c.body AS body FROM ${from}
+      return `SELECT * FROM (SELECT ${tier.tier} AS tier, c.rowid AS position, c.body AS body
+        FROM contexts_fts CROSS JOIN contexts c ON c.rowid = contexts_fts.rowid 
         WHERE ${where} ORDER BY contexts_fts.rowid DESC LIMIT ${wanted})`;
     });
   const statement = db.prepare(`${parts.join(' UNION ALL ')} LIMIT ${wanted}`).bind(...values.list);
@@ -200,6 +149,9 @@ function pageOf(found: readonly Row[], limit: number, terms: readonly string[], 
   return { bodies: rows.map(({ body }) => body), next, terms };
 }
 
+const FEW_COLUMNS = `c.rowid AS position, substr(c.search, 1, instr(c.search, char(10)) - 1) AS name,
+  CASE WHEN length(c.body) <= ${SMALL_BODY_CHARS} THEN c.body END AS body`;
+
 interface FewRow {
   readonly position: number;
   readonly name: string;
@@ -208,32 +160,66 @@ interface FewRow {
 }
 
 /** All that fits, newest first, when it is little; null when it is more. */
-async function readFew(db: D1Database, { query, from }: Scope, wanted: Wanted): Promise<FewRow[] | null> {
+async function readFew(db: D1Database, query: ContextQuery, wanted: Wanted): Promise<FewRow[] | null> {
   const few = query.few ?? FEW;
   const values = new Values();
   const tier = restrict(query, anyFit(wanted, values));
-  const ranges = rangeConditions(query.filters, values);
-  const where = [`contexts_fts MATCH ${values.add(tier.match)}`, ...ranges, ...tier.conditions].join(' AND ');
+  const match = `contexts_fts MATCH ${values.add(tier.match)}`;
+  const where = [match, ...rangeConditions(query.filters, values), ...tier.conditions].join(' AND ');
   const statement = db
     .prepare(
-      `SELECT c.rowid AS position, substr(c.search, 1, instr(c.search, char(10)) - 1) AS name,
-        CASE WHEN length(c.body) <= ${SMALL_BODY_CHARS} THEN c.body END AS body
-       FROM ${from} WHERE ${where} ORDER BY contexts_fts.rowid DESC LIMIT ${values.integer(few + 1)}`,
+      `SELECT ${FEW_COLUMNS} FROM contexts_fts CROSS JOIN contexts c ON c.rowid = contexts_fts.rowid
+       WHERE ${where} ORDER BY contexts_fts.rowid DESC LIMIT ${values.integer(few + 1)}`,
     )
     .bind(...values.list);
   const { results } = await statement.all<FewRow>();
   return results.length > few ? null : results;
 }
 
+/**
+ * All that fits among what changed in the wanted range, when little changed in it: then each context is looked at, which
+ * is quicker than looking for those few among all that have the terms. Null when more changed, or no range is wanted.
+ */
+async function readChanged(db: D1Database, query: ContextQuery, wanted: Wanted | null): Promise<FewRow[] | null> {
+  const { filters } = query;
+  const probe = new Values();
+  const range = hourConditions(filters, probe);
+  const max = query.few ?? CHANGED_MAX;
+  if (range.length === 0) return null;
+  const counted = await db
+    .prepare(
+      `SELECT count(*) AS n FROM (SELECT 1 FROM contexts c WHERE ${range.join(' AND ')} LIMIT ${probe.integer(max + 1)})`,
+    )
+    .bind(...probe.list)
+    .first<{ n: number }>();
+  if (counted === null || counted.n > max) return null;
+
+  const values = new Values();
+  const where = [
+    ...hourConditions(filters, values),
+    ...exactTimes(filters, values),
+    ...rowConditions(query, values),
+    ...(wanted === null ? [] : anyFit(wanted, values).conditions),
+  ].join(' AND ');
+  const { results } = await db
+    .prepare(
+      `SELECT ${FEW_COLUMNS}, c.search AS search FROM contexts c INDEXED BY contexts_updated
+       WHERE ${where} ORDER BY c.rowid DESC`,
+    )
+    .bind(...values.list)
+    .all<FewRow & { search: string }>();
+  return wanted === null ? results : results.filter(({ search }) => hasTerms(search, wanted));
+}
+
+/** Puts few contexts in order and gives the wanted page of them. */
 async function rankFew(
   db: D1Database,
   { limit, after }: ContextQuery,
   few: readonly FewRow[],
-  wanted: Wanted,
-  terms: readonly string[],
+  wanted: Wanted | null,
 ): Promise<ContextPage> {
   const ranked = few
-    .map((row) => ({ ...row, tier: tierOf(row.name, wanted) }))
+    .map((row) => ({ ...row, tier: wanted === null ? 0 : tierOf(row.name, wanted) }))
     .sort((a, b) => a.tier - b.tier || b.position - a.position)
     .filter(({ tier, position }) => {
       return !after || tier > after.tier || (tier === after.tier && position < after.rowid);
@@ -253,44 +239,5 @@ async function rankFew(
     // Gone since the first statement: a rebuild has just begun.
     return text === undefined ? [] : [{ tier, position, body: text }];
   });
-  return pageOf(rows, limit, terms, wanted.text === null);
-}
-
-/** The ranges of time as conditions: on the rowid, which bounds the scan, and exactly. */
-function rangeConditions(filters: ContextFilters, values: Values): string[] {
-  const { createdAfter, createdBefore, updatedAfter, updatedBefore } = filters;
-  // Nothing is changed before it is created.
-  const before = [createdBefore, updatedBefore].filter((time) => time !== undefined).sort()[0];
-  const later = before === undefined ? undefined : new Date(Date.parse(before) + SLACK_MS).toISOString();
-  const on = (condition: string, value: string | undefined) =>
-    value === undefined ? [] : [`${condition} ${values.add(value)}`];
-  return [
-    ...(createdAfter === undefined ? [] : [`contexts_fts.rowid >= ${values.integer(firstRowid(createdAfter))}`]),
-    ...(later === undefined ? [] : [`contexts_fts.rowid < ${values.integer(firstRowid(later))}`]),
-    ...on('c.created_at >=', createdAfter),
-    ...on('c.created_at <', createdBefore),
-    ...on('c.updated_at >=', updatedAfter),
-    ...on('c.updated_at <', updatedBefore),
-    ...hourConditions(filters, values),
-  ];
-}
-
-function hourConditions({ updatedAfter, updatedBefore }: ContextFilters, values: Values): string[] {
-  return [
-    ...(updatedAfter === undefined ? [] : [`c.updated_hour >= ${values.integer(hourOf(updatedAfter))}`]),
-    ...(updatedBefore === undefined ? [] : [`c.updated_hour <= ${values.integer(hourOf(updatedBefore))}`]),
-  ];
-}
-
-/** Whether so few contexts changed in the wanted range that it is quicker to look at each of them. */
-async function areFewChanged(db: D1Database, filters: ContextFilters): Promise<boolean> {
-  const values = new Values();
-  const conditions = hourConditions(filters, values);
-  if (conditions.length === 0) return false;
-  const sql = `SELECT count(*) AS n FROM (SELECT 1 FROM contexts c WHERE ${conditions.join(' AND ')} LIMIT ${CHANGED_MAX + 1})`;
-  const row = await db
-    .prepare(sql)
-    .bind(...values.list)
-    .first<{ n: number }>();
-  return row !== null && row.n <= CHANGED_MAX;
+  return pageOf(rows, limit, wanted === null ? [] : termsOf(wanted), wanted?.text === null);
 }

@@ -1,4 +1,4 @@
-import { fragmentsOf, fragmentsOfTerm, startToken, token, wordsOf } from './terms.ts';
+import { FRAGMENT_MIN, fragmentsOf, fragmentsOfTerm, startToken, token, wordsOf } from './terms.ts';
 
 /** What may stand for one term of a query: the term, or its corrections. */
 export type Slot = readonly string[];
@@ -86,6 +86,17 @@ export function searchTiers(wanted: Wanted, values: Binder): Tier[] {
     { tier: TIER.inName, match: but(inName, words), conditions: [beginsOtherwise, ...any.conditions] },
     elsewhere,
   ];
+}
+
+/** Whether a context's search text has the terms: what `anyFit` tells of short ones only by the index. */
+export function hasTerms(search: string, { alternatives }: Wanted): boolean {
+  let fragments: Set<string> | null = null;
+  const has = (term: string) => {
+    if ([...term].length >= FRAGMENT_MIN) return search.includes(term);
+    fragments ??= new Set(search.split('\n').flatMap((field) => [...fragmentsOf(field)]));
+    return fragments.has(term);
+  };
+  return alternatives.some((slots) => slots.every((slot) => slot.some(has)));
 }
 
 /** The tier of a context that fits, by its folded name: the same as the questions above would have given. */

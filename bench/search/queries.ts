@@ -1,4 +1,5 @@
-import type { ContextFilters, ContextQuery } from '../../projections/context-query.ts';
+import type { ContextFilters } from '../../projections/context-filters.ts';
+import type { ContextQuery } from '../../projections/context-query.ts';
 import { corpusContext, LATELY_MS, owner, random, rareWord } from './corpus.ts';
 
 /** Contexts on the page that is asked for. */

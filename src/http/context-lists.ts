@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import type { ContextFilters } from '../../projections/context-filters.ts';
 import {
-  type ContextFilters,
   type ContextPage,
   type ContextQuery,
   listContexts as findInList,

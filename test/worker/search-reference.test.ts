@@ -2,12 +2,8 @@ import { env } from 'cloudflare:workers';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Context } from '../../actors/context.ts';
-import {
-  type ContextFilters,
-  type ContextQuery,
-  listContexts,
-  searchContexts,
-} from '../../projections/context-query.ts';
+import type { ContextFilters } from '../../projections/context-filters.ts';
+import { type ContextQuery, listContexts, searchContexts } from '../../projections/context-query.ts';
 import { clearContexts, projectContexts } from '../../projections/contexts.ts';
 import { fold } from '../../projections/fold.ts';
 import { contextState } from '../support/search.ts';

@@ -1,0 +1,94 @@
+import { firstRowid, hourOf } from './contexts.ts';
+import { and, but, quote, type Tier } from './search-tiers.ts';
+import { token } from './terms.ts';
+import type { Values } from './values.ts';
+
+/** How much later than its creation a context's rowid may be because others had taken its place. */
+const SLACK_MS = 1_000;
+
+/** What contexts must have to be found. Times are ISO 8601 in UTC with milliseconds. */
+export interface ContextFilters {
+  readonly owner?: string;
+  readonly system?: string;
+  readonly tool?: string;
+  readonly status: 'active' | 'deleted';
+  /** Created at this time or later. */
+  readonly createdAfter?: string;
+  /** Created before this time. */
+  readonly createdBefore?: string;
+  readonly updatedAfter?: string;
+  readonly updatedBefore?: string;
+}
+
+/** Who may be shown what. */
+export interface Restriction {
+  readonly filters: ContextFilters;
+  /** The actor who asks, who sees what they own; null for an administrator, who sees everything. */
+  readonly readableBy: string | null;
+}
+
+/** The filters that are tokens of the index, but for the status. */
+export function filterTokens({ filters, readableBy }: Restriction): string[] {
+  return [
+    ...(readableBy === null ? [] : [token('owner', readableBy)]),
+    ...(filters.owner === undefined ? [] : [token('owner', filters.owner)]),
+    ...(filters.system === undefined ? [] : [token('system', filters.system)]),
+    ...(filters.tool === undefined ? [] : [token('tool', filters.tool)]),
+  ];
+}
+
+/** Narrows a way to fit down to what passes the filters, in the index itself: a rare owner makes a common word cheap. */
+export function restrict(query: Restriction, tier: Tier): Tier {
+  const match = and([tier.match, ...filterTokens(query).map(quote)]);
+  const isDeleted = quote(token('status', 'deleted'));
+  // Few contexts are deleted: passing over those is less work than going through all the others.
+  return { ...tier, match: query.filters.status === 'active' ? but(match, isDeleted) : and([match, isDeleted]) };
+}
+
+/** The same filters as conditions on a row `c`, for where the index is not asked. */
+export function rowConditions({ filters, readableBy }: Restriction, values: Values): string[] {
+  const { owner, system, tool, status } = filters;
+  const isOwner = (actor: string) => `c.body ->> 'owner' = ${values.add(actor)}`;
+  const has = (member: string, label: string) =>
+    `EXISTS (SELECT 1 FROM json_each(c.body, '$.${member}') WHERE value = ${values.add(label)})`;
+  return [
+    `c.status = ${values.add(status)}`,
+    ...(readableBy === null ? [] : [isOwner(readableBy)]),
+    ...(owner === undefined ? [] : [isOwner(owner)]),
+    ...(system === undefined ? [] : [has('systems', system)]),
+    ...(tool === undefined ? [] : [has('tools', tool)]),
+  ];
+}
+
+/** The ranges of time as conditions on the index and the row `c`: on the rowid, which bounds the scan, and exactly. */
+export function rangeConditions(filters: ContextFilters, values: Values): string[] {
+  const { createdAfter, createdBefore, updatedBefore } = filters;
+  // Nothing is changed before it is created.
+  const before = [createdBefore, updatedBefore].filter((time) => time !== undefined).sort()[0];
+  const end = before === undefined ? undefined : new Date(Date.parse(before) + SLACK_MS).toISOString();
+  return [
+    ...(createdAfter === undefined ? [] : [`contexts_fts.rowid >= ${values.integer(firstRowid(createdAfter))}`]),
+    ...(end === undefined ? [] : [`contexts_fts.rowid < ${values.integer(firstRowid(end))}`]),
+    ...exactTimes(filters, values),
+  ];
+}
+
+/** The ranges of time exactly, on the row `c`. */
+export function exactTimes(filters: ContextFilters, values: Values): string[] {
+  const on = (condition: string, value: string | undefined) =>
+    value === undefined ? [] : [`${condition} ${values.add(value)}`];
+  return [
+    ...on('c.created_at >=', filters.createdAfter),
+    ...on('c.created_at <', filters.createdBefore),
+    ...on('c.updated_at >=', filters.updatedAfter),
+    ...on('c.updated_at <', filters.updatedBefore),
+  ];
+}
+
+/** The hours of the wanted changes, which have an index. */
+export function hourConditions({ updatedAfter, updatedBefore }: ContextFilters, values: Values): string[] {
+  return [
+    ...(updatedAfter === undefined ? [] : [`c.updated_hour >= ${values.integer(hourOf(updatedAfter))}`]),
+    ...(updatedBefore === undefined ? [] : [`c.updated_hour <= ${values.integer(hourOf(updatedBefore))}`]),
+  ];
+}
