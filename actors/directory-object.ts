@@ -1,8 +1,6 @@
 import { DurableObject } from 'cloudflare:workers';
-import type { Cursor, Monitor } from './outbox.ts';
+import type { Cursor } from './outbox.ts';
 
-/** Directory objects among which the streams are spread, so that no single one sees every creation. */
-const SHARDS = 16;
 /** Streams that one sweep of a shard wakes only because it is their turn, to find what no report tells of. */
 const ROTATION = 20;
 /** Failing streams that one sweep of a shard wakes. */
@@ -108,44 +106,4 @@ export class DirectoryObject extends DurableObject {
     }
     return [...new Set([...standing, ...turn])];
   }
-}
-
-/** The directory as those who use it see it: all shards as one. */
-export class Directory {
-  readonly #namespace: DurableObjectNamespace<DirectoryObject>;
-
-  constructor(namespace: DurableObjectNamespace<DirectoryObject>) {
-    this.#namespace = namespace;
-  }
-
-  /** Adds a stream, before its first event is written. */
-  async register(stream: string): Promise<void> {
-    await this.#shard(shardOf(stream)).register(stream);
-  }
-
-  /** The objects of all shards, in order. */
-  shards(): DurableObjectStub<DirectoryObject>[] {
-    return Array.from({ length: SHARDS }, (_, shard) => this.#shard(shard));
-  }
-
-  /** Reports what an outbox says to the shard of its stream. */
-  monitor(): Monitor {
-    return {
-      behind: async (stream, cursors) => this.#shard(shardOf(stream)).noteBehind(stream, { ...cursors }),
-      caughtUp: async (stream) => this.#shard(shardOf(stream)).noteCaughtUp(stream),
-    };
-  }
-
-  #shard(shard: number): DurableObjectStub<DirectoryObject> {
-    return this.#namespace.get(this.#namespace.idFromName(`directory/${shard}`));
-  }
-}
-
-/** Which shard a stream belongs to: FNV-1a over its name. */
-function shardOf(stream: string): number {
-  let hash = 0x811c9dc5;
-  for (let index = 0; index < stream.length; index++) {
-    hash = Math.imul(hash ^ stream.charCodeAt(index), 0x01000193);
-  }
-  return (hash >>> 0) % SHARDS;
 }

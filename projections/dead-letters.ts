@@ -12,20 +12,21 @@ export async function projectDeadLetter(db: D1Database, letter: DeadLetter): Pro
     .run();
 }
 
-/** A page of dead letters as JSON texts, newest first. @param before the `receivedAt` and id that the last page ended with */
+/** A page of dead letters, newest first. @param before the id that the last page ended with */
 export async function listDeadLetters(
   db: D1Database,
   status: DeadLetter['status'] | null,
   limit: number,
-  before: { readonly receivedAt: string; readonly id: string } | null,
+  before: string | null,
 ): Promise<DeadLetter[]> {
   const { results } = await db
     .prepare(
       `SELECT body FROM dead_letters
-       WHERE (?1 IS NULL OR status = ?1) AND (?2 IS NULL OR (received_at, id) < (?2, ?3))
-       ORDER BY received_at DESC, id DESC LIMIT ?4`,
+       WHERE (?1 IS NULL OR status = ?1)
+         AND (?2 IS NULL OR (received_at, id) < (SELECT received_at, id FROM dead_letters WHERE id = ?2))
+       ORDER BY received_at DESC, id DESC LIMIT ?3`,
     )
-    .bind(status, before?.receivedAt ?? null, before?.id ?? null, limit)
+    .bind(status, before, limit)
     .all<{ body: string }>();
   return results.map((row): DeadLetter => JSON.parse(row.body));
 }

@@ -2,7 +2,7 @@ import type { ContextState } from '../actors/context.ts';
 import { ContextActor } from '../actors/context-object.ts';
 import type { DeadLetterState } from '../actors/dead-letter.ts';
 import { DeadLetterActor } from '../actors/dead-letter-object.ts';
-import { Directory } from '../actors/directory-object.ts';
+import { Directory } from '../actors/directory.ts';
 import type { Sink } from '../actors/outbox.ts';
 import { projectDeadLetter } from '../projections/dead-letters.ts';
 import { hasChittyOs } from './chittyos/env.ts';

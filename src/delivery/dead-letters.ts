@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Directory } from '../../actors/directory-object.ts';
+import { Directory } from '../../actors/directory.ts';
 import { SYSTEM_ACTOR } from '../../actors/event-sourced-object.ts';
 import { DEAD_LETTER_PREFIX } from '../../events/dead-letter.ts';
 import { derivedId } from '../../events/id.ts';

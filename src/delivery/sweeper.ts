@@ -1,4 +1,4 @@
-import { Directory } from '../../actors/directory-object.ts';
+import { Directory } from '../../actors/directory.ts';
 import type { Env } from '../env.ts';
 import { wake } from './wake.ts';
 

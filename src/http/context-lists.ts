@@ -57,7 +57,8 @@ const pageShape = {
 
 const listPage = z.strictObject(pageShape).meta({ id: 'ContextPage' });
 
-const spans = z.array(z.tuple([z.int(), z.int()]));
+/** Spans [start, end) of a text, in UTF-16 code units. */
+const spans = z.array(z.array(z.int()).length(2));
 const searchPage = z
   .strictObject({
     ...pageShape,

@@ -1,11 +1,14 @@
 import type { ContextCommand } from '../../actors/context.ts';
 import { isRefusal } from '../../actors/decider.ts';
+import { Directory } from '../../actors/directory.ts';
 import type { CommandReply, CommandRequest, RefusalReply, View } from '../../actors/event-sourced-object.ts';
 import { canonicalText } from '../../events/canonical.ts';
 import { CONTEXT_PREFIX } from '../../events/context.ts';
 import { sha256Hex } from '../../events/hash.ts';
 import { derivedId, isId, newId } from '../../events/id.ts';
 import { nextUlid } from '../../events/ulid.ts';
+import { findByChittyId } from '../../projections/chitty-ids.ts';
+import { isChittyId } from '../chittyos/chitty-id-format.ts';
 import type { ContextObject } from '../objects.ts';
 import { readBody } from './body.ts';
 import { etag, isNotModified, readIdempotencyKey, readIfMatch } from './conditions.ts';
@@ -63,6 +66,8 @@ export const createContext: AuthenticatedRoute = {
       return invalid('/owner', `must be your own id, ${actor}; leave it out and it is`);
     }
     const id = key === undefined ? newId(CONTEXT_PREFIX, Date.now()) : derivedId(CONTEXT_PREFIX, `${actor} ${key}`);
+    // Before the first event, so that no stream can exist that sweeps and rebuilds do not find.
+    await new Directory(exchange.env.DIRECTORY).register(`context/${id}`);
     const reply = await execute(exchange, id, { type: 'create', data: { ...body, owner: actor } }, { key });
     if (isRefusal(reply)) return problemOf(reply);
     return changeResponse(exchange, reply, 201, { Location: `/v1/contexts/${id}` });
@@ -91,7 +96,7 @@ export const readContext: AuthenticatedRoute = {
     if (isProblem(query)) return query;
     const moment = query.at === undefined ? undefined : readMoment(query.at);
     if (isProblem(moment)) return moment;
-    const id = contextId(exchange);
+    const id = await contextId(exchange);
     if (isProblem(id)) return id;
     const view = await contextObject(exchange, id).view(moment);
     if (isRefusal(view)) return problemOf(view);
@@ -169,10 +174,15 @@ export const restoreContext: AuthenticatedRoute = {
   },
 };
 
-/** The id in the path, or 404 when it cannot be one: no object is asked, because asking one creates it. */
-export function contextId({ request }: Exchange): string | Problem {
+/**
+ * The id of the context in the path, which may also be named by its ChittyID; 404 when it cannot be one. No object is
+ * asked whether it exists, because asking one creates it.
+ */
+export async function contextId({ request, env }: Exchange): Promise<string | Problem> {
   const id = request.params?.id ?? '';
-  return isId(CONTEXT_PREFIX, id) ? id : { problem: 'not-found', detail: 'There is no context with this id.' };
+  if (isId(CONTEXT_PREFIX, id)) return id;
+  const found = isChittyId(id) ? await findByChittyId(env.DB, id) : null;
+  return found ?? { problem: 'not-found', detail: 'There is no context with this id.' };
 }
 
 /** The object that is the context. */
@@ -181,14 +191,14 @@ export function contextObject({ env }: Exchange, id: string): DurableObjectStub<
 }
 
 /** Carries out a command on the context in the path, under the conditions in the headers. */
-async function change(
+export async function change(
   exchange: AuthenticatedExchange,
   command: ContextCommand,
   respond: (reply: CommandReply) => Response,
 ): Promise<Answer> {
   const query = readQuery(exchange.request, []);
   if (isProblem(query)) return query;
-  const id = contextId(exchange);
+  const id = await contextId(exchange);
   if (isProblem(id)) return id;
   const expectedVersions = readIfMatch(exchange.request.headers);
   if (isProblem(expectedVersions)) return expectedVersions;
@@ -221,7 +231,7 @@ function headersOf(reply: CommandReply): Record<string, string> {
   return { ETag: etag(reply.version), ...(reply.replayed && { 'Idempotent-Replayed': 'true' }) };
 }
 
-function changeResponse(
+export function changeResponse(
   exchange: Exchange,
   reply: CommandReply,
   status: 200 | 201,

@@ -169,7 +169,7 @@ async function locate(
 ): Promise<{ id: string; after: number } | Problem> {
   const after = readOffset(name, offset);
   if (isProblem(after)) return after;
-  const id = contextId(exchange);
+  const id = await contextId(exchange);
   if (isProblem(id)) return id;
   if (after !== 'now') return { id, after };
   const view = await contextObject(exchange, id).view();

@@ -8,7 +8,7 @@ const API_VERSION = '0.1.0';
 export function openApiText(routes: readonly Route[]): string {
   const paths: ZodOpenApiPathsObject = {};
   for (const { method, path, access, operation } of routes) {
-    const template = path.replaceAll(/:(\w+)/g, '{$1}');
+    const template = path.replaceAll(/:(\w+)\+?/g, '{$1}');
     const names = [...path.matchAll(/:(\w+)/g)].map(([, name]) => name ?? '');
     paths[template] = {
       ...paths[template],
@@ -31,6 +31,7 @@ export function openApiText(routes: readonly Route[]): string {
       { name: 'contexts', description: 'What people, teams and agents work on' },
       { name: 'history', description: 'All that happened, in order' },
       { name: 'live', description: 'Changes as they are made' },
+      { name: 'administration', description: 'What operators look at and do' },
       { name: 'service', description: 'The service itself' },
     ],
     security: [{ bearer: [] }, { apiKey: [] }],
@@ -45,12 +46,19 @@ export function openApiText(routes: readonly Route[]): string {
   return JSON.stringify(document);
 }
 
+/** What the variable parts of paths are. */
+const PARAMETERS: Readonly<Record<string, string>> = {
+  id: 'The id; a context is also known by its ChittyID',
+  type: 'The type of the stream, such as `context`',
+  path: 'The service and its path, such as `chronicle/api/entries`',
+};
+
 function pathParameter(name: string) {
   return {
     name,
     in: 'path',
     required: true,
     schema: { type: 'string' },
-    description: `The ${name} of the context`,
+    description: PARAMETERS[name] ?? name,
   } as const;
 }

@@ -1,9 +1,14 @@
 import { issueTicket, watchContext } from '../live/live.ts';
+import { dropLetter, listLetters, readLetter, replayLetter } from './admin/dead-letters.ts';
+import { readOutbox, retryOutbox } from './admin/outbox.ts';
+import { listContexts, searchContexts } from './context-lists.ts';
 import { createContext, deleteContext, patchContext, readContext, restoreContext } from './contexts.ts';
+import { embeddedRoutes } from './embedded.ts';
 import { health } from './health.ts';
 import { readHistory } from './history.ts';
 import { openApiText } from './openapi.ts';
 import { problems } from './operations.ts';
+import { retryProvisioning } from './provisioning.ts';
 import { jsonText } from './respond.ts';
 import type { PublicRoute, Route } from './route.ts';
 
@@ -37,11 +42,22 @@ export const routes: readonly Route[] = [
   health,
   openApi,
   createContext,
+  listContexts,
+  // Before the contexts by id, whose path takes any word.
+  searchContexts,
   readContext,
   patchContext,
   deleteContext,
   restoreContext,
+  retryProvisioning,
   readHistory,
   watchContext,
   issueTicket,
+  readOutbox,
+  retryOutbox,
+  listLetters,
+  readLetter,
+  replayLetter,
+  dropLetter,
+  ...embeddedRoutes,
 ];

@@ -49,7 +49,7 @@ export const watchContext: SelfAuthenticatingRoute = {
     if (isProblem(query)) return query;
     // Only a GET can become a WebSocket (RFC 6455, section 4.1); a HEAD comes here as well.
     const isUpgrade = request.method === 'GET' && request.headers.get('Upgrade')?.toLowerCase() === 'websocket';
-    const id = contextId(exchange);
+    const id = await contextId(exchange);
     const principal = await identify(exchange, id, query.ticket);
     if (isProblem(principal)) return isUpgrade ? refuse(CLOSE_UNAUTHORIZED, principal.detail) : principal;
     if (isProblem(id)) return isUpgrade ? refuse(CLOSE_NOT_FOUND, id.detail) : id;
@@ -88,7 +88,7 @@ export const issueTicket: AuthenticatedRoute = {
   async handle(exchange) {
     const query = readQuery(exchange.request, []);
     if (isProblem(query)) return query;
-    const id = contextId(exchange);
+    const id = await contextId(exchange);
     if (isProblem(id)) return id;
     const issued = await contextObject(exchange, id).issueTicket(exchange.principal.actor);
     if (isRefusal(issued)) return problemOf(issued);

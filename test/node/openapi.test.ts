@@ -58,14 +58,14 @@ describe('the OpenAPI document', () => {
         .filter((method) => method !== 'parameters')
         .map((method) => `${method.toUpperCase()} ${path}`),
     );
-    const served = routes.map(({ method, path }) => `${method} ${path.replaceAll(/:(\w+)/g, '{$1}')}`);
+    const served = routes.map(({ method, path }) => `${method} ${path.replaceAll(/:(\w+)\+?/g, '{$1}')}`);
     expect(documented.sort()).toEqual(served.sort());
   });
 
   it('says of each route whether it needs a key', () => {
     const { paths } = openApi.parse(JSON.parse(text));
     for (const { method, path, access } of routes) {
-      const item = paths[path.replaceAll(/:(\w+)/g, '{$1}')]?.[method.toLowerCase()];
+      const item = paths[path.replaceAll(/:(\w+)\+?/g, '{$1}')]?.[method.toLowerCase()];
       expect(operation.parse(item).security, `${method} ${path}`).toEqual(access === 'public' ? [] : undefined);
     }
   });

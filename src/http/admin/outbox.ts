@@ -1,0 +1,119 @@
+import { z } from 'zod';
+import { Directory } from '../../../actors/directory.ts';
+import type { StreamBehind } from '../../../actors/directory-object.ts';
+import { CONTEXT_PREFIX } from '../../../events/context.ts';
+import { DEAD_LETTER_PREFIX } from '../../../events/dead-letter.ts';
+import { isId } from '../../../events/id.ts';
+import { wake } from '../../delivery/wake.ts';
+import { problems } from '../operations.ts';
+import { isProblem } from '../problem.ts';
+import { readQuery } from '../query.ts';
+import { jsonText } from '../respond.ts';
+import type { AuthenticatedRoute } from '../route.ts';
+
+/** Streams that are listed for each directory shard at most. */
+const LISTED = 20;
+
+const destinationSummary = z.strictObject({
+  destination: z.string(),
+  streamsBehind: z.int(),
+  oldestSince: z.iso.datetime().meta({ description: 'Since when the one that waits longest is behind' }),
+  mostAttempts: z.int(),
+  lastError: z.string().nullable(),
+});
+
+const streamSummary = z.strictObject({
+  stream: z.string(),
+  since: z.iso.datetime(),
+  cursors: z.record(
+    z.string(),
+    z.strictObject({
+      confirmed: z.int(),
+      attempts: z.int(),
+      retryAt: z.number(),
+      lastError: z.string().nullable(),
+    }),
+  ),
+});
+
+const outboxBody = z
+  .strictObject({
+    streams: z.int().meta({ description: 'Streams there are' }),
+    destinations: z.array(destinationSummary),
+    behind: z.array(streamSummary).meta({ description: 'The streams that have been behind longest' }),
+  })
+  .meta({ id: 'Outbox' });
+
+/** GET /v1/admin/outbox */
+export const readOutbox: AuthenticatedRoute = {
+  method: 'GET',
+  path: '/v1/admin/outbox',
+  access: 'authenticated',
+  operation: {
+    operationId: 'readOutbox',
+    tags: ['administration'],
+    summary: 'Which destinations are behind, since when and why',
+    description: 'A stream is listed after its second failed or unanswered attempt, until it has caught up.',
+    responses: {
+      200: { description: 'The outbox', content: { 'application/json': { schema: outboxBody } } },
+      ...problems(400, 401),
+    },
+  },
+  async handle(exchange) {
+    const query = readQuery(exchange.request, []);
+    if (isProblem(query)) return query;
+    const shards = new Directory(exchange.env.DIRECTORY).shards();
+    const answers = await Promise.all(
+      shards.map(async (shard) => [await shard.count(), await shard.behind(1000)] as const),
+    );
+    const behind = answers.flatMap(([, streams]) => streams).sort((a, b) => (a.since < b.since ? -1 : 1));
+    const streams = answers.reduce((sum, [count]) => sum + count, 0);
+    const listed = behind.slice(0, LISTED);
+    return jsonText(exchange, 200, JSON.stringify({ streams, destinations: summarize(behind), behind: listed }));
+  },
+};
+
+/** POST /v1/admin/outbox/{type}/{id}/retry */
+export const retryOutbox: AuthenticatedRoute = {
+  method: 'POST',
+  path: '/v1/admin/outbox/:type/:id/retry',
+  access: 'authenticated',
+  operation: {
+    operationId: 'retryOutbox',
+    tags: ['administration'],
+    summary: 'Deliver everything of a stream now, whatever it was waiting for',
+    responses: {
+      204: { description: 'It was tried; GET /v1/admin/outbox shows what came of it' },
+      ...problems(400, 401, 404),
+    },
+    description: 'The stream is named as in the list: `context/ctx_…`.',
+  },
+  async handle(exchange) {
+    const query = readQuery(exchange.request, []);
+    if (isProblem(query)) return query;
+    const { type = '', id = '' } = exchange.request.params ?? {};
+    const isStream =
+      (type === 'context' && isId(CONTEXT_PREFIX, id)) || (type === 'dead_letter' && isId(DEAD_LETTER_PREFIX, id));
+    if (!isStream) return { problem: 'not-found', detail: 'There is no such stream.' };
+    await wake(exchange.env, `${type}/${id}`);
+    return new Response(null, { status: 204, headers: exchange.headers });
+  },
+};
+
+function summarize(behind: readonly StreamBehind[]): z.infer<typeof destinationSummary>[] {
+  const summaries = new Map<string, z.infer<typeof destinationSummary>>();
+  for (const { since, cursors } of behind) {
+    for (const [destination, { attempts, lastError }] of Object.entries(cursors)) {
+      const known = summaries.get(destination);
+      summaries.set(destination, {
+        destination,
+        streamsBehind: (known?.streamsBehind ?? 0) + 1,
+        // The streams come longest first.
+        oldestSince: known?.oldestSince ?? since,
+        mostAttempts: Math.max(known?.mostAttempts ?? 0, attempts),
+        lastError: known?.lastError ?? lastError,
+      });
+    }
+  }
+  return [...summaries.values()];
+}
