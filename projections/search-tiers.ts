@@ -37,13 +37,18 @@ export const and = (expressions: readonly string[]) => `(${expressions.join(' AN
 const or = (expressions: readonly string[]) => `(${expressions.join(' OR ')})`;
 export const but = (expression: string, excluded: string) => `(${expression} NOT ${excluded})`;
 
-const asWord = (term: string) => [token('nameWord', term)];
-const asNamePart = (term: string) => fragmentsOfTerm(term).map((fragment) => token('nameFragment', fragment));
-const asPart = (term: string) => fragmentsOfTerm(term).map((fragment) => token('any', fragment));
-
 function expression({ alternatives }: Wanted, tokensOf: (term: string) => string[]): string {
   const ofTerm = (term: string) => and(tokensOf(term).map(quote));
   return or(alternatives.map((slots) => and(slots.map((slot) => or(slot.map(ofTerm))))));
+}
+
+/** The fragments that a context which fits has of a term. */
+function fragmentsFor({ text }: Wanted, term: string): string[] {
+  return fragmentsOfTerm(term, text === null ? 'all' : 'covering');
+}
+
+function inNameOf(wanted: Wanted): string {
+  return expression(wanted, (term) => fragmentsFor(wanted, term).map((fragment) => token('nameFragment', fragment)));
 }
 
 /**
@@ -54,7 +59,8 @@ export function anyFit(wanted: Wanted, values: Binder): Tier {
   const given = values.add(JSON.stringify(wanted.alternatives));
   const isThere = `EXISTS (SELECT 1 FROM json_each(${given}) a WHERE NOT EXISTS (SELECT 1 FROM json_each(a.value) s
     WHERE NOT EXISTS (SELECT 1 FROM json_each(s.value) t WHERE instr(c.search, t.value) > 0)))`;
-  return { tier: TIER.anywhere, match: expression(wanted, asPart), conditions: [isThere] };
+  const match = expression(wanted, (term) => fragmentsFor(wanted, term).map((fragment) => token('any', fragment)));
+  return { tier: TIER.anywhere, match, conditions: [isThere] };
 }
 
 /**
@@ -63,8 +69,8 @@ export function anyFit(wanted: Wanted, values: Binder): Tier {
  * leaves out what the better ones gave.
  */
 export function searchTiers(wanted: Wanted, values: Binder): Tier[] {
-  const words = expression(wanted, asWord);
-  const inName = expression(wanted, asNamePart);
+  const words = expression(wanted, (term) => [token('nameWord', term)]);
+  const inName = inNameOf(wanted);
   const any = anyFit(wanted, values);
   const elsewhere = { ...any, match: but(any.match, inName) };
   const { text } = wanted;
@@ -100,13 +106,14 @@ export function hasTerms(search: string, { alternatives }: Wanted): boolean {
 }
 
 /** The tier of a context that fits, by its folded name: the same as the questions above would have given. */
-export function tierOf(name: string, { text, alternatives }: Wanted): number {
+export function tierOf(name: string, wanted: Wanted): number {
+  const { text, alternatives } = wanted;
   const words = new Set(wordsOf(name));
   const fragments = fragmentsOf(name);
   const fits = (isThere: (term: string) => boolean) =>
     alternatives.some((slots) => slots.every((slot) => slot.some(isThere)));
   if (name === text) return TIER.name;
-  const isInName = fits((term) => fragmentsOfTerm(term).every((fragment) => fragments.has(fragment)));
+  const isInName = fits((term) => fragmentsFor(wanted, term).every((fragment) => fragments.has(fragment)));
   if (text !== null && isInName && name.startsWith(text)) return TIER.start;
   if (fits((term) => words.has(term))) return TIER.words;
   return isInName ? TIER.inName : TIER.anywhere;

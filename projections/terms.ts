@@ -85,11 +85,18 @@ export function startToken(folded: string): string {
   return token('nameStart', letters.slice(0, length).join(''));
 }
 
-/** The fragments that every text which fits a term has: the term itself when it is short, else all its trigrams. */
-export function fragmentsOfTerm(term: string): string[] {
+/**
+ * Fragments that every text which fits a term has: the term itself when it is short, else trigrams that cover it. The
+ * index goes through a list for each, so the fewest that cover a term are the quickest for one that was typed; all of
+ * them for one of many corrections, most of which lead to nothing: the more lists, the sooner one of them ends.
+ */
+export function fragmentsOfTerm(term: string, which: 'covering' | 'all'): string[] {
   const letters = [...term];
-  if (letters.length < FRAGMENT_MIN) return [term];
-  return [...new Set(letters.slice(2).map((_, index) => letters.slice(index, index + FRAGMENT_MIN).join('')))];
+  const last = letters.length - FRAGMENT_MIN;
+  if (last < 0) return [term];
+  const step = which === 'all' ? 1 : FRAGMENT_MIN;
+  const starts = [...letters.keys()].filter((index) => index === last || (index < last && index % step === 0));
+  return [...new Set(starts.map((start) => letters.slice(start, start + FRAGMENT_MIN).join('')))];
 }
 
 /** The trigrams of a folded text, and what stands in it as a whole word of one or two characters. */

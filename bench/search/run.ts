@@ -128,7 +128,7 @@ async function measure(contexts: number, kind: QueryKind): Promise<Line> {
 
 function show({ kind, ours, raw, ranked, found }: Line): string {
   const cell = (value: Figures | null) =>
-    (value ? `${value.mean.toFixed(1)} / ${value.p50} / ${value.p99}` : '').padStart(16);
+    (value ? `${value.mean.toFixed(1)} / ${value.p50} / ${value.p99}` : '').padStart(20);
   return `${kind.padEnd(44)}${cell(ours)}${cell(raw)}${cell(ranked)}${found.toFixed(1).padStart(8)}`;
 }
 
@@ -144,14 +144,15 @@ try {
   let loaded = Number(options.loaded);
   if (loaded === 0) await migrate();
   for (const size of options.sizes.split(',').map(Number)) {
-    const contextsPerSecond = await load(loaded, size);
-    loaded = size;
-    loads.push({ contexts: size, contextsPerSecond, megabytes: megabytes(data) });
+    if (loaded < size) {
+      const contextsPerSecond = await load(loaded, size);
+      loads.push({ contexts: size, contextsPerSecond, megabytes: megabytes(data) });
+      console.log(`loaded at ${contextsPerSecond} contexts per second`);
+      loaded = size;
+    }
+    console.log(`\n${size} contexts, ${megabytes(data)} MB with the raw index`);
     console.log(
-      `\n${size} contexts, loaded at ${contextsPerSecond} per second; ${megabytes(data)} MB with the raw index`,
-    );
-    console.log(
-      `${'ms, mean / p50 / p99'.padEnd(44)}${['ours', 'raw FTS5', 'raw by bm25'].map((h) => h.padStart(16)).join('')}${'found'.padStart(8)}`,
+      `${'ms, mean / p50 / p99'.padEnd(44)}${['ours', 'raw FTS5', 'raw by bm25'].map((h) => h.padStart(20)).join('')}${'found'.padStart(8)}`,
     );
     for (const kind of queryKinds) {
       const line = await measure(size, kind);

@@ -37,7 +37,7 @@ function stands(term: string, text: string): boolean {
   });
 }
 
-/** How well a context fits, 0 is best; null when it does not. The name is said to have a term when it has its trigrams. */
+/** How well a context fits, 0 is best; null when it does not. The name is said to have a term when it has every third of its trigrams and the last. */
 function tierOf(context: Context, text: string | null, terms: readonly string[]): number | null {
   const fields = fieldsOf(context);
   if (!terms.every((term) => fields.some((field) => stands(term, field)))) return null;
@@ -46,7 +46,11 @@ function tierOf(context: Context, text: string | null, terms: readonly string[])
   const hasFragments = terms.every((term) => {
     const letters = [...term];
     if (letters.length < 3) return stands(term, name);
-    return letters.slice(2).every((_, at) => name.includes(letters.slice(at, at + 3).join('')));
+    const places = letters
+      .slice(2)
+      .map((_, at) => at)
+      .filter((at) => at % 3 === 0 || at === letters.length - 3);
+    return places.every((at) => name.includes(letters.slice(at, at + 3).join('')));
   });
   if (name === text) return 0;
   if (text !== null && name.startsWith(text) && hasFragments) return 1;
