@@ -17,6 +17,8 @@ export default defineConfig({
             wrangler: { configPath: './wrangler.toml' },
             miniflare: {
               bindings: { BOOTSTRAP_API_KEY: TEST_KEY },
+              // Without CHITTYOS_TOKEN nothing is sent there: contexts keep to themselves in these tests.
+              serviceBindings: { CHITTYOS: () => new Response('not embedded', { status: 503 }) },
               durableObjects: { COUNTERS: { className: 'CounterObject', useSQLite: true } },
             },
           }),

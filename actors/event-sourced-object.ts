@@ -11,6 +11,7 @@ import { type Process, ProcessRunner } from './process.ts';
 import { SNAPSHOT_EVERY, Snapshots } from './snapshots.ts';
 import type { StreamType } from './stream-type.ts';
 import { Subscribers } from './subscribers.ts';
+import { SYSTEM_ACTOR } from './system-actor.ts';
 import { Tickets } from './tickets.ts';
 
 /**
@@ -94,9 +95,6 @@ export interface Ports<State, Command> {
   /** What it does by itself. */
   readonly process?: Process<State, Command>;
 }
-
-/** Who acts when an object does something by itself. */
-export const SYSTEM_ACTOR = 'act_system';
 
 /** A moment in a stream's past: a version, or a time in ISO 8601 (UTC, milliseconds). */
 export type Moment = { readonly version: number } | { readonly time: string };
@@ -255,6 +253,11 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
   /** Brings every sink up to date now. @returns whether that succeeded */
   flushOutbox(): Promise<boolean> {
     return this.#outbox.flush();
+  }
+
+  /** Waits until a destination has everything up to `version`. @returns false when `timeoutMs` passed first */
+  whenDelivered(destination: string, version: number, timeoutMs: number): Promise<boolean> {
+    return this.#outbox.whenConfirmed(destination, version, timeoutMs);
   }
 
   /** Takes what became of a delivery, by destination. */

@@ -67,6 +67,13 @@ export interface Cursor {
   lastError: string | null;
 }
 
+/** Somebody who waits until a cursor has reached a version. */
+interface Waiter {
+  readonly cursor: Cursor;
+  readonly version: number;
+  resolve(isConfirmed: boolean): void;
+}
+
 /** The row that keeps the cursors. */
 interface StoredOutbox {
   readonly cursors: Readonly<Record<string, Cursor>>;
@@ -97,6 +104,8 @@ export class Outbox<State> {
   readonly #sinks: readonly Sink<State>[];
   readonly #cursors: Map<string, Cursor>;
   readonly #draining = new Set<Sink<State>>();
+  /** Who waits for a cursor to move. */
+  readonly #waiters = new Set<Waiter>();
   /** When the last drain of each sink began, in milliseconds since 1970. */
   readonly #drainedAt = new Map<Sink<State>, number>();
   /** The next drain of each sink, while it waits for the interval to pass. */
@@ -170,6 +179,35 @@ export class Outbox<State> {
     return this.#sinks.every((sink) => this.#behind(sink).length === 0);
   }
 
+  /**
+   * Waits until a destination has confirmed `version`.
+   *
+   * @returns whether it has; false when `timeoutMs` passed first
+   */
+  whenConfirmed(destination: string, version: number, timeoutMs: number): Promise<boolean> {
+    const cursor = this.#cursors.get(destination);
+    if (!cursor) return Promise.resolve(false);
+    if (cursor.confirmed >= version) return Promise.resolve(true);
+    for (const sink of this.#sinks) if (sink.destinations.includes(destination)) void this.#drain(sink, true);
+    return new Promise((resolve) => {
+      const waiter = { cursor, version, resolve };
+      this.#waiters.add(waiter);
+      setTimeout(() => {
+        this.#waiters.delete(waiter);
+        resolve(false);
+      }, timeoutMs);
+    });
+  }
+
+  /** Tells those who wait for a cursor that has come far enough. */
+  #tellWaiters(): void {
+    for (const waiter of this.#waiters) {
+      if (waiter.cursor.confirmed < waiter.version) continue;
+      this.#waiters.delete(waiter);
+      waiter.resolve(true);
+    }
+  }
+
   /** Takes the reports of a delivery by destination, and sends what comes next. */
   report(reports: Readonly<Record<string, DeliveryReport>>): void {
     for (const [destination, report] of Object.entries(reports)) {
@@ -181,6 +219,7 @@ export class Outbox<State> {
         succeed(cursor, report.delivered);
       }
     }
+    this.#tellWaiters();
     for (const sink of this.#sinks) void this.#drain(sink, false);
   }
 
@@ -226,6 +265,7 @@ export class Outbox<State> {
       });
       if ('confirmed' in progress) {
         for (const cursor of due) succeed(cursor, Math.max(cursor.confirmed, progress.confirmed));
+        this.#tellWaiters();
         return false;
       }
       for (const cursor of due) {

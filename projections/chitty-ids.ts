@@ -9,3 +9,8 @@ export async function projectChittyId(db: D1Database, chittyId: string, id: stri
 export function findByChittyId(db: D1Database, chittyId: string): Promise<string | null> {
   return db.prepare('SELECT id FROM chitty_ids WHERE chitty_id = ?').bind(chittyId).first<string>('id');
 }
+
+/** Empties the table, to be filled again from the logs. */
+export async function clearChittyIds(db: D1Database): Promise<void> {
+  await db.prepare('DELETE FROM chitty_ids').run();
+}

@@ -30,3 +30,8 @@ export async function listDeadLetters(
     .all<{ body: string }>();
   return results.map((row): DeadLetter => JSON.parse(row.body));
 }
+
+/** Empties the table, to be filled again from the logs. */
+export async function clearDeadLetters(db: D1Database): Promise<void> {
+  await db.prepare('DELETE FROM dead_letters').run();
+}

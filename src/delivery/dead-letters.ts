@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Directory } from '../../actors/directory.ts';
-import { SYSTEM_ACTOR } from '../../actors/event-sourced-object.ts';
+import { SYSTEM_ACTOR } from '../../actors/system-actor.ts';
 import { DEAD_LETTER_PREFIX } from '../../events/dead-letter.ts';
 import { derivedId } from '../../events/id.ts';
 import type { Json } from '../../events/json.ts';

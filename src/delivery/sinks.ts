@@ -1,5 +1,6 @@
 import type { ContextState } from '../../actors/context.ts';
 import type { Sink } from '../../actors/outbox.ts';
+import { SYSTEM_ACTOR } from '../../actors/system-actor.ts';
 import type { Envelope } from '../../events/envelope.ts';
 import { projectChittyId } from '../../projections/chitty-ids.ts';
 import { projectContexts } from '../../projections/contexts.ts';
@@ -9,7 +10,8 @@ import { toCloudEvent } from './cloud-event.ts';
 export function readModelSink(db: D1Database): Sink<ContextState> {
   return {
     destinations: ['d1'],
-    isReady: (_destination, state) => state !== null,
+    // The service's own context is no one's to find.
+    isReady: (_destination, state) => state !== null && state.owner !== SYSTEM_ACTOR,
     async deliver({ state, version }) {
       if (state !== null) {
         await projectContexts(db, [state]);

@@ -25,10 +25,14 @@ import {
   locationHeader,
   problems,
 } from './operations.ts';
+import { readWait } from './prefer.ts';
 import { invalid, isProblem, type Problem, problemOf } from './problem.ts';
 import { readMoment, readQuery } from './query.ts';
 import { empty, jsonText } from './respond.ts';
 import type { Answer, AuthenticatedRoute } from './route.ts';
+
+/** The destination that lists and search read from. */
+const READ_MODEL = 'd1';
 
 /** Where a context is addressed. */
 const PATH = '/v1/contexts/:id';
@@ -59,6 +63,8 @@ export const createContext: AuthenticatedRoute = {
     if (isProblem(query)) return query;
     const key = readIdempotencyKey(exchange.request.headers);
     if (isProblem(key)) return key;
+    const wait = readWait(exchange.request.headers);
+    if (isProblem(wait)) return wait;
     const body = await readBody(exchange, createContextBody);
     if (isProblem(body)) return body;
     const { actor } = exchange.principal;
@@ -68,7 +74,8 @@ export const createContext: AuthenticatedRoute = {
     const id = key === undefined ? newId(CONTEXT_PREFIX, Date.now()) : derivedId(CONTEXT_PREFIX, `${actor} ${key}`);
     // Before the first event, so that no stream can exist that sweeps and rebuilds do not find.
     await new Directory(exchange.env.DIRECTORY).register(`context/${id}`);
-    const reply = await execute(exchange, id, { type: 'create', data: { ...body, owner: actor } }, { key });
+    const data = { ...body, owner: actor };
+    const reply = await execute(exchange, id, { type: 'create', data }, { key, wait });
     if (isRefusal(reply)) return problemOf(reply);
     return changeResponse(exchange, reply, 201, { Location: `/v1/contexts/${id}` });
   },
@@ -194,7 +201,7 @@ export function contextObject({ env }: Exchange, id: string): DurableObjectStub<
 export async function change(
   exchange: AuthenticatedExchange,
   command: ContextCommand,
-  respond: (reply: CommandReply) => Response,
+  respond: (reply: Executed) => Response,
 ): Promise<Answer> {
   const query = readQuery(exchange.request, []);
   if (isProblem(query)) return query;
@@ -204,16 +211,29 @@ export async function change(
   if (isProblem(expectedVersions)) return expectedVersions;
   const key = readIdempotencyKey(exchange.request.headers);
   if (isProblem(key)) return key;
-  const reply = await execute(exchange, id, command, { key, expectedVersions });
+  const wait = readWait(exchange.request.headers);
+  if (isProblem(wait)) return wait;
+  const reply = await execute(exchange, id, command, { key, expectedVersions, wait });
   return isRefusal(reply) ? problemOf(reply) : respond(reply);
 }
 
-function execute(
+/** What the headers of a change ask for. */
+interface Conditions {
+  readonly key: string | undefined;
+  readonly expectedVersions?: readonly number[] | undefined;
+  /** Seconds to wait until the change is visible in search. */
+  readonly wait: number | undefined;
+}
+
+/** A reply, and for how long the caller was made to wait as asked, when the change became visible in that time. */
+type Executed = CommandReply & { readonly waited?: number };
+
+async function execute(
   exchange: AuthenticatedExchange,
   id: string,
   command: ContextCommand,
-  { key, expectedVersions }: { key: string | undefined; expectedVersions?: readonly number[] | undefined },
-): Promise<CommandReply | RefusalReply> {
+  { key, expectedVersions, wait }: Conditions,
+): Promise<Executed | RefusalReply> {
   const { actor } = exchange.principal;
   const request: CommandRequest<ContextCommand> = {
     id,
@@ -224,16 +244,24 @@ function execute(
       idempotency: { key: `${actor} ${key}`, fingerprint: sha256Hex(canonicalText({ ...command })) },
     }),
   };
-  return contextObject(exchange, id).execute(request);
+  const object = contextObject(exchange, id);
+  const reply = await object.execute(request);
+  if (wait === undefined || isRefusal(reply)) return reply;
+  const isVisible = await object.whenDelivered(READ_MODEL, reply.version, wait * 1000);
+  return isVisible ? { ...reply, waited: wait } : reply;
 }
 
-function headersOf(reply: CommandReply): Record<string, string> {
-  return { ETag: etag(reply.version), ...(reply.replayed && { 'Idempotent-Replayed': 'true' }) };
+function headersOf(reply: Executed): Record<string, string> {
+  return {
+    ETag: etag(reply.version),
+    ...(reply.replayed && { 'Idempotent-Replayed': 'true' }),
+    ...(reply.waited !== undefined && { 'Preference-Applied': `wait=${reply.waited}` }),
+  };
 }
 
 export function changeResponse(
   exchange: Exchange,
-  reply: CommandReply,
+  reply: Executed,
   status: 200 | 201,
   headers?: Readonly<Record<string, string>>,
 ): Response {

@@ -3,7 +3,7 @@ import { problems } from './operations.ts';
 import type { Answer, AuthenticatedRoute } from './route.ts';
 
 /** Where the embedded services take requests by path prefix; the host only has to be none of theirs. */
-const EMBEDDED_ORIGIN = 'https://embedded.chitty.cc';
+const EMBEDDED_ORIGIN = 'http://127.0.0.1';
 
 /** What is in the way of a request to the embedded services. */
 const PREFIX = '/embedded';

@@ -58,6 +58,7 @@ const EXPOSED = [
   'ETag',
   'Idempotent-Replayed',
   'Location',
+  'Preference-Applied',
   'Retry-After',
   'Stream-Closed',
   'Stream-Next-Offset',

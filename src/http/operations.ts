@@ -25,6 +25,7 @@ const etagHeader = z.string().meta({ description: 'The version in quotes', examp
 export const changeHeaders = z.object({
   ETag: etagHeader,
   'Idempotent-Replayed': z.literal('true').optional().meta({ description: 'This answer was given before' }),
+  'Preference-Applied': z.string().optional().meta({ description: 'The change is visible in search, as Prefer asked' }),
 });
 
 export const locationHeader = z.object({
@@ -45,6 +46,10 @@ export const idempotencyParameter = z.object({
     .max(255)
     .optional()
     .meta({ description: 'The same key with the same request gives the same answer and changes nothing twice' }),
+  Prefer: z
+    .string()
+    .optional()
+    .meta({ description: 'wait=N: answer when the change is visible in search, after N (1 to 30) seconds at most' }),
 });
 
 export const ifMatchParameter = z.object({

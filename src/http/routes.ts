@@ -1,6 +1,7 @@
 import { issueTicket, watchContext } from '../live/live.ts';
 import { dropLetter, listLetters, readLetter, replayLetter } from './admin/dead-letters.ts';
 import { readOutbox, retryOutbox } from './admin/outbox.ts';
+import { rebuildReadModels } from './admin/rebuild.ts';
 import { listContexts, searchContexts } from './context-lists.ts';
 import { createContext, deleteContext, patchContext, readContext, restoreContext } from './contexts.ts';
 import { embeddedRoutes } from './embedded.ts';
@@ -55,6 +56,7 @@ export const routes: readonly Route[] = [
   issueTicket,
   readOutbox,
   retryOutbox,
+  rebuildReadModels,
   listLetters,
   readLetter,
   replayLetter,

@@ -1,0 +1,104 @@
+import { z } from 'zod';
+import type { Context } from '../../../actors/context.ts';
+import type { DeadLetter } from '../../../actors/dead-letter.ts';
+import { isRefusal } from '../../../actors/decider.ts';
+import { Directory } from '../../../actors/directory.ts';
+import { SYSTEM_ACTOR } from '../../../actors/system-actor.ts';
+import { clearChittyIds, projectChittyId } from '../../../projections/chitty-ids.ts';
+import { clearContexts, projectContexts } from '../../../projections/contexts.ts';
+import { clearDeadLetters, projectDeadLetter } from '../../../projections/dead-letters.ts';
+import type { Env } from '../../env.ts';
+import { problems } from '../operations.ts';
+import { invalid, isProblem } from '../problem.ts';
+import { readQuery } from '../query.ts';
+import { jsonText } from '../respond.ts';
+import type { AuthenticatedRoute } from '../route.ts';
+
+/** Streams that one request rebuilds: as many as a request can ask within the platform's limit of calls. */
+const PAGE_STREAMS = 200;
+
+/** A place in the directory: the shard, and the stream after which to go on. */
+const CURSOR = /^(\d{1,2})\.([\w/]*)$/;
+
+/** POST /v1/admin/rebuild */
+export const rebuildReadModels: AuthenticatedRoute = {
+  method: 'POST',
+  path: '/v1/admin/rebuild',
+  access: 'authenticated',
+  operation: {
+    operationId: 'rebuildReadModels',
+    tags: ['administration'],
+    summary: 'Throw the read models away and fill them from the logs',
+    description:
+      'The first call empties them; call again with the `nextCursor` of the answer until it is null. Changes go on ' +
+      'meanwhile; until its turn, a context is not found. `npm run rebuild` does all of it.',
+    requestParams: { query: z.object({ cursor: z.string().optional() }) },
+    responses: {
+      200: {
+        description: 'How far it is',
+        content: {
+          'application/json': {
+            schema: z.strictObject({
+              rebuilt: z.int().meta({ description: 'Streams in this part' }),
+              total: z.int().meta({ description: 'Streams there are' }),
+              nextCursor: z.string().nullable(),
+            }),
+          },
+        },
+      },
+      ...problems(400, 401),
+    },
+  },
+  async handle(exchange) {
+    const query = readQuery(exchange.request, ['cursor']);
+    if (isProblem(query)) return query;
+    const shards = new Directory(exchange.env.DIRECTORY).shards();
+    const place = CURSOR.exec(query.cursor ?? '0.');
+    const shardIndex = Number(place?.[1]);
+    const shard = shards[shardIndex];
+    if (!place || !shard) return invalid('cursor', 'must be the nextCursor of the answer before');
+    if (query.cursor === undefined) {
+      const { DB } = exchange.env;
+      await Promise.all([clearContexts(DB), clearChittyIds(DB), clearDeadLetters(DB)]);
+    }
+    const streams = await shard.list(place[2] ?? '', PAGE_STREAMS);
+    await rebuild(exchange.env, streams);
+    const counts = await Promise.all(shards.map((each) => each.count()));
+    const isShardDone = streams.length < PAGE_STREAMS;
+    const isDone = isShardDone && shardIndex === shards.length - 1;
+    const next = isShardDone ? `${shardIndex + 1}.` : `${shardIndex}.${streams.at(-1)}`;
+    return jsonText(
+      exchange,
+      200,
+      JSON.stringify({
+        rebuilt: streams.length,
+        total: counts.reduce((sum, count) => sum + count, 0),
+        nextCursor: isDone ? null : next,
+      }),
+    );
+  },
+};
+
+/** Writes the present state of these streams into the read models. */
+async function rebuild(env: Env, streams: readonly string[]): Promise<void> {
+  const contexts: Context[] = [];
+  await Promise.all(
+    streams.map(async (stream) => {
+      const [type, id = ''] = stream.split('/');
+      const namespace = type === 'context' ? env.CONTEXTS : env.DEAD_LETTERS;
+      const view = await namespace.get(namespace.idFromName(id)).view();
+      // One that was registered and never written has nothing to show.
+      if (isRefusal(view)) return;
+      if (type === 'dead_letter') {
+        const letter: DeadLetter = JSON.parse(view.body);
+        await projectDeadLetter(env.DB, letter);
+        return;
+      }
+      const context: Context = JSON.parse(view.body);
+      if (context.owner === SYSTEM_ACTOR) return;
+      contexts.push(context);
+      if (context.chittyId !== null) await projectChittyId(env.DB, context.chittyId, context.id);
+    }),
+  );
+  await projectContexts(env.DB, contexts);
+}
