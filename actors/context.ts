@@ -37,7 +37,7 @@ export type ContextState = Context | null;
 type Created = Extract<ContextEvent, { type: 'context_created' }>['data'];
 
 /** A change as a merge patch whose members are checked: null stands for "empty it" and is only taken by metadata. */
-export type ContextPatch = {
+type ContextPatch = {
   readonly name?: string;
   readonly description?: string;
   readonly systems?: readonly string[];

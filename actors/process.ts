@@ -1,7 +1,7 @@
 import type { AlarmClock } from './alarm-clock.ts';
 
 /** A step of a process. */
-export interface Step<Command> {
+interface Step<Command> {
   /** When it may be made, in milliseconds since 1970. */
   readonly dueAt: number;
   /** Makes it, though it may have been made before, and gives the command that records how it went. Must not reject. */

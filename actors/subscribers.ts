@@ -13,7 +13,7 @@ const PAGE_EVENTS = 500;
 const MESSAGE_CHARS = 200;
 
 /** WebSocket close codes of the live protocol (4000-4999 are the application's, RFC 6455 section 7.4.2). */
-export const CLOSE = {
+const CLOSE = {
   policy: 1008,
   slow: 4408,
   deleted: 4410,

@@ -4,7 +4,7 @@ import type { JsonObject } from './json.ts';
  * Turns the payload of one schema version into that of the next. It is pure and total: an event that was once accepted
  * must be readable for ever.
  */
-export type Upcaster = (data: JsonObject) => JsonObject;
+type Upcaster = (data: JsonObject) => JsonObject;
 
 /**
  * The upcasters of one stream type: for each event type the steps from version 1 to 2, from 2 to 3, and so on. An

@@ -14,7 +14,7 @@ export interface StreamReferences {
 const json: z.ZodType<Json> = z.json();
 
 /** An event as it is on its way to other services: CloudEvents 1.0, JSON format; lower-case names are extensions. */
-export const cloudEventSchema = z.strictObject({
+const cloudEventSchema = z.strictObject({
   specversion: z.literal('1.0'),
   id: z.string().min(1),
   source: z.string().startsWith('/v1/'),

@@ -7,7 +7,7 @@ import { hasChittyOs } from '../chittyos/env.ts';
 import type { Env } from '../env.ts';
 
 /** The context that is the service itself, always the same. */
-export const SELF_ID = derivedId(CONTEXT_PREFIX, 'service chittyconnect');
+const SELF_ID = derivedId(CONTEXT_PREFIX, 'service chittyconnect');
 
 /** Whether this isolate has seen that it exists; it never goes away. */
 let isKnown = false;

@@ -4,7 +4,7 @@ import type { Exchange } from './exchange.ts';
 import { isProblem, type Problem } from './problem.ts';
 
 /** Bytes of a request body at most. */
-export const BODY_MAX_BYTES = 1024 * 1024;
+const BODY_MAX_BYTES = 1024 * 1024;
 
 /** Problems that one answer lists at most: enough to mend a request, not so many that the answer is a burden. */
 const ERRORS_MAX = 20;
@@ -36,7 +36,7 @@ export async function readBody<Output>(
 }
 
 /** Checks a value against a schema. @returns the schema's output, or a problem with a pointer to each fault */
-export function validate<Output>(schema: z.ZodType<Output>, value: unknown): Output | Problem {
+function validate<Output>(schema: z.ZodType<Output>, value: unknown): Output | Problem {
   // Zod forgets the input otherwise, and with it the difference between a missing value and a wrong one.
   const result = schema.safeParse(value, { reportInput: true });
   if (result.success) return result.data;

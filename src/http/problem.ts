@@ -30,7 +30,7 @@ export const PROBLEMS = {
 } as const satisfies Record<string, { status: number; title: string }> & Record<RefusalCode, object>;
 
 /** The last part of a problem's `type`. */
-export type ProblemCode = keyof typeof PROBLEMS;
+type ProblemCode = keyof typeof PROBLEMS;
 
 /** What a handler returns instead of a response when a request cannot be carried out. */
 export interface Problem {

@@ -18,7 +18,7 @@ export type CounterCommand =
 
 export type CounterState = { readonly total: number; readonly isClosed: boolean } | null;
 
-export const counterDecider: Decider<CounterState, CounterCommand, CounterEvent> = {
+const counterDecider: Decider<CounterState, CounterCommand, CounterEvent> = {
   initialState: null,
   decide(command, state) {
     if (state?.isClosed) return { refused: 'deleted', detail: 'The counter is closed.' };
@@ -47,11 +47,11 @@ export const counterDecider: Decider<CounterState, CounterCommand, CounterEvent>
 };
 
 /** `counter_added` was `{by}` in version 1 and `{amount}` in version 2; version 3 added the unit. */
-export const counterUpcasters: Upcasters = {
+const counterUpcasters: Upcasters = {
   counter_added: [({ by }) => ({ amount: by ?? 0 }), (data) => ({ ...data, unit: 'one' })],
 };
 
-export const counterStream: StreamType<CounterState, CounterCommand, CounterEvent> = {
+const counterStream: StreamType<CounterState, CounterCommand, CounterEvent> = {
   name: 'counter',
   decider: counterDecider,
   events: {
