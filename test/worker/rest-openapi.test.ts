@@ -1,72 +1,12 @@
-import { describe, expect, it } from 'vitest';
-import { z } from 'zod';
+import { createMessageBatch } from 'cloudflare:test';
+import { env } from 'cloudflare:workers';
+import { describe, expect, it, vi } from 'vitest';
+import { Directory } from '../../actors/directory.ts';
+import { consumeDeadLetters } from '../../src/delivery/dead-letters.ts';
 import { routes } from '../../src/http/routes.ts';
 import { api, createContext } from '../support/api.ts';
-import { derivedId, patch, post, read, remove, restore } from '../support/rest.ts';
-
-const content = z.record(z.string(), z.object({ schema: z.unknown() }));
-const header = z.looseObject({ required: z.boolean().optional() });
-const operation = z.looseObject({
-  operationId: z.string(),
-  parameters: z.array(z.looseObject({ name: z.string(), in: z.string() })).default([]),
-  requestBody: z.object({ content }).optional(),
-  responses: z.record(
-    z.string(),
-    z.object({ headers: z.record(z.string(), header).default({}), content: content.default({}) }),
-  ),
-});
-type Operation = z.infer<typeof operation>;
-
-/** The document as it is served, with its references in the form that `z.fromJSONSchema` follows. */
-async function document() {
-  const text = (await (await api('/openapi.json')).text()).replaceAll('#/components/schemas/', '#/$defs/');
-  return z
-    .object({
-      paths: z.record(z.string(), z.record(z.string(), z.unknown())),
-      components: z.object({ schemas: z.record(z.string(), z.unknown()) }),
-    })
-    .parse(JSON.parse(text));
-}
-
-/** The operation of the document by its id. */
-async function operationOf(operationId: string): Promise<Operation> {
-  const operations = Object.values((await document()).paths).flatMap((item) => Object.values(item));
-  const found = operations
-    .map((each) => operation.safeParse(each))
-    .find((each) => each.data?.operationId === operationId);
-  if (!found?.data) throw new Error(`${operationId} is not in the document`);
-  return found.data;
-}
-
-/** A check of values against a schema of the document. */
-async function validator(schema: unknown): Promise<z.ZodType> {
-  const { components } = await document();
-  const whole = z.looseObject({}).parse(schema);
-  return z.fromJSONSchema({ ...whole, $defs: components.schemas } as z.core.JSONSchema.JSONSchema);
-}
-
-/** Checks that the document says of this operation what the response is: status, headers, media type and body. */
-async function expectDocumented(operationId: string, response: Response): Promise<void> {
-  const { responses } = await operationOf(operationId);
-  const documented = responses[String(response.status)];
-  if (!documented) throw new Error(`${operationId}: ${response.status} is not documented`);
-  for (const [name, { required }] of Object.entries(documented.headers)) {
-    if (required) expect(response.headers.get(name), name).not.toBeNull();
-  }
-  response.webSocket?.accept();
-  response.webSocket?.close();
-  const mediaType = response.headers.get('Content-Type');
-  if (mediaType === null) {
-    expect(documented.content).toEqual({});
-    return;
-  }
-  const form = documented.content[mediaType];
-  if (!form) throw new Error(`${operationId}: ${response.status} as ${mediaType} is not documented`);
-  if (mediaType === 'text/event-stream') return response.body?.cancel();
-  const body = new TextDecoder().decode(await response.arrayBuffer());
-  const value: unknown = mediaType.endsWith('json') && mediaType !== 'application/x-ndjson' ? JSON.parse(body) : body;
-  expect((await validator(form.schema)).safeParse(value).error).toBeUndefined();
-}
+import { expectDocumented, openApiDocument, operationOf, validator } from '../support/openapi.ts';
+import { configured, derivedId, patch, post, read, remove, restore } from '../support/rest.ts';
 
 async function deletedContext(): Promise<string> {
   const { id } = await createContext();
@@ -78,9 +18,14 @@ const nobody = derivedId('ctx', 'openapi: nobody');
 const wrongKey = { 'X-API-Key': 'wrong' };
 const stale = { 'If-Match': '"9"' };
 const live = { Upgrade: 'websocket' };
+const outbox = '/v1/admin/outbox';
+const letters = '/v1/admin/dead-letters';
+const noLetter = derivedId('dlq', 'openapi: nobody');
 
 /** A request that gets the status from the operation; each is given an active context of its own. */
-const cases: [operationId: string, status: number, send: (id: string) => Promise<Response>][] = [
+type Case = [operationId: string, status: number, send: (id: string) => Promise<Response>];
+
+const cases: Case[] = [
   ['health', 200, () => api('/health')],
   ['openApi', 200, () => api('/openapi.json')],
   ['createContext', 201, () => post('{"name":"x","metadata":{"a":[null]}}')],
@@ -132,7 +77,104 @@ const cases: [operationId: string, status: number, send: (id: string) => Promise
   ['issueTicket', 201, (id) => api(`/v1/contexts/${id}/tickets`, { method: 'POST' })],
   ['issueTicket', 401, (id) => api(`/v1/contexts/${id}/tickets`, { method: 'POST', headers: wrongKey })],
   ['issueTicket', 404, () => api(`/v1/contexts/${nobody}/tickets`, { method: 'POST' })],
+  ['listContexts', 200, () => api('/v1/contexts')],
+  ['listContexts', 400, () => api('/v1/contexts?limit=0')],
+  ['listContexts', 401, () => api('/v1/contexts', { headers: wrongKey })],
+  ['listContexts', 503, () => withoutReadModels('/v1/contexts')],
+  ['searchContexts', 200, () => api('/v1/contexts/search?q=context&highlight=true')],
+  ['searchContexts', 400, () => api('/v1/contexts/search')],
+  ['searchContexts', 401, () => api('/v1/contexts/search?q=x', { headers: wrongKey })],
+  ['searchContexts', 503, () => withoutReadModels('/v1/contexts/search?q=context')],
+  ['retryProvisioning', 200, (id) => retryProvisioning(id)],
+  ['retryProvisioning', 400, (id) => retryProvisioning(id, { 'If-Match': 'x' })],
+  ['retryProvisioning', 401, (id) => retryProvisioning(id, wrongKey)],
+  ['retryProvisioning', 404, () => retryProvisioning(nobody)],
+  ['retryProvisioning', 409, async () => retryProvisioning(await deletedContext())],
+  ['retryProvisioning', 412, (id) => retryProvisioning(id, stale)],
+  ['readOutbox', 200, () => outboxThatIsBehind()],
+  ['readOutbox', 400, () => api(`${outbox}?x=1`)],
+  ['readOutbox', 401, () => api(outbox, { headers: wrongKey })],
+  ['retryOutbox', 204, (id) => send(`${outbox}/context/${id}/retry`)],
+  ['retryOutbox', 400, (id) => send(`${outbox}/context/${id}/retry?x=1`)],
+  ['retryOutbox', 401, (id) => send(`${outbox}/context/${id}/retry`, wrongKey)],
+  ['retryOutbox', 404, (id) => send(`${outbox}/actor/${id}/retry`)],
+  ['listDeadLetters', 200, () => listedDeadLetter()],
+  ['listDeadLetters', 400, () => api(`${letters}?status=x`)],
+  ['listDeadLetters', 401, () => api(letters, { headers: wrongKey })],
+  ['readDeadLetter', 200, async () => api(`${letters}/${await deadLetter()}`)],
+  ['readDeadLetter', 400, async () => api(`${letters}/${await deadLetter()}?x=1`)],
+  ['readDeadLetter', 401, () => api(`${letters}/${noLetter}`, { headers: wrongKey })],
+  ['readDeadLetter', 404, () => api(`${letters}/${noLetter}`)],
+  ['replayDeadLetter', 200, async () => send(`${letters}/${await deadLetter()}/replay`)],
+  ['replayDeadLetter', 401, () => send(`${letters}/${noLetter}/replay`, wrongKey)],
+  ['replayDeadLetter', 404, () => send(`${letters}/${noLetter}/replay`)],
+  ['replayDeadLetter', 409, async () => send(`${letters}/${await droppedLetter()}/replay`)],
+  ['dropDeadLetter', 200, async () => send(`${letters}/${await deadLetter()}/drop`)],
+  ['dropDeadLetter', 401, () => send(`${letters}/${noLetter}/drop`, wrongKey)],
+  ['dropDeadLetter', 404, () => send(`${letters}/${noLetter}/drop`)],
+  ['dropDeadLetter', 409, async () => send(`${letters}/${await droppedLetter()}/drop`)],
+  ...(['GET', 'POST', 'PUT', 'DELETE'] as const).flatMap((method): Case[] => [
+    [`embedded${method}`, 200, () => embedded(method)],
+    [`embedded${method}`, 401, () => api('/embedded/dna/health', { method, headers: wrongKey })],
+    [`embedded${method}`, 404, () => api('/embedded/dna/health', { method })],
+  ]),
 ];
+
+function send(path: string, headers: Record<string, string> = {}): Promise<Response> {
+  return api(path, { method: 'POST', headers });
+}
+
+function retryProvisioning(id: string, headers: Record<string, string> = {}): Promise<Response> {
+  return send(`/v1/contexts/${id}/provisioning/retry`, headers);
+}
+
+/** A request to a Worker whose database is out of order. */
+function withoutReadModels(path: string): Promise<Response> {
+  const prepare = () => {
+    throw new Error('D1_ERROR: this database is out of order');
+  };
+  const DB = new Proxy(env.DB, { get: () => prepare });
+  return configured({ DB }, path, { headers: { 'X-API-Key': String(env.BOOTSTRAP_API_KEY) } });
+}
+
+/** A request to the embedded services of a Worker that has some. */
+function embedded(method: string): Promise<Response> {
+  const CHITTYOS = { fetch: async () => Response.json({ status: 'ok' }) };
+  const headers = { 'X-API-Key': String(env.BOOTSTRAP_API_KEY) };
+  return configured({ CHITTYOS, CHITTYOS_TOKEN: 't' }, '/embedded/dna/health', { method, headers });
+}
+
+async function outboxThatIsBehind(): Promise<Response> {
+  const cursor = { confirmed: 1, attempts: 2, retryAt: 3, lastError: null };
+  await new Directory(env.DIRECTORY).monitor().behind(`context/${nobody}`, { d1: cursor });
+  return api(outbox);
+}
+
+let letterCount = 0;
+
+/** @returns the id of a new dead letter */
+async function deadLetter(): Promise<string> {
+  letterCount += 1;
+  const id = `openapi ${letterCount}`;
+  const message = { id, timestamp: new Date(), attempts: 4, body: { not: 'ours' } };
+  await consumeDeadLetters(createMessageBatch('chittyconnect-context-ops-dlq', [message]), env);
+  return derivedId('dlq', id);
+}
+
+async function droppedLetter(): Promise<string> {
+  const id = await deadLetter();
+  await send(`${letters}/${id}/drop`);
+  return id;
+}
+
+async function listedDeadLetter(): Promise<Response> {
+  const id = await deadLetter();
+  return vi.waitFor(async () => {
+    const response = await api(letters);
+    expect(await response.clone().text()).toContain(id);
+    return response;
+  });
+}
 
 function events(id: string, headers: Record<string, string> = {}): Promise<Response> {
   return api(`/v1/contexts/${id}/events`, { headers });
@@ -195,7 +237,7 @@ describe('what the API answers is what its document says', () => {
 
   it('a deleted context answers with a tombstone', async () => {
     const { responses } = await operationOf('readContext');
-    const { components } = await document();
+    const { components } = await openApiDocument();
     const schema = JSON.stringify(responses['410']?.content['application/problem+json']);
     expect(schema + JSON.stringify(components.schemas)).toContain('tombstone');
   });
