@@ -7,7 +7,7 @@ import type { Target } from './writers.ts';
 const PAGE_SIZES = [100, 333, 1000] as const;
 
 /** How often a context is read again because its own bookkeeping went on in the meantime. */
-const READS_MAX = 5;
+const READS_MAX = 50;
 
 /**
  * Reads all that the server tells of a context.
