@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 export type ChangeKind = 'create' | 'patch' | 'delete' | 'restore';
 
 /** What is known of a change: answered with success, answered with a refusal, or no answer came (yet). */
-export type Outcome = 'acknowledged' | 'refused' | 'unanswered';
+type Outcome = 'acknowledged' | 'refused' | 'unanswered';
 
 /** One change that was asked for, and what came of it. */
 export interface Change {
