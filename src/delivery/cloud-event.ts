@@ -66,6 +66,14 @@ export function toCloudEvent(envelope: Envelope, { chittyId, dnaId }: StreamRefe
   };
 }
 
+/**
+ * The event as other services keep it: what was known of its stream when it was sent is for the way only. An event that
+ * is sent again, when more is known, must be the same to the byte, or a service that has it rightly refuses it.
+ */
+export function withoutReferences({ chittyid: _chittyId, dnaid: _dnaId, ...event }: OutgoingEvent) {
+  return event;
+}
+
 /** The event type as it stands in the log. */
 export function eventType({ type }: OutgoingEvent): string {
   return type.slice(TYPE_PREFIX.length);

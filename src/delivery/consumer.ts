@@ -2,7 +2,7 @@ import type { DeliveryReport } from '../../actors/outbox.ts';
 import { type Failure, isTurnedAway } from '../chittyos/failure.ts';
 import { type ChittyOs, chittyOs } from '../chittyos/services.ts';
 import type { Env } from '../env.ts';
-import { eventType, messageSchema, type OutgoingEvent } from './cloud-event.ts';
+import { eventType, messageSchema, type OutgoingEvent, withoutReferences } from './cloud-event.ts';
 
 /** Entries that one request to ChittyChronicle carries. */
 const CHRONICLE_BATCH = 200;
@@ -89,7 +89,7 @@ async function writeEntries(events: readonly OutgoingEvent[], services: ChittyOs
       id: event.id,
       eventType: eventType(event),
       entityId: event.subject,
-      data: { ...event },
+      data: withoutReferences(event),
       timestamp: event.time,
     }));
     const written = await services.chronicle.logBatch(entries);
@@ -108,7 +108,7 @@ async function writeEntries(events: readonly OutgoingEvent[], services: ChittyOs
 async function toDna(events: readonly OutgoingEvent[], services: ChittyOs): Promise<DeliveryReport | null> {
   const dnaId = events[0]?.dnaid;
   if (dnaId === undefined) return null;
-  const evolved = await services.dna.evolve(dnaId, events);
+  const evolved = await services.dna.evolve(dnaId, events.map(withoutReferences));
   if (!evolved.ok) return failed(evolved.failure);
   const lastTurn = events.map(eventType).findLast((type) => type === 'context_deleted' || type === 'context_restored');
   if (lastTurn === 'context_deleted') {
