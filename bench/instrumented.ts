@@ -2,13 +2,16 @@ import { API_KEY } from './api-key.ts';
 import type { RunOptions } from './section.ts';
 import { startWorker, type WorkerServer } from './servers.ts';
 
-/** Starts the product with the benchmark's methods on its object (workers/instrumented.mjs). */
-export function startInstrumented({ workspace }: RunOptions): Promise<WorkerServer> {
+/** Starts the product with the benchmark's methods on its object (workers/instrumented.mjs).
+ * Alone it does not send its events on: a history of 100,000 events that is made in seconds takes ChittyOS minutes. */
+export function startInstrumented(
+  { workspace }: RunOptions,
+  product: 'with ChittyOS' | 'alone',
+): Promise<WorkerServer> {
   return startWorker(workspace, {
     name: 'instrumented',
     entry: 'bench/workers/instrumented.mjs',
-    usesWranglerToml: true,
-    objects: {},
+    product,
     variables: { BOOTSTRAP_API_KEY: API_KEY },
     inspector: true,
   });

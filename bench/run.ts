@@ -19,7 +19,7 @@ const NAMES = SECTIONS.map((section) => section.name);
 const DOCUMENT = join(ROOT, 'docs', 'performance.md');
 
 /** Rounds are short and many: on a disk that others use too, a ratio only holds between neighbours in time. */
-const FULL = { rounds: 9, roundMs: 3_000, shrink: 1 };
+const FULL = { rounds: 7, roundMs: 2_500, shrink: 1 };
 const QUICK = { rounds: 3, roundMs: 500, shrink: 100 };
 
 const USAGE = `npm run bench -- [--quick] [--out <file>] [section …]

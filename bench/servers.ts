@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Miniflare } from 'miniflare';
+import { BUNDLES, build } from '../scripts/build.ts';
+import { migrate } from '../scripts/migrate.ts';
 import { freePort, type Server, startServer, stopServer } from '../test/support/server.ts';
 import { API_KEY } from './api-key.ts';
 
@@ -28,10 +30,10 @@ export interface WorkerOptions {
   readonly name: string;
   /** The file that is served, bundled first. */
   readonly entry: string;
-  /** Whether it gets the bindings of the product's wrangler.toml. */
-  readonly usesWranglerToml?: boolean;
-  /** Durable Object classes by binding. */
-  readonly objects: Readonly<Record<string, string>>;
+  /** It is the product: it gets the bindings of wrangler.toml, its read models, and ChittyOS if that is asked for. */
+  readonly product?: 'with ChittyOS' | 'alone';
+  /** Durable Object classes by binding, of what is not the product. */
+  readonly objects?: Readonly<Record<string, string>>;
   readonly variables?: Readonly<Record<string, string>>;
   /** Opens V8's inspector; it slows nothing down until a client attaches. */
   readonly inspector?: boolean;
@@ -84,11 +86,10 @@ export async function startWorker(workspace: Workspace, options: WorkerOptions):
   guardWorkerd();
   const { Log, LogLevel, Miniflare } = await import('miniflare');
   const port = await freePort();
-  const settings: Record<string, unknown> = options.usesWranglerToml ? await readWranglerToml() : COMPATIBILITY;
-  const objects = Object.entries(options.objects).map(([binding, className]) => [
-    binding,
-    { className, useSQLite: true },
-  ]);
+  const settings = options.product === undefined ? ownSettings(options) : await readWranglerToml('wrangler.toml');
+  const isWhole = options.product === 'with ChittyOS';
+  if (isWhole) build();
+  const { bindings, serviceBindings: _, ...rest } = settings;
   const miniflare = new Miniflare({
     cf: false,
     log: new Log(LogLevel.WARN),
@@ -98,25 +99,49 @@ export async function startWorker(workspace: Workspace, options: WorkerOptions):
     ...(options.inspector && { inspectorPort: await freePort() }),
     workers: [
       {
-        ...settings,
+        ...rest,
+        bindings: Object.assign({}, bindings, options.variables, isWhole && { CHITTYOS_TOKEN: API_KEY }),
+        ...(isWhole && { serviceBindings: { CHITTYOS: 'embedded' } }),
         name: options.name,
         modules: true,
         modulesRoot: workspace.path,
         scriptPath: bundle(workspace, options),
-        ...(objects.length > 0 && { durableObjects: Object.fromEntries(objects) }),
-        bindings: Object.assign({}, settings.bindings, options.variables),
         unsafeDirectSockets: [{ host: '127.0.0.1', port }],
       },
+      ...(isWhole ? [await embeddedWorker()] : []),
     ],
   });
   await miniflare.ready;
+  if (options.product) {
+    await migrate(await miniflare.getD1Database('DB', options.name), join(ROOT, 'projections', 'migrations'));
+  }
   return { url: `http://127.0.0.1:${port}`, miniflare, stop: () => miniflare.dispose() };
 }
 
-/** The product's own bindings, read the way scripts/serve.ts reads them. */
-async function readWranglerToml(): Promise<Record<string, unknown>> {
+function ownSettings({ objects = {} }: WorkerOptions): Record<string, unknown> {
+  const classes = Object.entries(objects).map(([binding, className]) => [binding, { className, useSQLite: true }]);
+  return { ...COMPATIBILITY, durableObjects: Object.fromEntries(classes) };
+}
+
+/** A Worker's own bindings, read the way scripts/serve.ts reads them. */
+async function readWranglerToml(file: string): Promise<Record<string, unknown>> {
   const { unstable_getMiniflareWorkerOptions: read } = await import('wrangler');
-  return { ...read(join(ROOT, 'wrangler.toml')).workerOptions };
+  return { ...read(join(ROOT, file)).workerOptions };
+}
+
+/** The ChittyOS services that come with the product, as scripts/serve.ts serves them. */
+async function embeddedWorker() {
+  const { bindings, ...rest } = await readWranglerToml('embedded/wrangler.toml');
+  const name = 'embedded';
+  const variables = Object.assign({}, bindings, { CHITTYOS_TOKEN: API_KEY });
+  return {
+    ...rest,
+    bindings: variables,
+    name,
+    modules: true as const,
+    modulesRoot: join(ROOT, '.build'),
+    scriptPath: BUNDLES.embedded,
+  };
 }
 
 /** Bundles with wrangler, as the product is: what a bundler adds is then the same on all sides. */

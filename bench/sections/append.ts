@@ -12,7 +12,8 @@ export const append: Section = {
   title: 'A full change and a bare append',
   method:
     `A \`PATCH\` that changes name and description each time, over ${OBJECTS} contexts and on one, with authentication, ` +
-    'validation, event, hash, snapshot and subscribers on, against a Worker that reads the body and calls a method of a ' +
+    'validation, event, hash, snapshot, subscribers and every sink on (read models in D1, the queue and ChittyOS in the ' +
+    'same process, as npm start has them), against a Worker that reads the body and calls a method of a ' +
     'Durable Object which inserts it as one row and returns the version. 32 connections.',
   explanation:
     'What bounds it: both sides keep one thread busy, and the engine’s own work for a request (HTTP, the RPC to the ' +

@@ -21,7 +21,7 @@ export const replay: Section = {
     'nothing; what it adds is a new statement for each page, without which the history could not be read while it ' +
     'grows.',
   async run(options) {
-    const server = await startInstrumented(options);
+    const server = await startInstrumented(options, 'alone');
     try {
       const events = Math.round(EVENTS / options.shrink);
       const [id = ''] = await createContexts(server.url, 1);

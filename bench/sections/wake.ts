@@ -27,7 +27,7 @@ export const wake: Section = {
     'lengths differ by their tails: 10,000 and 100,000 have none, 10,099 and 100,099 the longest. The object keeps ' +
     'its state, the text of it and the identity of the last event, never the log.',
   async run(options) {
-    const server = await startInstrumented(options);
+    const server = await startInstrumented(options, 'alone');
     try {
       const sizes = SIZES.map((size) => (size > 1000 ? Math.ceil(size / options.shrink) : size));
       const ids = await createContexts(server.url, sizes.length);
