@@ -1,6 +1,6 @@
 import { sha256Hex } from '../../events/hash.ts';
 import type { Env } from '../env.ts';
-import type { Problem } from '../http/problem.ts';
+import { isProblem, type Problem } from '../http/problem.ts';
 import { BOOTSTRAP_ACTOR } from './bootstrap-actor.ts';
 import type { Principal } from './principal.ts';
 
@@ -31,6 +31,19 @@ export function authenticate(request: Request, env: Env): Principal | Problem {
   return { actor: BOOTSTRAP_ACTOR, credential: 'bootstrap-key' };
 }
 
+/**
+ * Tells whether a request may read the metrics: with the key that is only for them, or as anybody who is known.
+ *
+ * @returns why it may not, null when it may
+ */
+export function mayReadMetrics(request: Request, env: Env): Problem | null {
+  const credential = presentedCredential(request.headers);
+  const key = env.METRICS_API_KEY?.trim();
+  if (credential !== null && key && equalInConstantTime(sha256Hex(credential), hashOf(key))) return null;
+  const principal = authenticate(request, env);
+  return isProblem(principal) ? principal : null;
+}
+
 /** The credential that a request carries; null when there is none, or when it names two. */
 function presentedCredential(headers: Headers): string | null {
   const authorization = headers.get('Authorization');
@@ -43,8 +56,10 @@ function presentedCredential(headers: Headers): string | null {
 
 function bootstrapKeyHash(env: Env): string | null {
   if (env.BOOTSTRAP_API_KEY_SHA256) return env.BOOTSTRAP_API_KEY_SHA256.trim().toLowerCase();
-  const key = env.BOOTSTRAP_API_KEY;
-  if (!key) return null;
+  return env.BOOTSTRAP_API_KEY ? hashOf(env.BOOTSTRAP_API_KEY) : null;
+}
+
+function hashOf(key: string): string {
   const known = hashOfKey.get(key) ?? sha256Hex(key);
   hashOfKey.set(key, known);
   return known;

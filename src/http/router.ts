@@ -1,6 +1,10 @@
 import { type IRequest, IttyRouter } from 'itty-router';
 import { authenticate } from '../auth/authenticate.ts';
+import { chittyOs } from '../chittyos/services.ts';
 import type { Env } from '../env.ts';
+import { withCountedDatabase } from '../metrics/database.ts';
+import { meterOf, type RouteMeter } from '../metrics/requests.ts';
+import { connectServices } from './ecosystem.ts';
 import { type Exchange, openExchange } from './exchange.ts';
 import { isProblem } from './problem.ts';
 import { empty, problemResponse } from './respond.ts';
@@ -27,6 +31,8 @@ const ALLOWED_HEADERS = [
   'traceparent',
 ].join(', ');
 
+connectServices((env) => chittyOs(env));
+
 const router = IttyRouter<IRequest, [Env, ExecutionContext], Response>();
 
 /** The routes of each path by method. */
@@ -36,34 +42,46 @@ for (const route of routes) {
   paths.set(route.path, methods.set(route.method, route));
 }
 for (const [path, methods] of paths) {
-  router.all(path, (request, env, execution) => answer(openExchange(request, env, execution), methods));
+  const operationIds = [...methods].map(([method, { operation }]) => [method, operation.operationId ?? ''] as const);
+  const meter = meterOf(path.replaceAll(/:(\w+)\+?/g, '{$1}'), new Map(operationIds));
+  router.all(path, (request, env, execution) => answer(openExchange(request, env, execution), methods, meter));
 }
-router.all('*', (request, env, execution) =>
-  problemResponse(openExchange(request, env, execution), {
+/** Counts what no route takes. */
+const unmatched = meterOf('unmatched');
+router.all('*', (request, env, execution) => {
+  const response = problemResponse(openExchange(request, env, execution), {
     problem: 'not-found',
     detail: 'There is no such route. /openapi.json lists all there are.',
-  }),
-);
+  });
+  unmatched.note(request.method, response, 0);
+  return response;
+});
 
 /** Answers a request. Never throws: what goes wrong unexpectedly becomes a 500 that tells nothing but the request's id. */
 export function handleRequest(request: Request, env: Env, execution: ExecutionContext): Promise<Response> {
   // The one thing that throws outside of a route's own answer: a Host header that makes no URL.
-  return router.fetch(request, env, execution).catch(() =>
-    problemResponse(openExchange(request, env, execution), {
+  return router.fetch(request, withCountedDatabase(env), execution).catch(() => {
+    const response = problemResponse(openExchange(request, env, execution), {
       problem: 'invalid',
       detail: 'The address cannot be read. Look at the Host header.',
       errors: [{ pointer: 'Host', message: 'must be a host name with a port from 1 to 65535 or none' }],
-    }),
-  );
+    });
+    unmatched.note(request.method, response, 0);
+    return response;
+  });
 }
 
-async function answer(exchange: Exchange, methods: ReadonlyMap<string, Route>): Promise<Response> {
+async function answer(exchange: Exchange, methods: ReadonlyMap<string, Route>, meter: RouteMeter): Promise<Response> {
+  const startedAt = Date.now();
+  let response: Response;
   try {
     const result = await dispatch(exchange, methods);
-    return isProblem(result) ? problemResponse(exchange, result) : result;
+    response = isProblem(result) ? problemResponse(exchange, result) : result;
   } catch (error) {
-    return failure(exchange, error);
+    response = failure(exchange, error);
   }
+  meter.note(exchange.request.method, response, Date.now() - startedAt);
+  return response;
 }
 
 function dispatch(exchange: Exchange, methods: ReadonlyMap<string, Route>): Answer | Promise<Answer> {

@@ -4,9 +4,11 @@ import { readOutbox, retryOutbox } from './admin/outbox.ts';
 import { rebuildReadModels } from './admin/rebuild.ts';
 import { listContexts, searchContexts } from './context-lists.ts';
 import { createContext, deleteContext, patchContext, readContext, restoreContext } from './contexts.ts';
+import { ecosystem } from './ecosystem.ts';
 import { embeddedRoutes } from './embedded.ts';
 import { health } from './health.ts';
 import { readHistory } from './history.ts';
+import { metrics } from './metrics.ts';
 import { openApiText } from './openapi.ts';
 import { problems } from './operations.ts';
 import { retryProvisioning } from './provisioning.ts';
@@ -41,6 +43,8 @@ const openApi: PublicRoute = {
 /** The API. Each route's file says what it takes, who may call it and what it answers. */
 export const routes: readonly Route[] = [
   health,
+  ecosystem,
+  metrics,
   openApi,
   createContext,
   listContexts,

@@ -28,6 +28,13 @@ type Case = [operationId: string, status: number, send: (id: string) => Promise<
 const cases: Case[] = [
   ['health', 200, () => api('/health')],
   ['openApi', 200, () => api('/openapi.json')],
+  ['ecosystem', 200, () => api('/v1/health/ecosystem')],
+  ['ecosystem', 200, () => withChittyOs('/v1/health/ecosystem')],
+  ['ecosystem', 400, () => api('/v1/health/ecosystem?x=1')],
+  ['ecosystem', 401, () => api('/v1/health/ecosystem', { headers: wrongKey })],
+  ['metrics', 200, () => api('/metrics')],
+  ['metrics', 400, () => api('/metrics?x=1')],
+  ['metrics', 401, () => api('/metrics', { headers: wrongKey })],
   ['createContext', 201, () => post('{"name":"x","metadata":{"a":[null]}}')],
   ['createContext', 400, () => post('{')],
   ['createContext', 400, () => post('{"name":"","x":1}')],
@@ -98,6 +105,9 @@ const cases: Case[] = [
   ['retryOutbox', 400, (id) => send(`${outbox}/context/${id}/retry?x=1`)],
   ['retryOutbox', 401, (id) => send(`${outbox}/context/${id}/retry`, wrongKey)],
   ['retryOutbox', 404, (id) => send(`${outbox}/actor/${id}/retry`)],
+  ['rebuildReadModels', 200, () => send('/v1/admin/rebuild')],
+  ['rebuildReadModels', 400, () => send('/v1/admin/rebuild?cursor=x')],
+  ['rebuildReadModels', 401, () => send('/v1/admin/rebuild', wrongKey)],
   ['listDeadLetters', 200, () => listedDeadLetter()],
   ['listDeadLetters', 400, () => api(`${letters}?status=x`)],
   ['listDeadLetters', 401, () => api(letters, { headers: wrongKey })],
@@ -114,7 +124,7 @@ const cases: Case[] = [
   ['dropDeadLetter', 404, () => send(`${letters}/${noLetter}/drop`)],
   ['dropDeadLetter', 409, async () => send(`${letters}/${await droppedLetter()}/drop`)],
   ...(['GET', 'POST', 'PUT', 'DELETE'] as const).flatMap((method): Case[] => [
-    [`embedded${method}`, 200, () => embedded(method)],
+    [`embedded${method}`, 200, () => withChittyOs('/embedded/dna/health', method)],
     [`embedded${method}`, 401, () => api('/embedded/dna/health', { method, headers: wrongKey })],
     [`embedded${method}`, 404, () => api('/embedded/dna/health', { method })],
   ]),
@@ -137,11 +147,11 @@ function withoutReadModels(path: string): Promise<Response> {
   return configured({ DB }, path, { headers: { 'X-API-Key': String(env.BOOTSTRAP_API_KEY) } });
 }
 
-/** A request to the embedded services of a Worker that has some. */
-function embedded(method: string): Promise<Response> {
+/** A request to a Worker that has embedded services. */
+function withChittyOs(path: string, method = 'GET'): Promise<Response> {
   const CHITTYOS = { fetch: async () => Response.json({ status: 'ok' }) };
   const headers = { 'X-API-Key': String(env.BOOTSTRAP_API_KEY) };
-  return configured({ CHITTYOS, CHITTYOS_TOKEN: 't' }, '/embedded/dna/health', { method, headers });
+  return configured({ CHITTYOS, CHITTYOS_TOKEN: 't' }, path, { method, headers });
 }
 
 async function outboxThatIsBehind(): Promise<Response> {

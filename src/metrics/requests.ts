@@ -1,0 +1,147 @@
+import { canonicalNumber, type MetricFamily, type Sample } from './openmetrics.ts';
+
+/** Upper bounds of the latency buckets, in milliseconds; the last bucket has none. */
+const BUCKETS_MS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];
+
+/** Methods that have a label of their own. Callers can send any word, and each would be a series for ever. */
+const METHODS = new Set(['GET', 'HEAD', 'POST', 'PATCH', 'PUT', 'DELETE', 'OPTIONS']);
+
+/** The operations that are commands: they ask an object to append to its log. */
+const COMMANDS = new Set([
+  'createContext',
+  'patchContext',
+  'deleteContext',
+  'restoreContext',
+  'retryProvisioning',
+  'replayDeadLetter',
+  'dropDeadLetter',
+]);
+
+type Outcome = 'accepted' | 'replayed' | 'refused' | 'failed';
+
+/** What was counted of one method of one route. */
+interface Measures {
+  /** Requests by the first digit of their status, less one. */
+  readonly statuses: number[];
+  /** Requests by latency bucket, each in one. */
+  readonly buckets: number[];
+  sumMs: number;
+  /** Null when the method is no command. */
+  readonly outcomes: Record<Outcome, number> | null;
+}
+
+/** Counts the requests of one route, in the memory of the isolate. */
+export class RouteMeter {
+  readonly route: string;
+  readonly measures = new Map<string, Measures>();
+  readonly #operationIds: ReadonlyMap<string, string>;
+
+  constructor(route: string, operationIds: ReadonlyMap<string, string>) {
+    this.route = route;
+    this.#operationIds = operationIds;
+  }
+
+  /** Counts a request that was answered. On the path of every request: a few additions, and nothing is allocated. */
+  note(method: string, response: Response, elapsedMs: number): void {
+    const measures = this.measures.get(method) ?? this.#measuresOf(METHODS.has(method) ? method : 'other');
+    increment(measures.statuses, Math.trunc(response.status / 100) - 1);
+    let bucket = 0;
+    while (elapsedMs > (BUCKETS_MS[bucket] ?? Number.POSITIVE_INFINITY)) bucket += 1;
+    increment(measures.buckets, bucket);
+    measures.sumMs += elapsedMs;
+    if (measures.outcomes) measures.outcomes[outcomeOf(response)] += 1;
+  }
+
+  #measuresOf(method: string): Measures {
+    const known = this.measures.get(method);
+    if (known) return known;
+    const isCommand = COMMANDS.has(this.#operationIds.get(method) ?? '');
+    const measures: Measures = {
+      statuses: [0, 0, 0, 0, 0],
+      buckets: new Array(BUCKETS_MS.length + 1).fill(0),
+      sumMs: 0,
+      outcomes: isCommand ? { accepted: 0, replayed: 0, refused: 0, failed: 0 } : null,
+    };
+    this.measures.set(method, measures);
+    return measures;
+  }
+}
+
+function increment(counts: number[], index: number): void {
+  counts[index] = (counts[index] ?? 0) + 1;
+}
+
+function outcomeOf({ status, headers }: Response): Outcome {
+  if (status >= 500) return 'failed';
+  if (status >= 400) return 'refused';
+  return headers.has('Idempotent-Replayed') ? 'replayed' : 'accepted';
+}
+
+const meters: RouteMeter[] = [];
+
+/**
+ * Makes the meter of a route, whose counts then are part of the metrics.
+ *
+ * @param route its template, as labels show it: never a path, which has ids in it
+ * @param operationIds the ids of its operations by method
+ */
+export function meterOf(route: string, operationIds: ReadonlyMap<string, string> = new Map()): RouteMeter {
+  const meter = new RouteMeter(route, operationIds);
+  meters.push(meter);
+  return meter;
+}
+
+/** What was counted of all routes. */
+export function requestFamilies(): MetricFamily[] {
+  return familiesOf(meters);
+}
+
+/** What some meters counted: requests, latencies, commands. */
+export function familiesOf(some: readonly RouteMeter[]): MetricFamily[] {
+  const requests: Sample[] = [];
+  const latencies: Sample[] = [];
+  const commands: Sample[] = [];
+  for (const { route, measures } of some) {
+    for (const [method, { statuses, buckets, sumMs, outcomes }] of measures) {
+      statuses.forEach((value, index) => {
+        if (value > 0) requests.push({ suffix: '_total', labels: { method, route, status: `${index + 1}xx` }, value });
+      });
+      latencies.push(...histogram({ method, route }, buckets, sumMs));
+      if (outcomes === null) continue;
+      for (const [outcome, value] of Object.entries(outcomes)) {
+        commands.push({ suffix: '_total', labels: { method, route, outcome }, value });
+      }
+    }
+  }
+  return [
+    {
+      name: 'chittyconnect_requests',
+      type: 'counter',
+      help: 'Requests answered by this isolate, by method, route template and class of the status.',
+      samples: requests,
+    },
+    {
+      name: 'chittyconnect_request_duration_seconds',
+      type: 'histogram',
+      unit: 'seconds',
+      help: 'Time from taking up a request to the head of its answer, in this isolate. The clock of the platform moves with input and output only.',
+      samples: latencies,
+    },
+    {
+      name: 'chittyconnect_commands',
+      type: 'counter',
+      help: 'Commands sent through this isolate by outcome: accepted (also one that changed nothing), replayed (an Idempotency-Key seen before), refused (4xx), failed (5xx: it may have been carried out).',
+      samples: commands,
+    },
+  ];
+}
+
+function histogram(labels: Record<string, string>, buckets: readonly number[], sumMs: number): Sample[] {
+  let count = 0;
+  const samples = buckets.map((inBucket, index): Sample => {
+    count += inBucket;
+    const boundMs = BUCKETS_MS[index] ?? Number.POSITIVE_INFINITY;
+    return { suffix: '_bucket', labels: { ...labels, le: canonicalNumber(boundMs / 1000) }, value: count };
+  });
+  return [...samples, { suffix: '_count', labels, value: count }, { suffix: '_sum', labels, value: sumMs / 1000 }];
+}
