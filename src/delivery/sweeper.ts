@@ -13,7 +13,7 @@ export async function sweep(env: Env): Promise<void> {
     provisionSelf(env),
     ...new Directory(env.DIRECTORY).shards().map(async (shard) => {
       for (const stream of await shard.sweep()) {
-        if (!(await wake(env, stream))) await shard.noteCaughtUp(stream);
+        if (await wake(env, stream)) await shard.noteCaughtUp(stream);
       }
     }),
   ]);
