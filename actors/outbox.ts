@@ -25,6 +25,8 @@ export interface Delivery<State> {
   readonly state: State;
   /** The version of `state`. */
   readonly version: number;
+  /** The destinations whose turn it is; the others have these events, or are left alone for now. */
+  readonly destinations: readonly string[];
   /** The events that come next, oldest first, as many as make a good batch. */
   events(): readonly StoredEvent[];
 }
@@ -42,11 +44,15 @@ export interface Sink<State> {
   deliver(delivery: Delivery<State>): Promise<Progress>;
 }
 
-/** What became of a delivery that is confirmed later: the last version that arrived, or why none did. */
-export type DeliveryReport =
-  | { readonly delivered: number }
-  /** `isRefused`: it will not be taken as it is, however often it is sent. */
-  | { readonly failed: string; readonly isRefused: boolean };
+/** What became of the events `first` to `last`, whose delivery is confirmed later: they arrived, or why they did not. */
+export type DeliveryReport = {
+  readonly first: number;
+  readonly last: number;
+  /** Left out when they arrived. */
+  readonly failed?: string;
+  /** They will not be taken as they are, however often they are sent. */
+  readonly isRefused?: boolean;
+};
 
 /** Who keeps an eye on the streams that are behind. */
 export interface Monitor {
@@ -168,7 +174,7 @@ export class Outbox<State> {
     await Promise.all(this.#sinks.map((sink) => this.#drain(sink, false)));
     await this.#tellMonitor();
     this.#store();
-    const due = this.#sinks.flatMap((sink) => this.#behind(sink)).map((cursor) => cursor.retryAt);
+    const due = this.#sinks.flatMap((sink) => this.#behind(sink)).map(([, cursor]) => cursor.retryAt);
     if (due.length > 0) this.#source.armBy(Math.max(Math.min(...due), Date.now() + BACKOFF_MS.base));
   }
 
@@ -211,26 +217,29 @@ export class Outbox<State> {
   /** Takes the reports of a delivery by destination, and sends what comes next. */
   report(reports: Readonly<Record<string, DeliveryReport>>): void {
     for (const [destination, report] of Object.entries(reports)) {
+      const { first, last, failed, isRefused = false } = report;
       const cursor = this.#cursors.get(destination);
-      if (!cursor) continue;
-      if ('failed' in report) this.#fail(cursor, report.failed, report.isRefused ? REFUSED_MS : BACKOFF_MS);
-      // A report that arrives late or twice moves nothing back.
-      else if (report.delivered > cursor.confirmed && report.delivered <= this.#source.version()) {
-        succeed(cursor, report.delivered);
-      }
+      // A report that comes late or twice moves nothing back, and none moves past events that have not arrived.
+      if (!cursor || last <= cursor.confirmed || first > cursor.confirmed + 1 || last > this.#source.version())
+        continue;
+      if (failed === undefined) succeed(cursor, last);
+      else this.#fail(cursor, failed, isRefused);
     }
     this.#tellWaiters();
+    // The monitor and the stored cursors are the alarm's part; who was told of trouble should hear soon that it is over.
+    if (this.#isReported) this.#source.armBy(Date.now() + BACKOFF_MS.base);
     for (const sink of this.#sinks) void this.#drain(sink, false);
   }
 
-  /** The cursors of the destinations that are ready and not up to date. */
-  #behind(sink: Sink<State>): Cursor[] {
+  /** The cursors of the destinations that are ready and not up to date, by name. */
+  #behind(sink: Sink<State>): [string, Cursor][] {
     const state = this.#source.state();
     return sink.destinations
       .filter((name) => sink.isReady(name, state))
-      .map((name) => this.#cursors.get(name))
-      .filter((cursor) => cursor !== undefined)
-      .filter((cursor) => cursor.confirmed < this.#source.version());
+      .flatMap((name): [string, Cursor][] => {
+        const cursor = this.#cursors.get(name);
+        return cursor && cursor.confirmed < this.#source.version() ? [[name, cursor]] : [];
+      });
   }
 
   /** Brings one sink up to date. At most one drain per sink is under way; a failure ends it and is noted. */
@@ -238,51 +247,62 @@ export class Outbox<State> {
     if (this.#draining.has(sink)) return;
     this.#draining.add(sink);
     this.#drainedAt.set(sink, Date.now());
+    // Those that have to wait now, for a confirmation or because they failed.
+    const waiting = new Set<Cursor>();
+    const due = () =>
+      this.#behind(sink).filter(([, cursor]) => !waiting.has(cursor) && (early || cursor.retryAt <= Date.now()));
     try {
-      for (let isFirst = true; ; isFirst = false) {
-        const due = this.#behind(sink).filter((cursor) => early || cursor.retryAt <= Date.now());
-        if (due.length === 0) break;
+      for (let isFirst = true; due().length > 0; isFirst = false) {
         // What came while it was delivering has its turn when the interval is over.
-        if (!isFirst && !early) await scheduler.wait(INTERVAL_MS);
-        const isSent = await this.#deliver(sink, due);
-        if (isSent) break;
+        if (!isFirst && !early && waiting.size === 0) await scheduler.wait(INTERVAL_MS);
+        const turn = due();
+        if (turn.length > 0) for (const cursor of await this.#deliver(sink, turn)) waiting.add(cursor);
       }
     } finally {
       this.#draining.delete(sink);
     }
   }
 
-  /** @returns whether the drain has to end, because it failed or the confirmation comes later */
-  async #deliver(sink: Sink<State>, due: readonly Cursor[]): Promise<boolean> {
-    const after = Math.min(...due.map((cursor) => cursor.confirmed));
+  /** Delivers what comes next for the one that is furthest behind, and for those who want some of it. @returns who has to wait */
+  async #deliver(sink: Sink<State>, due: readonly [string, Cursor][]): Promise<readonly Cursor[]> {
+    const after = Math.min(...due.map(([, cursor]) => cursor.confirmed));
     const { log, stream, state, version } = this.#source;
+    const cursors = due.map(([, cursor]) => cursor);
     try {
       const progress = await sink.deliver({
         stream: stream(),
         state: state(),
         version: version(),
+        destinations: due.map(([name]) => name),
         events: () => log.read(after, BATCH_EVENTS, BATCH_CHARS),
       });
       if ('confirmed' in progress) {
-        for (const cursor of due) succeed(cursor, Math.max(cursor.confirmed, progress.confirmed));
+        for (const cursor of cursors) succeed(cursor, Math.max(cursor.confirmed, progress.confirmed));
         this.#tellWaiters();
-        return false;
+        return [];
       }
-      for (const cursor of due) {
+      // One that was told already that they arrived waits for nothing; nor does one that is further than they reach.
+      const asked = cursors.filter((cursor) => cursor.confirmed < progress.sent);
+      for (const cursor of asked) {
         cursor.attempts += 1;
         cursor.retryAt = Date.now() + backoffMs(cursor.attempts, RESEND_MS);
+        this.#source.armBy(cursor.retryAt);
       }
+      return asked;
     } catch (error) {
-      for (const cursor of due) this.#fail(cursor, String(error instanceof Error ? error.message : error));
+      for (const cursor of cursors) {
+        cursor.attempts += 1;
+        this.#fail(cursor, String(error instanceof Error ? error.message : error), false);
+      }
+      return cursors;
     }
-    this.#source.armBy(Math.min(...due.map((cursor) => cursor.retryAt)));
-    return true;
   }
 
-  #fail(cursor: Cursor, error: string, pause = BACKOFF_MS): void {
-    cursor.attempts += 1;
+  /** Notes why an attempt, which was counted when it was made, failed. */
+  #fail(cursor: Cursor, error: string, isRefused: boolean): void {
+    cursor.attempts = Math.max(cursor.attempts, 1);
     cursor.lastError = error.slice(0, ERROR_CHARS);
-    cursor.retryAt = Date.now() + backoffMs(cursor.attempts, pause);
+    cursor.retryAt = Date.now() + backoffMs(cursor.attempts, isRefused ? REFUSED_MS : BACKOFF_MS);
     this.#source.armBy(cursor.retryAt);
   }
 

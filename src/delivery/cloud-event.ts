@@ -11,6 +11,9 @@ export interface StreamReferences {
   readonly dnaId: string | null;
 }
 
+/** The type of an event that stands in the place of one that was not taken and will not be sent again. */
+const SKIPPED_TYPE = `${TYPE_PREFIX}event_skipped`;
+
 const json: z.ZodType<Json> = z.json();
 
 /** An event as it is on its way to other services: CloudEvents 1.0, JSON format; lower-case names are extensions. */
@@ -33,7 +36,13 @@ const cloudEventSchema = z.strictObject({
   leafhash: z.string(),
   chittyid: z.string().optional(),
   dnaid: z.string().optional(),
-  data: json,
+  /** In the first of a message: where it goes when it does not go everywhere, names with a space between. For the consumer. */
+  deliverto: z.string().optional(),
+  /** In the first of a message: who decided that it need not arrive, so that what is refused again is skipped. For the consumer. */
+  droppedby: z.string().optional(),
+  /** Where its data is, when it was too long for a message (CloudEvents, "claim check"). For the consumer. */
+  dataref: z.string().optional(),
+  data: json.exactOptional(),
 });
 
 /** An event on its way. */
@@ -70,13 +79,22 @@ export function toCloudEvent(envelope: Envelope, { chittyId, dnaId }: StreamRefe
  * The event as other services keep it: what was known of its stream when it was sent is for the way only. An event that
  * is sent again, when more is known, must be the same to the byte, or a service that has it rightly refuses it.
  */
-export function withoutReferences({ chittyid: _chittyId, dnaid: _dnaId, ...event }: OutgoingEvent) {
-  return event;
+export function withoutReferences(event: OutgoingEvent): OutgoingEvent {
+  const { chittyid: _chittyid, dnaid: _dnaid, deliverto: _to, droppedby: _by, dataref: _ref, ...rest } = event;
+  return rest;
 }
 
 /** The event type as it stands in the log. */
 export function eventType({ type }: OutgoingEvent): string {
   return type.slice(TYPE_PREFIX.length);
+}
+
+/**
+ * What stands in the place of an event that a service will not take: its id, its place and its hash, by which it can
+ * still be found and proved in the stream, without its content.
+ */
+export function skipped(event: OutgoingEvent, droppedBy: string): OutgoingEvent {
+  return { ...event, type: SKIPPED_TYPE, data: { type: eventType(event), droppedBy } };
 }
 
 function streamId(stream: string): string {

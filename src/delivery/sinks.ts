@@ -4,7 +4,14 @@ import { SYSTEM_ACTOR } from '../../actors/system-actor.ts';
 import type { Envelope } from '../../events/envelope.ts';
 import { projectChittyId } from '../../projections/chitty-ids.ts';
 import { projectContexts } from '../../projections/contexts.ts';
-import { toCloudEvent } from './cloud-event.ts';
+import { type OutgoingEvent, toCloudEvent } from './cloud-event.ts';
+
+/** The destinations of the queue. */
+const DESTINATIONS = ['chronicle', 'dna'] as const;
+/** Bytes of a message at most. The platform takes 128,000; a little is left for what it adds. */
+const MESSAGE_MAX_BYTES = 120_000;
+
+const encoder = new TextEncoder();
 
 /** The sink that keeps the read models in D1: whatever happened, it writes the latest state, in one upsert. */
 export function readModelSink(db: D1Database): Sink<ContextState> {
@@ -29,20 +36,33 @@ export function readModelSink(db: D1Database): Sink<ContextState> {
  */
 export function queueSink(queue: Queue): Sink<ContextState> {
   return {
-    destinations: ['chronicle', 'dna'],
+    destinations: DESTINATIONS,
     // There is no DNA record to evolve before ChittyDNA has made one.
     isReady: (destination, state) => state !== null && (destination !== 'dna' || dnaId(state) !== null),
-    async deliver({ state, events }) {
-      const batch = events();
+    async deliver({ state, events, destinations }) {
       const references = { chittyId: state?.chittyId ?? null, dnaId: dnaId(state) };
-      const message = batch.map(({ text }) => {
+      const isForAll = destinations.length === DESTINATIONS.length || references.dnaId === null;
+      const outgoing = events().map(({ text }, index): OutgoingEvent => {
         const envelope: Envelope = JSON.parse(text);
-        return toCloudEvent(envelope, references);
+        const event = toCloudEvent(envelope, references);
+        return index > 0 || isForAll ? event : { ...event, deliverto: destinations.join(' ') };
       });
+      const message = fitting(outgoing);
       await queue.send(message, { contentType: 'json' });
-      return { sent: batch.at(-1)?.version ?? 0 };
+      return { sent: Number(message.at(-1)?.sequence ?? 0) };
     },
   };
+}
+
+/** As many of the events as fit in a message; the first goes without its data when it does not fit by itself. */
+function fitting(events: readonly OutgoingEvent[]): readonly OutgoingEvent[] {
+  let bytes = 2;
+  const end = events.findIndex((event) => {
+    bytes += encoder.encode(JSON.stringify(event)).length + 1;
+    return bytes > MESSAGE_MAX_BYTES;
+  });
+  if (end !== 0) return end === -1 ? events : events.slice(0, end);
+  return events.slice(0, 1).map(({ data: _data, ...rest }) => ({ ...rest, dataref: `${rest.source}/events` }));
 }
 
 function dnaId(state: ContextState): string | null {

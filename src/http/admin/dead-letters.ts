@@ -141,7 +141,9 @@ export const dropLetter: AuthenticatedRoute = {
     operationId: 'dropDeadLetter',
     tags: ['administration'],
     summary: 'Decide that a dead letter will not be delivered',
-    description: 'The letter stays on record. Its stream goes on with the events after those in it.',
+    description:
+      'The letter stays on record. Its events are offered once more, and each that is refused again is put down as ' +
+      'skipped in its place, without its content. Then its stream goes on with the events after them.',
     responses: { 200: letterResponse('The dead letter'), ...problems(400, 401, 404, 409) },
   },
   async handle(exchange) {
@@ -150,12 +152,13 @@ export const dropLetter: AuthenticatedRoute = {
     const view = await object.stub.view();
     if (isRefusal(view)) return problemOf(view);
     const answer = await act(exchange, object, { type: 'drop' });
-    const events = messageSchema.safeParse(JSON.parse(view.body).body);
-    const last = events.success ? events.data.at(-1) : undefined;
-    if (last && !isProblem(answer)) {
-      const delivered = Number(last.sequence);
-      const context = exchange.env.CONTEXTS.get(exchange.env.CONTEXTS.idFromName(last.subject));
-      await context.reportDelivery({ chronicle: { delivered }, dna: { delivered } });
+    const letter: z.infer<typeof letterBody> = JSON.parse(view.body);
+    const events = messageSchema.safeParse(letter.body);
+    if (events.success && !isProblem(answer)) {
+      // What is refused once more is put down as skipped, and the stream goes on after it.
+      const [first, ...rest] = events.data;
+      const dropped = [{ ...first, droppedby: exchange.principal.actor }, ...rest];
+      await exchange.env.CONTEXT_OPS_QUEUE.send(dropped, { contentType: 'json' });
     }
     return answer;
   },

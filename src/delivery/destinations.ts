@@ -1,0 +1,114 @@
+import { z } from 'zod';
+import type { DeliveryReport } from '../../actors/outbox.ts';
+import { type Failure, isTurnedAway } from '../chittyos/failure.ts';
+import type { ChittyOs } from '../chittyos/services.ts';
+import { eventType, type OutgoingEvent, skipped, withoutReferences } from './cloud-event.ts';
+
+/** Entries that one request to ChittyChronicle carries. */
+const CHRONICLE_BATCH = 200;
+/** Characters of events in one request: services take bodies of 1 MiB, and a character may be three bytes. */
+const REQUEST_CHARS = 300_000;
+
+type Send = (events: readonly OutgoingEvent[]) => Promise<Failure | null>;
+
+const identified = z.looseObject({ chittyId: z.string() });
+
+/**
+ * Writes events to ChittyChronicle, and the relationship that an identification is.
+ *
+ * @returns the failure, null when everything was written
+ */
+export async function writeEntries(events: readonly OutgoingEvent[], services: ChittyOs): Promise<Failure | null> {
+  for (const part of parts(events.map(withoutReferences))) {
+    const entries = part.map((event) => ({
+      id: event.id,
+      eventType: eventType(event),
+      entityId: event.subject,
+      data: { ...event },
+      timestamp: event.time,
+    }));
+    const written = await services.chronicle.logBatch(entries);
+    if (!written.ok) return written.failure;
+  }
+  for (const event of events) {
+    const identity = eventType(event) === 'context_identified' ? identified.safeParse(event.data) : null;
+    if (!identity?.success) continue;
+    const relationship = { from: event.subject, to: identity.data.chittyId, type: 'identified_as' };
+    const stated = await services.chronicle.relationships(relationship);
+    if (!stated.ok) return stated.failure;
+  }
+  return null;
+}
+
+/** Writes one message's events to ChittyChronicle. */
+export function toChronicle(events: readonly OutgoingEvent[], services: ChittyOs): Promise<DeliveryReport> {
+  return deliver(events, (some) => writeEntries(some, services));
+}
+
+/** Adds one message's events to the stream's DNA record, and closes the record when the context was deleted. */
+export async function toDna(events: readonly OutgoingEvent[], services: ChittyOs): Promise<DeliveryReport | null> {
+  const [first] = events;
+  const dnaId = first?.dnaid;
+  if (dnaId === undefined) return null;
+  const report = await deliver(events, async (some) => {
+    for (const part of parts(some.map(withoutReferences))) {
+      const evolved = await services.dna.evolve(dnaId, part);
+      if (!evolved.ok) return evolved.failure;
+    }
+    return null;
+  });
+  const lastTurn = events.map(eventType).findLast((type) => type === 'context_deleted' || type === 'context_restored');
+  if (report.failed !== undefined || lastTurn !== 'context_deleted') return report;
+  // Unless the stream has gone on since: a message that comes late must not close a record that was opened again.
+  const archived = await services.dna.archive(dnaId, { source: first?.source ?? '', sequence: report.last });
+  return archived.ok ? report : failed(events, archived.failure);
+}
+
+/** What became of a delivery. A refusal is about the events; being turned away is about us, and passes. */
+export function reportOf(events: readonly OutgoingEvent[], failure: Failure | null): DeliveryReport {
+  return failure === null ? range(events) : failed(events, failure);
+}
+
+/** Whether a service will not take these events, whoever brings them and however often. */
+export function isRefusal(failure: Failure): boolean {
+  return failure.kind === 'status' && !failure.retryable && !isTurnedAway(failure);
+}
+
+/** Delivers events. Of those that somebody has dropped, each that is refused again is put down as skipped. */
+async function deliver(events: readonly OutgoingEvent[], send: Send): Promise<DeliveryReport> {
+  const failure = await send(events);
+  const droppedBy = events[0]?.droppedby;
+  if (failure === null || droppedBy === undefined || !isRefusal(failure)) return reportOf(events, failure);
+  for (const event of events) {
+    const single = await send([event]);
+    const outcome = single && isRefusal(single) ? await send([skipped(event, droppedBy)]) : single;
+    if (outcome) return failed(events, outcome);
+  }
+  return range(events);
+}
+
+function failed(events: readonly OutgoingEvent[], failure: Failure): DeliveryReport {
+  return { ...range(events), failed: `${failure.service}: ${failure.detail}`, isRefused: isRefusal(failure) };
+}
+
+function range(events: readonly OutgoingEvent[]): DeliveryReport {
+  return { first: Number(events[0]?.sequence), last: Number(events.at(-1)?.sequence) };
+}
+
+/** Events in such numbers and lengths as one request takes, in their order. */
+function parts(events: readonly OutgoingEvent[]): OutgoingEvent[][] {
+  const all: OutgoingEvent[][] = [];
+  let chars = Number.POSITIVE_INFINITY;
+  for (const event of events) {
+    const length = JSON.stringify(event).length;
+    const last = all.at(-1);
+    if (last && last.length < CHRONICLE_BATCH && chars + length <= REQUEST_CHARS) {
+      last.push(event);
+      chars += length;
+    } else {
+      all.push([event]);
+      chars = length;
+    }
+  }
+  return all;
+}

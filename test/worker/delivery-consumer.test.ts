@@ -1,0 +1,229 @@
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Env } from '../../src/env.ts';
+import { consume, down, events, FakeChittyOs, FakeContexts, refuse, surrounded } from '../support/delivery.ts';
+
+/** Longer than a circuit breaker stays open: what one test breaks does not break the next. */
+const BREAKER_MS = 60_000;
+
+let services: FakeChittyOs;
+let contexts: FakeContexts;
+let bindings: Env;
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + BREAKER_MS });
+  services = new FakeChittyOs();
+  contexts = new FakeContexts();
+  bindings = surrounded({ CHITTYOS: services, CHITTYOS_TOKEN: 'token', CONTEXTS: contexts });
+});
+
+/** What was reported about the given stream. */
+const reportsOf = (subject: string) =>
+  contexts.reports.filter((report) => report.subject === subject).map(({ reports }) => reports);
+
+const created = ['context_created', 'context_updated', 'context_updated'];
+
+describe('a message', () => {
+  it('is delivered to Chronicle and DNA in order, let go, and reported to its object', async () => {
+    expect(await consume(bindings, { m1: events('a', 1, created) })).toEqual({ acked: ['m1'], retried: [] });
+    expect(services.entries.map(({ id, entityId, eventType }) => [id, entityId, eventType])).toEqual([
+      ['a-1', 'a', 'context_created'],
+      ['a-2', 'a', 'context_updated'],
+      ['a-3', 'a', 'context_updated'],
+    ]);
+    expect(services.sequences('dna_a')).toEqual([1, 2, 3]);
+    expect(reportsOf('a')).toEqual([{ chronicle: { first: 1, last: 3 }, dna: { first: 1, last: 3 } }]);
+  });
+
+  it('that comes again adds nothing, also when the context has been identified meanwhile', async () => {
+    const { dnaid: _none, ...before } = events('a', 1, ['context_created'])[0] ?? {};
+    await consume(bindings, { m1: [before] });
+    expect(reportsOf('a')).toEqual([{ chronicle: { first: 1, last: 1 } }]);
+    const after = events('a', 1, created, { chittyid: '03-1-USA-5537-P-2602-0-38' });
+    await consume(bindings, { m2: after });
+    await consume(bindings, { m3: after });
+    expect(services.entries.map(({ id }) => id)).toEqual(['a-1', 'a-2', 'a-3']);
+    expect(services.sequences('dna_a')).toEqual([1, 2, 3]);
+    expect(reportsOf('a').slice(1)).toEqual(
+      Array(2).fill({ chronicle: { first: 1, last: 3 }, dna: { first: 1, last: 3 } }),
+    );
+  });
+
+  it('for one destination goes to no other', async () => {
+    await consume(bindings, { m1: events('a', 1, created) });
+    await consume(bindings, {
+      m2: events('a', 4, ['context_updated'], { deliverto: 'chronicle' }),
+      m3: events('b', 1, ['context_created'], { deliverto: 'dna' }),
+    });
+    expect(services.entries.map(({ id }) => id)).toEqual(['a-1', 'a-2', 'a-3', 'a-4']);
+    expect(services.sequences('dna_a')).toEqual([1, 2, 3]);
+    expect(services.sequences('dna_b')).toEqual([1]);
+    expect(reportsOf('a')[1]).toEqual({ chronicle: { first: 4, last: 4 } });
+    expect(reportsOf('b')).toEqual([{ dna: { first: 1, last: 1 } }]);
+  });
+
+  it('is let go when its object cannot be told: it sends again what it has no report of', async () => {
+    contexts.isDown = true;
+    expect(await consume(bindings, { m1: events('a', 1, created) })).toEqual({ acked: ['m1'], retried: [] });
+  });
+
+  it('whose event was too long to carry its data is filled from the log', async () => {
+    contexts.log.set('a', [JSON.stringify({ data: { name: 'a long one' } })]);
+    const [{ data: _data, ...rest } = { data: {} }] = events('a', 1, ['context_created']);
+    await consume(bindings, { m1: [{ ...rest, dataref: '/v1/contexts/a/events' }] });
+    expect(services.entries[0]?.data).toMatchObject({ sequence: '1', data: { name: 'a long one' } });
+    expect(services.entries[0]?.data).not.toHaveProperty('dataref');
+    expect(services.lineage.get('dna_a')?.[0]).toMatchObject({ data: { name: 'a long one' } });
+  });
+});
+
+describe('several messages', () => {
+  it('of many streams are written to Chronicle in one request', async () => {
+    const messages = Object.fromEntries(['a', 'b', 'c'].map((name) => [name, events(name, 1, created)]));
+    await consume(bindings, messages);
+    expect(services.requests.filter((request) => request.startsWith('chronicle'))).toEqual([
+      'chronicle /api/entries/batch',
+    ]);
+    expect(services.entries).toHaveLength(9);
+  });
+
+  it('of one stream are delivered one after the other', async () => {
+    const messages = Object.fromEntries(
+      Array.from({ length: 20 }, (_, index) => [`m${index}`, events('a', index + 1, ['context_updated'])]),
+    );
+    const { retried } = await consume(bindings, messages);
+    expect(retried).toEqual([]);
+    expect(services.sequences('dna_a')).toEqual(Array.from({ length: 20 }, (_, index) => index + 1));
+    expect(services.entries.map(({ id }) => id)).toEqual(Array.from({ length: 20 }, (_, index) => `a-${index + 1}`));
+  });
+
+  it('of one stream: none goes past one that failed', async () => {
+    services.interfere = (service, _path, body) => (service === 'dna' && body.includes('a-1') ? refuse() : null);
+    const { acked, retried } = await consume(bindings, {
+      m1: events('a', 1, ['context_created']),
+      m2: events('a', 2, ['context_updated']),
+    });
+    expect({ acked, retried }).toEqual({ acked: ['m2'], retried: ['m1'] });
+    expect(services.sequences('dna_a')).toEqual([]);
+    expect(reportsOf('a')[1]).toEqual({ chronicle: { first: 2, last: 2 } });
+  });
+});
+
+describe('a service', () => {
+  it('that is down is no matter for the queue: the object is told why and sends again', async () => {
+    services.interfere = (service) => (service === 'dna' ? down() : null);
+    expect(await consume(bindings, { m1: events('a', 1, created) })).toEqual({ acked: ['m1'], retried: [] });
+    expect(reportsOf('a')).toEqual([
+      {
+        chronicle: { first: 1, last: 3 },
+        dna: { first: 1, last: 3, failed: expect.stringContaining('503'), isRefused: false },
+      },
+    ]);
+    services.interfere = () => null;
+  });
+
+  it('that does not accept the token does not make poison of a message', async () => {
+    for (const status of [401, 403, 429]) {
+      services.interfere = (service) => (service === 'chronicle' ? new Response(null, { status }) : null);
+      expect(await consume(bindings, { m1: events('a', 1, created) })).toEqual({ acked: ['m1'], retried: [] });
+      expect(reportsOf('a').at(-1)?.chronicle).toMatchObject({ isRefused: false });
+    }
+  });
+
+  it('that answers something else than a receipt has taken nothing', async () => {
+    services.interfere = (service) => (service === 'chronicle' ? Response.json({ weather: 'sunny' }) : null);
+    await consume(bindings, { m1: events('a', 1, created) });
+    expect(reportsOf('a')[0]?.chronicle).toMatchObject({ failed: expect.any(String), isRefused: false });
+  });
+});
+
+describe('poison', () => {
+  it('is kept in the queue, and holds up nothing else', async () => {
+    services.interfere = (service, _path, body) =>
+      service === 'chronicle' && body.includes('bad-1') ? refuse() : null;
+    const settled = await consume(bindings, {
+      good: events('good', 1, created),
+      bad: events('bad', 1, created),
+      fine: events('fine', 1, created),
+    });
+    expect(settled).toEqual({ acked: ['fine', 'good'], retried: ['bad'] });
+    expect(new Set(services.entries.map(({ entityId }) => entityId))).toEqual(new Set(['good', 'fine']));
+    expect(reportsOf('bad')[0]?.chronicle).toMatchObject({ first: 1, last: 3, isRefused: true });
+    expect(reportsOf('good')[0]?.chronicle).toEqual({ first: 1, last: 3 });
+    expect(services.sequences('dna_bad')).toEqual([1, 2, 3]);
+  });
+
+  it.each([
+    ['no array', { hello: 'world' }],
+    ['an empty array', []],
+    ['an event without a sequence', events('a', 1, created).map(({ sequence: _sequence, ...rest }) => rest)],
+    ['a text', 'hello'],
+    ['nothing', null],
+  ])('that cannot be read (%s) is kept in the queue, and reported to nobody', async (_name, body) => {
+    const settled = await consume(bindings, { odd: body, good: events('good', 1, created) });
+    expect(settled).toEqual({ acked: ['good'], retried: ['odd'] });
+    expect(contexts.reports.map(({ subject }) => subject)).toEqual(['good']);
+  });
+});
+
+describe('what happened to the context', () => {
+  it('a deletion archives the DNA record', async () => {
+    await consume(bindings, { m1: events('a', 1, ['context_created', 'context_deleted']) });
+    expect([...services.archived]).toEqual(['dna_a']);
+  });
+
+  it('a deletion and a restoration in one message leave it open', async () => {
+    await consume(bindings, { m1: events('a', 1, ['context_created', 'context_deleted', 'context_restored']) });
+    expect([...services.archived]).toEqual([]);
+  });
+
+  it('a deletion that comes again after the restoration does not close the record', async () => {
+    const deletion = events('a', 1, ['context_created', 'context_deleted']);
+    await consume(bindings, { m1: deletion });
+    await consume(bindings, { m2: events('a', 3, ['context_restored']) });
+    await consume(bindings, { m3: deletion });
+    expect([...services.archived]).toEqual([]);
+  });
+
+  it('an identification states the relationship', async () => {
+    const data = { chittyId: '03-1-USA-5537-P-2602-0-38', did: 'did:chitty:03-1-USA-5537-P-2602-0-38' };
+    await consume(bindings, { m1: events('a', 1, ['context_identified'], { data }) });
+    expect(services.relationships).toEqual([{ from: 'a', to: data.chittyId, type: 'identified_as' }]);
+  });
+});
+
+describe('a dropped message', () => {
+  const dropped = () => events('a', 1, created, { droppedby: 'act_admin' });
+
+  it('is delivered as it is when the service takes it now', async () => {
+    expect(await consume(bindings, { m1: dropped() })).toEqual({ acked: ['m1'], retried: [] });
+    expect(services.entries.map(({ eventType }) => eventType)).toEqual(created);
+    expect(services.entries[0]?.data).not.toHaveProperty('droppedby');
+  });
+
+  it('leaves a mark in the place of each event that is refused again, and the stream goes on', async () => {
+    services.interfere = (service, _path, body) =>
+      service === 'dna' && body.includes('a-2') && !body.includes('event_skipped') ? refuse() : null;
+    expect(await consume(bindings, { m1: dropped() })).toEqual({ acked: ['m1'], retried: [] });
+    expect(services.lineage.get('dna_a')).toMatchObject([
+      { sequence: '1', type: 'cc.chitty.connect.context_created' },
+      {
+        sequence: '2',
+        id: 'a-2',
+        type: 'cc.chitty.connect.event_skipped',
+        leafhash: '0'.repeat(64),
+        data: { type: 'context_updated', droppedBy: 'act_admin' },
+      },
+      { sequence: '3', type: 'cc.chitty.connect.context_updated' },
+    ]);
+    expect(services.entries.map(({ eventType }) => eventType)).toEqual(created);
+    expect(reportsOf('a')).toEqual([{ chronicle: { first: 1, last: 3 }, dna: { first: 1, last: 3 } }]);
+    await consume(bindings, { m2: events('a', 4, ['context_updated']) });
+    expect(services.sequences('dna_a')).toEqual([1, 2, 3, 4]);
+  });
+
+  it('stays in the queue while the service is down: nobody else would send it again', async () => {
+    services.interfere = (service) => (service === 'dna' ? down() : null);
+    expect(await consume(bindings, { m1: dropped() })).toEqual({ acked: [], retried: ['m1'] });
+    expect(services.sequences('dna_a')).toEqual([]);
+  });
+});
