@@ -1,6 +1,8 @@
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { StartError } from './data-folder.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -16,26 +18,23 @@ export const BUNDLES = {
  * Bundles both Workers the way `wrangler deploy` does. A bundle is put in place in one step, so that a server that is
  * starting elsewhere at the same time never reads half of one.
  *
- * @throws with wrangler's own words when the code does not build
+ * @throws {StartError} with wrangler's own words when the code does not build
  */
-export function build(): void {
-  bundle('wrangler.toml', BUNDLES.worker);
-  bundle('embedded/wrangler.toml', BUNDLES.embedded);
+export async function build(): Promise<void> {
+  await Promise.all([bundle('wrangler.toml', BUNDLES.worker), bundle('embedded/wrangler.toml', BUNDLES.embedded)]);
 }
 
-function bundle(config: string, target: string): void {
-  const outdir = `${root}.build/${process.pid}`;
+async function bundle(config: string, target: string): Promise<void> {
+  const outdir = `${target}.${process.pid}`;
   mkdirSync(outdir, { recursive: true });
   try {
-    execFileSync(
+    await promisify(execFile)(
       process.execPath,
       [`${root}node_modules/wrangler/bin/wrangler.js`, 'deploy', '--dry-run', '--outdir', outdir, '-c', config],
-      {
-        cwd: root,
-        env: { ...process.env, WRANGLER_SEND_METRICS: 'false', WRANGLER_LOG: 'error' },
-        stdio: ['ignore', 'ignore', 'inherit'],
-      },
-    );
+      { cwd: root, env: { ...process.env, WRANGLER_SEND_METRICS: 'false', WRANGLER_LOG: 'error' } },
+    ).catch((error: { stderr?: string }) => {
+      throw new StartError(`The code does not build. wrangler says:\n${error.stderr?.trim() || error}`);
+    });
     renameSync(`${outdir}/worker.js`, target);
   } finally {
     rmSync(outdir, { recursive: true, force: true });

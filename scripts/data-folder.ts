@@ -1,10 +1,28 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { accessSync, constants, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 
 /** A mistake of whoever starts the server; its message says what to do, and is all that is printed. */
 export class StartError extends Error {}
+
+/** SQLite's code for a file that somebody else has locked. */
+const SQLITE_BUSY = 5;
+
+/** How long to wait for a process that was just killed to let go of the lock. */
+const LOCK_WAIT_MS = 2_000;
+
+/** What is kept of a key. */
+const HASH = /^[0-9a-f]{64}$/;
 
 /** Random bytes in a generated key: 192 bits. */
 const KEY_BYTES = 24;
@@ -13,6 +31,13 @@ const KEY_BYTES = 24;
 export interface DataFolder {
   readonly path: string;
   release(): void;
+}
+
+/** Makes a folder and those above it, one by one: the recursive call of Node never returns for a place in /proc. */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  makeFolder(dirname(path));
+  mkdirSync(path);
 }
 
 /**
@@ -24,21 +49,32 @@ export interface DataFolder {
 export function holdDataFolder(folder: string): DataFolder {
   let path: string;
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(resolve(folder));
     path = realpathSync(folder);
     accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : error;
     throw new StartError(`Cannot write to the data folder ${folder} (${code}). Make it writable or set DATA_DIR.`);
   }
-  const lock = new DatabaseSync(join(path, 'lock.sqlite'));
-  try {
-    lock.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
-  } catch {
-    lock.close();
-    throw new StartError(`The data folder ${path} is held by another process. Stop that one, or set DATA_DIR.`);
-  }
+  const lock = lockFile(join(path, 'lock.sqlite'));
   return { path, release: () => lock.close() };
+}
+
+function lockFile(file: string): DatabaseSync {
+  let lock: DatabaseSync | undefined;
+  try {
+    lock = new DatabaseSync(file);
+    lock.exec(`PRAGMA busy_timeout = ${LOCK_WAIT_MS}; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE`);
+    return lock;
+  } catch (error) {
+    lock?.close();
+    const isBusy = error instanceof Error && 'errcode' in error && error.errcode === SQLITE_BUSY;
+    throw new StartError(
+      isBusy
+        ? `The data folder ${file.slice(0, file.lastIndexOf('/'))} is held by another process. Stop that one, or set DATA_DIR.`
+        : `The lock of the data folder, ${file}, cannot be used (${error instanceof Error ? error.message : error}). Delete it.`,
+    );
+  }
 }
 
 /** What authenticates the first administrator. */
@@ -56,12 +92,31 @@ export function bootstrapKey(folder: DataFolder, fromEnvironment: string | undef
   const file = join(folder.path, 'bootstrap-key.sha256');
   const known = (hash: string) => ({ hash, made: null, keep: () => undefined });
   if (fromEnvironment) return known(sha256Hex(fromEnvironment));
+  const kept = readKept(file);
+  if (kept !== null) return known(kept);
+  const made = `cck_${randomBytes(KEY_BYTES).toString('base64url')}`;
+  const hash = sha256Hex(made);
+  return {
+    hash,
+    made,
+    keep() {
+      // In one step: a file that was only half written would let nobody in.
+      writeFileSync(`${file}.new`, `${hash}\n`, { mode: 0o600 });
+      renameSync(`${file}.new`, file);
+    },
+  };
+}
+
+/** The hash that was kept; null when there is none that could be one. */
+function readKept(file: string): string | null {
+  if (!existsSync(file)) return null;
   try {
-    return known(readFileSync(file, 'utf8').trim());
-  } catch {
-    const made = `cck_${randomBytes(KEY_BYTES).toString('base64url')}`;
-    const hash = sha256Hex(made);
-    return { hash, made, keep: () => writeFileSync(file, `${hash}\n`, { mode: 0o600 }) };
+    const text = readFileSync(file, 'utf8').trim();
+    return HASH.test(text) ? text : null;
+  } catch (error) {
+    throw new StartError(
+      `${file} cannot be read (${error instanceof Error ? error.message : error}). Mend or delete it.`,
+    );
   }
 }
 

@@ -1,13 +1,18 @@
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { BUNDLES } from './build.ts';
 import { StartError } from './data-folder.ts';
 import { migrate } from './migrate.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** How long workerd may take to come up: it takes well under a second on an idle machine. */
+const READY_MS = 30_000;
 
 /** How often the sweeper runs: what `triggers.crons` in wrangler.toml says, which Miniflare does not act on. */
 const SWEEP_MS = 60_000;
@@ -66,27 +71,25 @@ export async function serve({ host, port, dataFolder, variables }: ServeOptions)
         ),
         serviceBindings: { CHITTYOS: 'embedded' },
         name: 'chittyconnect',
-        modules: true,
-        scriptPath: BUNDLES.worker,
+        modulesRoot: root,
+        modules: moduleOf(BUNDLES.worker),
         unsafeDirectSockets: [{ host, port }],
       },
       {
         ...embedded,
         bindings: Object.assign({}, embedded.bindings, { CHITTYOS_TOKEN }),
         name: 'embedded',
-        modules: true,
-        scriptPath: BUNDLES.embedded,
+        modulesRoot: root,
+        modules: moduleOf(BUNDLES.embedded),
       },
     ],
   });
-  await miniflare.ready;
+  await ready(miniflare);
   await migrate(await miniflare.getD1Database('DB', 'chittyconnect'), join(root, 'projections', 'migrations'));
   const worker = await miniflare.getWorker('chittyconnect');
-  const sweep = () => {
-    // A sweep that fails is followed by another.
-    worker.scheduled({ cron: '* * * * *' }).catch(() => undefined);
-  };
-  sweep();
+  // One that fails is followed by another.
+  const sweep = () => worker.scheduled({ cron: '* * * * *' }).catch(() => undefined);
+  await sweep();
   const sweeper = setInterval(sweep, SWEEP_MS);
   const url = await miniflare.unsafeGetDirectURL('chittyconnect');
   return {
@@ -96,6 +99,26 @@ export async function serve({ host, port, dataFolder, variables }: ServeOptions)
       return miniflare.dispose();
     },
   };
+}
+
+/** A bundle by its text: workerd must not pick up a newer one when it is started again after a crash. */
+function moduleOf(bundle: string) {
+  return [{ type: 'ESModule' as const, path: bundle, contents: readFileSync(bundle, 'utf8') }];
+}
+
+/** Waits until workerd answers. @throws {StartError} when it does not come up */
+async function ready(miniflare: { ready: Promise<unknown>; dispose(): Promise<void> }): Promise<void> {
+  const timer = new AbortController();
+  const late = wait(READY_MS, 'late', { signal: timer.signal }).catch(() => 'late');
+  try {
+    const outcome = await Promise.race([miniflare.ready.then(() => 'ready'), late]);
+    if (outcome === 'late') throw new Error(`it did not answer within ${READY_MS / 1000} s`);
+  } catch (error) {
+    const reason = error instanceof Error ? (error.message.split('\n').at(0) ?? '') : String(error);
+    throw new StartError(`workerd, the Workers runtime, did not start (${reason}). Run npm ci again.`);
+  } finally {
+    timer.abort();
+  }
 }
 
 function guardWorkerd(): void {

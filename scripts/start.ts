@@ -5,6 +5,8 @@ import { build } from './build.ts';
 import { bootstrapKey, holdDataFolder, StartError } from './data-folder.ts';
 import { serve } from './serve.ts';
 
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+
 /** The key of the example's creation: pasted twice it makes one context. */
 const EXAMPLE_KEY = 'hello';
 
@@ -27,11 +29,12 @@ function examples(url: string, key: string): string {
 }
 
 async function start(): Promise<void> {
+  const stop = stopOnSignal();
   const host = process.env.HOST || '127.0.0.1';
   const port = readPort(process.env.PORT || '8787');
   const folder = holdDataFolder(process.env.DATA_DIR || '.data');
   const key = bootstrapKey(folder, process.env.BOOTSTRAP_API_KEY);
-  build();
+  await build();
   const server = await serve({
     host,
     port,
@@ -48,14 +51,37 @@ async function start(): Promise<void> {
   if (!key.made) console.log('The lines below expect your API key in BOOTSTRAP_API_KEY.');
   console.log(`Create a context, change it, replay what happened:\n${examples(server.url, shown)}`);
 
+  stop.with(async () => {
+    await server.stop();
+    folder.release();
+  });
+}
+
+/** Ends the process with status 0 on SIGINT and SIGTERM: at once while there is nothing to stop yet, then by stopping. */
+function stopOnSignal(): { with(work: () => Promise<void>): void } {
+  let work: () => Promise<void> = async () => undefined;
   const stop = () => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, stop);
-    server
-      .stop()
-      .then(() => folder.release())
-      .then(() => process.exit(0));
+    // A second signal ends it the hard way.
+    for (const signal of SIGNALS) process.removeAllListeners(signal);
+    work().then(
+      () => process.exit(0),
+      () => process.exit(1),
+    );
   };
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop);
+  const listen = () => {
+    for (const signal of SIGNALS) {
+      // Miniflare puts handlers of its own there, which end the process before anything is stopped.
+      process.removeAllListeners(signal);
+      process.on(signal, stop);
+    }
+  };
+  listen();
+  return {
+    with(stopping) {
+      work = stopping;
+      listen();
+    },
+  };
 }
 
 start().catch((error: unknown) => {

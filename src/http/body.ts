@@ -6,6 +6,10 @@ import { isProblem, type Problem } from './problem.ts';
 /** Bytes of a request body at most. */
 const BODY_MAX_BYTES = 1024 * 1024;
 
+/** Bytes of a body that is too large that are read all the same, and for how long. */
+const DISCARD_MAX_BYTES = 16 * 1024 * 1024;
+const DISCARD_MS = 2_000;
+
 /** Problems that one answer lists at most: enough to mend a request, not so many that the answer is a burden. */
 const ERRORS_MAX = 20;
 
@@ -101,6 +105,15 @@ const TOO_LARGE: Problem = {
   detail: `A body has at most ${BODY_MAX_BYTES} bytes. Send less.`,
 };
 
+/** Reads a body that will be refused, so that its sender gets to hear why instead of a broken connection. */
+async function discard(body: ReadableStream<Uint8Array> | null): Promise<void> {
+  let length = 0;
+  for await (const chunk of body ?? []) {
+    length += chunk.byteLength;
+    if (length > DISCARD_MAX_BYTES) return;
+  }
+}
+
 const BROKEN_OFF: Problem = {
   problem: 'malformed-body',
   detail: 'The body broke off before its end. Send it again, whole.',
@@ -109,14 +122,20 @@ const BROKEN_OFF: Problem = {
 /** Reads a body of bounded size; one without a Content-Length is given up as soon as it is too long. */
 async function readBytes(request: Request): Promise<ArrayBuffer | Uint8Array | Problem> {
   const declared = request.headers.get('Content-Length');
-  if (declared !== null) return Number(declared) > BODY_MAX_BYTES ? TOO_LARGE : request.arrayBuffer();
+  if (declared !== null) {
+    if (Number(declared) <= BODY_MAX_BYTES) return request.arrayBuffer();
+    await Promise.race([discard(request.body), scheduler.wait(DISCARD_MS)]);
+    return TOO_LARGE;
+  }
   const chunks: Uint8Array[] = [];
   let length = 0;
   for await (const chunk of request.body ?? []) {
     length += chunk.byteLength;
-    if (length > BODY_MAX_BYTES) return TOO_LARGE;
+    if (length > DISCARD_MAX_BYTES) return TOO_LARGE;
+    if (length > BODY_MAX_BYTES) continue;
     chunks.push(chunk);
   }
+  if (length > BODY_MAX_BYTES) return TOO_LARGE;
   const bytes = new Uint8Array(length);
   let offset = 0;
   for (const chunk of chunks) {
