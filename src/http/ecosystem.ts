@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { hasChittyOs } from '../chittyos/env.ts';
+import { forEachService } from '../chittyos/failure.ts';
+import type { EcosystemHealth } from '../chittyos/probes.ts';
 import type { ChittyOs } from '../chittyos/services.ts';
 import type { Env } from '../env.ts';
 import { Cached, within } from '../metrics/cached.ts';
@@ -78,8 +80,8 @@ export const ecosystem: AuthenticatedRoute = {
     tags: ['service'],
     summary: 'How the services around this one are',
     description:
-      'Each ChittyOS service and the database of the read models, asked something harmless at most every 30 s. It ' +
-      'answers 200 whatever it finds, within 2 s.',
+      'Each ChittyOS service and the database of the read models, asked something harmless at most every 30 s; a ' +
+      'service that calls have failed to reach since is down at once. It answers 200 whatever it finds, within 2 s.',
     responses: {
       200: { description: 'What was found', content: { 'application/json': { schema: ecosystemBody } } },
       ...problems(400, 401),
@@ -91,16 +93,33 @@ export const ecosystem: AuthenticatedRoute = {
     const { env } = exchange;
     const services = servicesOf(env);
     const [database, found] = await Promise.all([checkDatabase(env.DB), services?.probeAll(CHECK_MAX_MS) ?? null]);
+    const latest = services && found ? withLatest(found, services) : {};
     const body: z.infer<typeof ecosystemBody> = {
-      status: overall([database.status, ...Object.values(found?.services ?? {}).map((service) => service.status)]),
-      configured: found !== null,
+      status: overall([database.status, ...Object.values(latest).map((service) => service.status)]),
+      configured: services !== null,
       checkedAt: found?.checkedAt ?? new Date().toISOString(),
       database,
-      services: found?.services ?? {},
+      services: latest,
     };
     return jsonText(exchange, 200, JSON.stringify(body));
   },
 };
+
+/** What was found, with what the calls since then have shown: that costs nothing, and is newer. */
+function withLatest({ services }: EcosystemHealth, clients: Services): Record<string, z.infer<typeof serviceHealth>> {
+  const latest = clients.status();
+  return forEachService((service) => {
+    const { status, latencyMs, detail } = services[service];
+    const { breaker, lastFailure } = latest[service];
+    const isLeftAlone = breaker === 'open' && status === 'up';
+    return {
+      status: isLeftAlone ? 'down' : status,
+      latencyMs,
+      ...latest[service],
+      detail: isLeftAlone ? (lastFailure?.detail ?? detail) : detail,
+    };
+  });
+}
 
 function overall(statuses: readonly z.infer<typeof status>[]): 'up' | 'degraded' | 'down' {
   if (statuses.every((each) => each === 'up')) return 'up';

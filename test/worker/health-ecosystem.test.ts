@@ -2,6 +2,7 @@ import { createExecutionContext } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
+import { chittyOs } from '../../src/chittyos/services.ts';
 import type { Env } from '../../src/env.ts';
 import { handleRequest } from '../../src/http/router.ts';
 import { api, BASE } from '../support/api.ts';
@@ -117,6 +118,20 @@ describe('the health of the ecosystem', () => {
     vi.setSystemTime(Date.now() + 2_000);
     await settle(look(configured));
     expect([received.length, all.mock.calls.length]).toEqual([14, 2]);
+  });
+
+  it('shows a service that calls have failed to reach since as down at once', async () => {
+    let isIll = false;
+    const reply: Reply = () => (isIll ? Response.json({}, { status: 500 }) : Response.json({ status: 'ok' }));
+    const { env: configured, received } = worker(reply);
+    expect((await settle(look(configured))).value.status).toBe('up');
+    isIll = true;
+    for (let call = 0; call < 5; call++) await settle(chittyOs(configured).id.mint({ entity: 'P' }));
+    const sent = received.length;
+    const { value } = await settle(look(configured));
+    expect(received).toHaveLength(sent);
+    expect(value).toMatchObject({ status: 'degraded', services: { id: { status: 'down', breaker: 'open' } } });
+    expect(value.services.id?.detail).toMatch(/500/);
   });
 
   it('is found out once for all who ask at the same time', async () => {
