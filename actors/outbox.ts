@@ -7,7 +7,7 @@ const BATCH_EVENTS = 500;
 const BATCH_CHARS = 64 * 1024;
 /** When the alarm behind a change fires. The drain starts at once; the alarm is for when the object is lost first. */
 const SAFETY_MS = 5_000;
-/** How long after a drain the next one begins: on a busy stream what comes meanwhile shares it. A lone change never waits. */
+/** The shortest time from one drain to the next. */
 const INTERVAL_MS = 1_000;
 /** The first pause after a failed delivery, and the longest. */
 const BACKOFF_MS = { base: 1_000, cap: 5 * 60_000 };
@@ -38,6 +38,8 @@ export type Progress = { readonly confirmed: number } | { readonly sent: number 
 export interface Sink<State> {
   /** Its destinations; each has a cursor of its own. */
   readonly destinations: readonly string[];
+  /** The longest time between two drains of a stream that is busy all the time, in milliseconds. */
+  readonly intervalMs: number;
   /** Whether a destination can take anything yet. */
   isReady(destination: string, state: State): boolean;
   /** Delivers what comes next. Rejects when it could not. */
@@ -112,8 +114,8 @@ export class Outbox<State> {
   readonly #draining = new Set<Sink<State>>();
   /** Who waits for a cursor to move. */
   readonly #waiters = new Set<Waiter>();
-  /** When the last drain of each sink began, in milliseconds since 1970. */
-  readonly #drainedAt = new Map<Sink<State>, number>();
+  /** When the last drain of each sink began, in milliseconds since 1970, and how long after it the next one begins. */
+  readonly #paces = new Map<Sink<State>, { readonly startedAt: number; readonly intervalMs: number }>();
   /** The next drain of each sink, while it waits for the interval to pass. */
   readonly #timers = new Map<Sink<State>, ReturnType<typeof setTimeout>>();
   readonly #monitor: Monitor | undefined;
@@ -154,7 +156,8 @@ export class Outbox<State> {
   /** Starts a drain, at once or when the interval since the last one is over. */
   #drainSoon(sink: Sink<State>, now: number): void {
     if (this.#timers.has(sink) || this.#draining.has(sink)) return;
-    const wait = (this.#drainedAt.get(sink) ?? 0) + INTERVAL_MS - now;
+    const pace = this.#paces.get(sink);
+    const wait = pace ? pace.startedAt + pace.intervalMs - now : 0;
     if (wait <= 0) {
       void this.#drain(sink, false);
       return;
@@ -164,6 +167,21 @@ export class Outbox<State> {
       void this.#drain(sink, false);
     }, wait);
     this.#timers.set(sink, timer);
+  }
+
+  /**
+   * Notes that a drain begins. The next one begins an interval later, which doubles while the stream stays busy: what
+   * comes meanwhile shares a message, a request and a row, and a lone change never waits.
+   *
+   * @returns the interval in milliseconds
+   */
+  #keepPace(sink: Sink<State>): number {
+    const startedAt = Date.now();
+    const last = this.#paces.get(sink);
+    const isBusy = last !== undefined && startedAt < last.startedAt + 2 * last.intervalMs;
+    const intervalMs = isBusy ? Math.min(sink.intervalMs, 2 * last.intervalMs) : INTERVAL_MS;
+    this.#paces.set(sink, { startedAt, intervalMs });
+    return intervalMs;
   }
 
   /**
@@ -227,8 +245,9 @@ export class Outbox<State> {
     }
     this.#tellWaiters();
     // The monitor and the stored cursors are the alarm's part; who was told of trouble should hear soon that it is over.
-    if (this.#isReported) this.#source.armBy(Date.now() + BACKOFF_MS.base);
-    for (const sink of this.#sinks) void this.#drain(sink, false);
+    const now = Date.now();
+    if (this.#isReported) this.#source.armBy(now + BACKOFF_MS.base);
+    for (const sink of this.#sinks) this.#drainSoon(sink, now);
   }
 
   /** The cursors of the destinations that are ready and not up to date, by name. */
@@ -246,7 +265,7 @@ export class Outbox<State> {
   async #drain(sink: Sink<State>, early: boolean): Promise<void> {
     if (this.#draining.has(sink)) return;
     this.#draining.add(sink);
-    this.#drainedAt.set(sink, Date.now());
+    this.#keepPace(sink);
     // Those that have to wait now, for a confirmation or because they failed.
     const waiting = new Set<Cursor>();
     const due = () =>
@@ -254,7 +273,7 @@ export class Outbox<State> {
     try {
       for (let isFirst = true; due().length > 0; isFirst = false) {
         // What came while it was delivering has its turn when the interval is over.
-        if (!isFirst && !early && waiting.size === 0) await scheduler.wait(INTERVAL_MS);
+        if (!isFirst && !early && waiting.size === 0) await scheduler.wait(this.#keepPace(sink));
         const turn = due();
         if (turn.length > 0) for (const cursor of await this.#deliver(sink, turn)) waiting.add(cursor);
       }

@@ -34,6 +34,7 @@ export class DeadLetterObject extends DeadLetterActor {
   constructor(context: DurableObjectState, env: Env) {
     const sink: Sink<DeadLetterState> = {
       destinations: ['d1'],
+      intervalMs: 1_000,
       isReady: (_destination, state) => state !== null,
       async deliver({ state, version }) {
         if (state !== null) await projectDeadLetter(env.DB, state);

@@ -8,6 +8,10 @@ import { type OutgoingEvent, toCloudEvent } from './cloud-event.ts';
 
 /** The destinations of the queue. */
 const DESTINATIONS = ['chronicle', 'dna'] as const;
+/** How far search may lag behind a context that changes all the time, in milliseconds. */
+const READ_MODEL_INTERVAL_MS = 4_000;
+/** How far ChittyOS may lag behind one: the longer, the more events share a message and a request. */
+const QUEUE_INTERVAL_MS = 16_000;
 /** Bytes of a message at most. The platform takes 128,000; a little is left for what it adds. */
 const MESSAGE_MAX_BYTES = 120_000;
 
@@ -15,14 +19,20 @@ const encoder = new TextEncoder();
 
 /** The sink that keeps the read models in D1: whatever happened, it writes the latest state, in one upsert. */
 export function readModelSink(db: D1Database): Sink<ContextState> {
+  /** Whether the ChittyID, which never changes, was written since the object woke up. */
+  let isIdentityWritten = false;
   return {
     destinations: ['d1'],
+    intervalMs: READ_MODEL_INTERVAL_MS,
     // The service's own context is no one's to find.
     isReady: (_destination, state) => state !== null && state.owner !== SYSTEM_ACTOR,
     async deliver({ state, version }) {
       if (state !== null) {
         await projectContexts(db, [state]);
-        if (state.chittyId !== null) await projectChittyId(db, state.chittyId, state.id);
+        if (state.chittyId !== null && !isIdentityWritten) {
+          await projectChittyId(db, state.chittyId, state.id);
+          isIdentityWritten = true;
+        }
       }
       return { confirmed: version };
     },
@@ -37,6 +47,7 @@ export function readModelSink(db: D1Database): Sink<ContextState> {
 export function queueSink(queue: Queue): Sink<ContextState> {
   return {
     destinations: DESTINATIONS,
+    intervalMs: QUEUE_INTERVAL_MS,
     // There is no DNA record to evolve before ChittyDNA has made one.
     isReady: (destination, state) => state !== null && (destination !== 'dna' || dnaId(state) !== null),
     async deliver({ state, events, destinations }) {

@@ -68,6 +68,7 @@ const counterStream: StreamType<CounterState, CounterCommand, CounterEvent> = {
 /** A sink that keeps what it is given, and fails when it is told to. Its memory outlives the objects. */
 export class RecordingSink implements Sink<CounterState> {
   readonly destinations = ['recording'];
+  readonly intervalMs = 1_000;
   static readonly received = new Map<string, number[]>();
   static readonly failing = new Set<string>();
 
