@@ -25,8 +25,24 @@ export function derivedId(prefix: string, seed: string): string {
   return withCheck(prefix, ulidFromHex(sha256Hex(seed)));
 }
 
+/** Ids that were found right lately: hashing an id at every request is a good part of what the request costs. */
+const known = new Set<string>();
+
+/** Ids that are remembered before all are forgotten. */
+const KNOWN_MAX = 10_000;
+
 /** Tells whether `text` is an id of the given prefix whose check digits fit. */
 export function isId(prefix: string, text: string): boolean {
+  if (known.has(text) && text.startsWith(`${prefix}_`)) return true;
+  const isRight = hasRightCheck(prefix, text);
+  if (isRight) {
+    if (known.size >= KNOWN_MAX) known.clear();
+    known.add(text);
+  }
+  return isRight;
+}
+
+function hasRightCheck(prefix: string, text: string): boolean {
   const ulid = text.slice(prefix.length + 1);
   return text.startsWith(`${prefix}_`) && isUlid(ulid) && withCheck(prefix, ulid) === text;
 }
