@@ -244,9 +244,10 @@ export class Outbox<State> {
       else this.#fail(cursor, failed, isRefused);
     }
     this.#tellWaiters();
-    // The monitor and the stored cursors are the alarm's part; who was told of trouble should hear soon that it is over.
+    // The monitor is the alarm's part; it should hear soon of trouble, and that it is over.
     const now = Date.now();
-    if (this.#isReported) this.#source.armBy(now + BACKOFF_MS.base);
+    const isFailing = [...this.#cursors.values()].some((cursor) => cursor.lastError !== null);
+    if (isFailing !== this.#isReported) this.#source.armBy(now + BACKOFF_MS.base);
     for (const sink of this.#sinks) this.#drainSoon(sink, now);
   }
 
@@ -328,7 +329,7 @@ export class Outbox<State> {
   /** Tells the monitor of a change for the worse or the better; when it cannot be told, the next alarm tries again. */
   async #tellMonitor(): Promise<void> {
     if (!this.#monitor) return;
-    const failing = [...this.#cursors].filter(([, cursor]) => cursor.attempts > 1);
+    const failing = [...this.#cursors].filter(([, cursor]) => cursor.attempts > 1 || cursor.lastError !== null);
     try {
       if (failing.length > 0) await this.#monitor.behind(this.#source.stream(), Object.fromEntries(failing));
       else if (this.#isReported) await this.#monitor.caughtUp(this.#source.stream());

@@ -53,7 +53,8 @@ export const readOutbox: AuthenticatedRoute = {
     operationId: 'readOutbox',
     tags: ['administration'],
     summary: 'Which destinations are behind, since when and why',
-    description: 'A stream is listed after its second failed or unanswered attempt, until it has caught up.',
+    description:
+      'A stream is listed after an attempt that failed or a second one without an answer, until it has caught up.',
     responses: {
       200: { description: 'The outbox', content: { 'application/json': { schema: outboxBody } } },
       ...problems(400, 401),

@@ -1,0 +1,274 @@
+import fc from 'fast-check';
+import { expect, vi } from 'vitest';
+import { EventLog } from '../../actors/log.ts';
+import { type Delivery, type DeliveryReport, Outbox, type Progress, type Sink } from '../../actors/outbox.ts';
+
+/** Events in one message at most. */
+export const EVENTS_MAX = 3;
+/** How long one round of the world takes: longer than an interval between drains. */
+const ROUND_MS = 5_000;
+/** How far the clock goes at once when all is to come right: longer than any pause. */
+const LONG_MS = 48 * 3_600_000;
+/** Rounds after which the world must have come right. */
+const ROUNDS_MAX = 60;
+
+/** A message on its way to the destinations it is for. */
+interface Message {
+  readonly destinations: readonly string[];
+  readonly versions: readonly number[];
+}
+
+/** A report on its way to the outbox. */
+type Reports = Readonly<Record<string, DeliveryReport>>;
+
+/**
+ * An outbox and all that is around it: a log, a sink that confirms at once (`direct`), one that confirms later for two
+ * destinations (`fast` and `slow`), what is between them, and an alarm. It is there to be treated badly.
+ */
+export class OutboxWorld {
+  readonly messages: Message[] = [];
+  readonly reports: Reports[] = [];
+  /** Destinations that do not work; `queue` is what carries messages. */
+  readonly broken = new Set<string>();
+  /** The versions that each destination got, each the first time it came. */
+  readonly received = new Map<string, number[]>([
+    ['direct', []],
+    ['fast', []],
+    ['slow', []],
+  ]);
+  /** Whether the next delivery never ends. */
+  isHanging = false;
+  isListedAsBehind = false;
+  version = 0;
+  outbox: Outbox<null>;
+  onSend = () => {};
+
+  readonly #sql: SqlStorage;
+  #log: EventLog;
+  #alarmAt: number | null = null;
+  #isAlarmRunning = false;
+
+  constructor(sql: SqlStorage) {
+    for (const table of ['events', 'snapshots', 'answers', 'cursors', 'tickets']) {
+      sql.exec(`DROP TABLE IF EXISTS ${table}`);
+    }
+    vi.clearAllTimers();
+    this.#sql = sql;
+    this.#log = new EventLog(sql);
+    this.#log.create();
+    this.outbox = this.#wakeUp();
+  }
+
+  /** Appends events, as an object does in one turn. */
+  async append(count: number): Promise<void> {
+    for (let added = 0; added < count; added++) this.#log.append(++this.version, '{}');
+    this.outbox.appended(Date.now());
+    await vi.advanceTimersByTimeAsync(0);
+  }
+
+  /** The object is lost with all that was under way in it; what it stored and its alarm are not. */
+  evict(): void {
+    vi.clearAllTimers();
+    // The platform fires an alarm again whose handler did not end.
+    if (this.#isAlarmRunning) this.#alarmAt = Date.now();
+    this.#isAlarmRunning = false;
+    this.#log = new EventLog(this.#sql);
+    this.outbox = this.#wakeUp();
+  }
+
+  /** Lets time pass; the alarm fires when it is due. */
+  async tick(ms: number): Promise<void> {
+    await vi.advanceTimersByTimeAsync(ms);
+    if (this.#alarmAt === null || this.#alarmAt > Date.now()) return;
+    this.#alarmAt = null;
+    await this.fireAlarm();
+  }
+
+  /** An alarm may also fire twice, or too early. */
+  async fireAlarm(): Promise<void> {
+    const { outbox } = this;
+    this.#isAlarmRunning = true;
+    void outbox.alarm().then(() => {
+      if (outbox === this.outbox) this.#isAlarmRunning = false;
+    });
+    await vi.advanceTimersByTimeAsync(0);
+  }
+
+  /** A message reaches the consumer, which tells what became of it. */
+  consume({ destinations, versions }: Message): void {
+    const reports: Record<string, DeliveryReport> = {};
+    for (const name of destinations) {
+      const range = { first: versions[0] ?? 0, last: versions.at(-1) ?? 0 };
+      if (this.broken.has(name)) reports[name] = { ...range, failed: `${name} is down`, isRefused: false };
+      else {
+        this.#receive(name, versions);
+        reports[name] = range;
+      }
+    }
+    this.reports.push(reports);
+  }
+
+  /** Everything that is on its way arrives, and an alarm that is due fires. */
+  async pass(): Promise<void> {
+    await this.tick(ROUND_MS);
+    for (const message of this.messages.splice(0)) this.consume(message);
+    for (const reports of this.reports.splice(0)) this.outbox.report(reports);
+    await this.tick(ROUND_MS);
+  }
+
+  /** Mends everything and waits until nothing is left to do; only timers and the alarm drive it. */
+  async settle(): Promise<void> {
+    this.broken.clear();
+    this.isHanging = false;
+    // What hangs does not end by itself: sooner or later the object is lost.
+    this.evict();
+    for (let round = 0; round < ROUNDS_MAX; round++) {
+      await this.pass();
+      const cursors = [...this.outbox.cursors.values()];
+      const isQuiet = this.messages.length + this.reports.length === 0;
+      if (isQuiet && !this.isListedAsBehind && cursors.every(({ confirmed }) => confirmed === this.version)) return;
+      await this.tick(LONG_MS);
+    }
+  }
+
+  /** No cursor may stand past an event that its destination has not got. */
+  expectNothingPassedOver(): void {
+    for (const [name, { confirmed }] of this.outbox.cursors) {
+      const received = this.received.get(name) ?? [];
+      expect([name, received.slice(0, confirmed)]).toEqual([
+        name,
+        Array.from({ length: confirmed }, (_, index) => index + 1),
+      ]);
+    }
+  }
+
+  #receive(name: string, versions: readonly number[]): void {
+    const received = this.received.get(name) ?? [];
+    received.push(...versions.filter((version) => !received.includes(version)));
+    this.received.set(name, received);
+  }
+
+  #wakeUp(): Outbox<null> {
+    const source = {
+      log: this.#log,
+      stream: () => 'counter/world',
+      state: () => null,
+      version: () => this.version,
+      armBy: (time: number) => {
+        this.#alarmAt = Math.min(time, this.#alarmAt ?? Number.POSITIVE_INFINITY);
+      },
+    };
+    const deliver = async (name: string, { events, destinations }: Delivery<null>): Promise<readonly number[]> => {
+      if (this.isHanging) {
+        this.isHanging = false;
+        await new Promise(() => {});
+      }
+      if (this.broken.has(name)) throw new Error(`${name} is down`);
+      const versions = events()
+        .slice(0, EVENTS_MAX)
+        .map((event) => event.version);
+      if (name === 'queue') this.messages.push({ destinations, versions });
+      else this.#receive(name, versions);
+      return versions;
+    };
+    const direct: Sink<null> = {
+      destinations: ['direct'],
+      intervalMs: 8_000,
+      isReady: () => true,
+      deliver: async (delivery): Promise<Progress> => ({ confirmed: (await deliver('direct', delivery)).at(-1) ?? 0 }),
+    };
+    const later: Sink<null> = {
+      destinations: ['fast', 'slow'],
+      intervalMs: 8_000,
+      isReady: () => true,
+      deliver: async (delivery): Promise<Progress> => {
+        const sent = (await deliver('queue', delivery)).at(-1) ?? 0;
+        this.onSend();
+        return { sent };
+      },
+    };
+    return new Outbox(this.#sql, source, [direct, later], {
+      behind: async () => {
+        this.isListedAsBehind = true;
+      },
+      caughtUp: async () => {
+        this.isListedAsBehind = false;
+      },
+    });
+  }
+}
+
+const which = fc.nat({ max: 5 });
+
+/** Something that happens. `which` is taken modulo what there is. */
+export const step = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('append' as const), count: fc.integer({ min: 1, max: 4 }) }) },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('consume' as const), which, again: fc.boolean() }) },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('report' as const), which, again: fc.boolean() }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('lose' as const, 'loseReport' as const), which }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      kind: fc.constantFrom('break' as const, 'mend' as const),
+      name: fc.constantFrom('direct', 'queue', 'fast', 'slow'),
+    }),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.record({ kind: fc.constant('tick' as const), ms: fc.constantFrom(1, 900, 3_000, 40_000, 3_600_000) }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      kind: fc.constantFrom('evict' as const, 'alarm' as const, 'flush' as const, 'hang' as const),
+    }),
+  },
+);
+
+type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never;
+
+/** Lets something happen. */
+export async function act(world: OutboxWorld, next: Step): Promise<void> {
+  switch (next.kind) {
+    case 'append':
+      return world.append(next.count);
+    case 'consume':
+      for (const message of take(world.messages, next.which, next.again)) world.consume(message);
+      return;
+    case 'report':
+      for (const reports of take(world.reports, next.which, next.again)) world.outbox.report(reports);
+      return vi.advanceTimersByTimeAsync(0).then(() => undefined);
+    case 'lose':
+      take(world.messages, next.which, false);
+      return;
+    case 'loseReport':
+      take(world.reports, next.which, false);
+      return;
+    case 'break':
+      world.broken.add(next.name);
+      return;
+    case 'mend':
+      world.broken.delete(next.name);
+      return;
+    case 'tick':
+      return world.tick(next.ms);
+    case 'evict':
+      return world.evict();
+    case 'alarm':
+      return world.fireAlarm();
+    case 'flush':
+      void world.outbox.flush();
+      return vi.advanceTimersByTimeAsync(0).then(() => undefined);
+    case 'hang':
+      world.isHanging = true;
+      return;
+    default:
+      return next satisfies never;
+  }
+}
+
+function take<Item>(items: Item[], which: number, stays: boolean): Item[] {
+  if (items.length === 0) return [];
+  const index = which % items.length;
+  return stays ? items.slice(index, index + 1) : items.splice(index, 1);
+}

@@ -1,0 +1,132 @@
+import { runInDurableObject } from 'cloudflare:test';
+import { env } from 'cloudflare:workers';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { act, EVENTS_MAX, OutboxWorld, step } from '../support/outbox-world.ts';
+import { printedSeed } from '../support/seed.ts';
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['Date', 'setTimeout', 'clearTimeout'] });
+  vi.spyOn(scheduler, 'wait').mockImplementation((ms) => new Promise((resolve) => setTimeout(resolve, ms)));
+  // The jitter of the pauses; a seed must lead to the same run again.
+  vi.spyOn(Math, 'random').mockReturnValue(0.5);
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+/** Runs `test` with the storage of an object that nothing else uses. */
+function withStorage(name: string, test: (sql: SqlStorage) => Promise<void>): Promise<void> {
+  return runInDurableObject(env.COUNTERS.get(env.COUNTERS.idFromName(name)), (_object, { storage }) =>
+    test(storage.sql),
+  );
+}
+
+const versions = (last: number) => Array.from({ length: last }, (_, index) => index + 1);
+
+describe('the outbox', () => {
+  it('brings every destination each event once and in order, whatever is lost, late, twice, down or evicted', {
+    timeout: 120_000,
+  }, async () => {
+    const seed = printedSeed('outbox model');
+    await withStorage('outbox model', (sql) =>
+      fc.assert(
+        fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 60 }), async (steps) => {
+          const world = new OutboxWorld(sql);
+          for (const next of steps) {
+            await act(world, next);
+            world.expectNothingPassedOver();
+          }
+          await world.settle();
+          for (const [name, received] of world.received) {
+            expect([name, received]).toEqual([name, versions(world.version)]);
+            expect(world.outbox.cursors.get(name)).toMatchObject({ confirmed: world.version, attempts: 0 });
+          }
+          expect(world.isListedAsBehind).toBe(false);
+        }),
+        { seed, numRuns: 300 },
+      ),
+    );
+  });
+});
+
+describe('a destination of two that share their messages', () => {
+  it('misses nothing that was sent to the other while it was down', () =>
+    withStorage('outbox shared', async (sql) => {
+      const world = new OutboxWorld(sql);
+      world.broken.add('slow');
+      await world.append(2);
+      await world.pass();
+      expect(world.outbox.cursors.get('slow')?.confirmed).toBe(0);
+      expect(world.outbox.cursors.get('fast')?.confirmed).toBe(2);
+      await world.append(1);
+      world.broken.delete('slow');
+      await world.pass();
+      expect(world.outbox.cursors.get('fast')?.confirmed).toBe(3);
+      expect(world.received.get('slow')).not.toContain(3);
+      await world.settle();
+      expect(world.received.get('slow')).toEqual([1, 2, 3]);
+    }));
+
+  it('is not held up by the other that has much to catch up with', () =>
+    withStorage('outbox catching up', async (sql) => {
+      const world = new OutboxWorld(sql);
+      world.broken.add('slow');
+      for (let round = 0; round < 4; round++) {
+        await world.append(EVENTS_MAX);
+        await world.pass();
+      }
+      world.broken.delete('slow');
+      await world.append(1);
+      await world.pass();
+      expect(world.outbox.cursors.get('fast')?.confirmed).toBe(world.version);
+      expect(world.outbox.cursors.get('slow')?.confirmed).toBeLessThan(world.version);
+    }));
+
+  it('that refuses what it is sent is listed as behind, and goes on when the refusal is settled', () =>
+    withStorage('outbox refused', async (sql) => {
+      const world = new OutboxWorld(sql);
+      await world.append(1);
+      world.messages.length = 0;
+      world.outbox.report({ slow: { first: 1, last: 1, failed: 'it is not liked', isRefused: true } });
+      await world.pass();
+      expect(world.isListedAsBehind).toBe(true);
+      expect(world.outbox.cursors.get('slow')).toMatchObject({ confirmed: 0, lastError: 'it is not liked' });
+      world.outbox.report({ slow: { first: 1, last: 1 } });
+      world.outbox.report({ fast: { first: 1, last: 1 } });
+      await world.pass();
+      expect(world.isListedAsBehind).toBe(false);
+    }));
+});
+
+describe('a report', () => {
+  it('that comes late or twice, or is about what comes later, moves nothing', () =>
+    withStorage('outbox reports', async (sql) => {
+      const world = new OutboxWorld(sql);
+      await world.append(3);
+      const confirmed = () => world.outbox.cursors.get('fast')?.confirmed;
+      world.outbox.report({ fast: { first: 2, last: 3 } });
+      expect(confirmed()).toBe(0);
+      world.outbox.report({ fast: { first: 1, last: 4 } });
+      expect(confirmed()).toBe(0);
+      world.outbox.report({ fast: { first: 1, last: 2 } });
+      expect(confirmed()).toBe(2);
+      world.outbox.report({ fast: { first: 1, last: 1 }, nobody: { first: 1, last: 3 } });
+      expect(confirmed()).toBe(2);
+      world.outbox.report({ fast: { first: 1, last: 2, failed: 'late news', isRefused: true } });
+      expect(world.outbox.cursors.get('fast')).toMatchObject({ confirmed: 2, attempts: 0, lastError: null });
+      world.outbox.report({ fast: { first: 1, last: 3 } });
+      expect(confirmed()).toBe(3);
+    }));
+
+  it('that comes before the queue has said that it took the message leaves nothing to wait for', () =>
+    withStorage('outbox early report', async (sql) => {
+      const world = new OutboxWorld(sql);
+      world.onSend = () => world.outbox.report({ fast: { first: 1, last: 1 }, slow: { first: 1, last: 1 } });
+      await world.append(1);
+      expect(world.outbox.cursors.get('fast')).toMatchObject({ confirmed: 1, attempts: 0, retryAt: 0 });
+      expect(world.outbox.cursors.get('slow')).toMatchObject({ confirmed: 1, attempts: 0, retryAt: 0 });
+    }));
+});
