@@ -1,13 +1,15 @@
-import { type LoadRequest, load } from './load.ts';
+import { cpuUs } from './cpu.ts';
+import { type LoadRequest, type LoadResult, load } from './load.ts';
 import { figure, median, type Table, verdict } from './report.ts';
 import type { RunOptions } from './section.ts';
+import type { BenchServer } from './servers.ts';
 
 /** Requests under way at a time. */
 const CONNECTIONS = 32;
 
 /** One side of a comparison. */
 export interface Side {
-  readonly url: string;
+  readonly server: BenchServer;
   request(index: number): LoadRequest;
 }
 
@@ -20,29 +22,32 @@ export interface Comparison {
   readonly aim?: number;
 }
 
-/** What a comparison led to. */
-export interface Compared {
-  readonly subjectPerSecond: number;
-  readonly baselinePerSecond: number;
-  readonly subjectP50Ms: number;
-  readonly subjectP99Ms: number;
-  readonly ratios: readonly number[];
+/** One side's part of a round. */
+interface Measured extends LoadResult {
+  /** Of the server, its background work until the end of the load included. */
+  readonly cpuUsPerRequest: number;
+}
+
+interface Round {
+  readonly subject: Measured;
+  readonly baseline: Measured;
 }
 
 /** Loads both sides in turns, each first as often as second, after one round of each that does not count. */
-export async function compare({ subject, baseline }: Comparison, { rounds, roundMs }: RunOptions): Promise<Compared> {
-  const results: { subject: Awaited<ReturnType<typeof load>>; baseline: Awaited<ReturnType<typeof load>> }[] = [];
+async function compare({ subject, baseline }: Comparison, { rounds, roundMs }: RunOptions): Promise<Round[]> {
+  const results: Round[] = [];
   const counts = new Map<Side, number>();
-  const run = async (side: Side) => {
+  const run = async (side: Side): Promise<Measured> => {
     const from = counts.get(side) ?? 0;
+    const before = cpuUs(side.server.pid);
     const result = await load({
-      url: side.url,
+      url: side.server.url,
       connections: CONNECTIONS,
       maxMs: roundMs,
       request: (index) => side.request(from + index),
     });
     counts.set(side, from + result.requests);
-    return result;
+    return { ...result, cpuUsPerRequest: (cpuUs(side.server.pid) - before) / result.requests };
   };
   for (let round = 0; round <= rounds; round++) {
     if (round % 2 === 0) results.push({ subject: await run(subject), baseline: await run(baseline) });
@@ -51,14 +56,7 @@ export async function compare({ subject, baseline }: Comparison, { rounds, round
       results.push({ subject: await run(subject), baseline: first });
     }
   }
-  const counted = results.slice(1);
-  return {
-    subjectPerSecond: median(counted.map((round) => round.subject.perSecond)),
-    baselinePerSecond: median(counted.map((round) => round.baseline.perSecond)),
-    subjectP50Ms: median(counted.map((round) => round.subject.p50Ms)),
-    subjectP99Ms: median(counted.map((round) => round.subject.p99Ms)),
-    ratios: counted.map((round) => round.subject.perSecond / round.baseline.perSecond),
-  };
+  return results.slice(1);
 }
 
 /** Runs comparisons and sets their figures out in a table. */
@@ -70,17 +68,29 @@ export async function compareAll(
   const rows: string[][] = [];
   for (const comparison of comparisons) {
     options.progress(comparison.name);
-    const result = await compare(comparison, options);
-    const ratio = median(result.ratios);
+    const results = await compare(comparison, options);
+    const ratios = results.map(({ subject, baseline }) => subject.perSecond / baseline.perSecond);
+    const ratio = median(ratios);
+    const middle = (side: keyof Round, what: keyof Measured) =>
+      figure(median(results.map((round) => round[side][what])));
     rows.push([
       comparison.name,
-      figure(result.subjectPerSecond),
-      `${figure(result.subjectP50Ms)} / ${figure(result.subjectP99Ms)}`,
-      figure(result.baselinePerSecond),
-      `**${figure(ratio)}** (${figure(Math.min(...result.ratios))} to ${figure(Math.max(...result.ratios))})`,
+      middle('subject', 'perSecond'),
+      middle('baseline', 'perSecond'),
+      `**${figure(ratio)}** (${figure(Math.min(...ratios))} to ${figure(Math.max(...ratios))})`,
       comparison.aim === undefined ? 'none' : `≥ ${figure(comparison.aim)}: ${verdict(ratio >= comparison.aim)}`,
+      `${middle('subject', 'p50Ms')} / ${middle('subject', 'p99Ms')}`,
+      `${middle('subject', 'cpuUsPerRequest')} / ${middle('baseline', 'cpuUsPerRequest')}`,
     ]);
   }
-  const columns = ['', `${subjectName}, per s`, 'p50 / p99, ms', `${baselineName}, per s`, 'ratio', 'aim'];
+  const columns = [
+    '',
+    `${subjectName}, per s`,
+    `${baselineName}, per s`,
+    'ratio',
+    'aim',
+    'p50 / p99, ms',
+    'CPU of the servers per change, µs',
+  ];
   return { columns, rows };
 }

@@ -1,8 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { cpus, release, totalmem, type } from 'node:os';
+import { cpus, loadavg, release, totalmem, type } from 'node:os';
 import { join } from 'node:path';
 import { ROOT } from './servers.ts';
+
+/** Taken before anything was measured. */
+const loadBefore = loadavg()[0] ?? Number.NaN;
 
 /** A table of the document: a row of headings, then rows of as many cells. */
 export interface Table {
@@ -77,6 +80,7 @@ function machine(): string[] {
     `System: ${type()} ${release()}`,
     `Node ${process.versions.node}, workerd ${version('workerd')}, Miniflare ${version('miniflare')}`,
     `Commit: ${commit()}`,
+    `Load of the machine over the minute before: ${figure(loadBefore)}; above 0.5 others were at work on it, and the wide ranges below are theirs`,
   ];
 }
 

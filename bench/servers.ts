@@ -9,6 +9,7 @@ import { BUNDLES, build } from '../scripts/build.ts';
 import { migrate } from '../scripts/migrate.ts';
 import { freePort, type Server, startServer, stopServer } from '../test/support/server.ts';
 import { API_KEY } from './api-key.ts';
+import { workerdsOf } from './cpu.ts';
 
 /** The root of the repository. */
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -21,6 +22,8 @@ const COMPATIBILITY = {
 /** A server under measurement. */
 export interface BenchServer {
   readonly url: string;
+  /** Its workerd, where that can be told. */
+  readonly pid: number | undefined;
   stop(): Promise<void>;
 }
 
@@ -75,6 +78,7 @@ export async function startProduct(workspace: Workspace): Promise<BenchServer> {
   });
   return {
     url: server.url,
+    pid: workerdsOf(server.pid)[0],
     stop: async () => {
       await stopServer(server);
     },
@@ -84,6 +88,7 @@ export async function startProduct(workspace: Workspace): Promise<BenchServer> {
 /** Serves a Worker on the engine of the product: the same Miniflare, a direct socket, its data on the same disk. */
 export async function startWorker(workspace: Workspace, options: WorkerOptions): Promise<WorkerServer> {
   guardWorkerd();
+  const others = new Set(workerdsOf(process.pid));
   const { Log, LogLevel, Miniflare } = await import('miniflare');
   const port = await freePort();
   const settings = options.product === undefined ? ownSettings(options) : await readWranglerToml('wrangler.toml');
@@ -115,7 +120,8 @@ export async function startWorker(workspace: Workspace, options: WorkerOptions):
   if (options.product) {
     await migrate(await miniflare.getD1Database('DB', options.name), join(ROOT, 'projections', 'migrations'));
   }
-  return { url: `http://127.0.0.1:${port}`, miniflare, stop: () => miniflare.dispose() };
+  const pid = workerdsOf(process.pid).find((candidate) => !others.has(candidate));
+  return { url: `http://127.0.0.1:${port}`, pid, miniflare, stop: () => miniflare.dispose() };
 }
 
 function ownSettings({ objects = {} }: WorkerOptions): Record<string, unknown> {

@@ -2,9 +2,10 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Comparison, compareAll } from '../compare.ts';
 import { change, changeBody, createContexts } from '../contexts.ts';
+import { startInstrumented } from '../instrumented.ts';
 import { version } from '../report.ts';
 import type { Section } from '../section.ts';
-import { ROOT, startProduct, startWorker } from '../servers.ts';
+import { ROOT, startWorker } from '../servers.ts';
 import { OBJECTS } from './append.ts';
 
 /** A package of its own, so that its dependencies stay out of ours. */
@@ -16,7 +17,7 @@ export const agents: Section = {
   title: 'A full change and setState of the agents SDK',
   method:
     'The same `PATCH` against an `Agent` that merges the body into its state with `setState`: stored, and sent to ' +
-    'whoever is connected, but without authentication, validation, history or hash. 32 connections.',
+    'whoever is connected, but without authentication, validation, history or hash. The product has its read models on and no ChittyOS in the process. 32 connections.',
   explanation:
     'What bounds it: as above for the product. `setState` writes its row in a commit of its own for each change and ' +
     'keeps only the last state; over many objects both are bound by the thread that runs them and by the commit, on a ' +
@@ -27,7 +28,7 @@ export const agents: Section = {
       options.progress(how);
       return { table: { columns: ['result'], rows: [['not measured']] }, notes: [how] };
     }
-    const product = await startProduct(options.workspace);
+    const product = await startInstrumented(options, 'alone');
     const peer = await startWorker(options.workspace, {
       name: 'agents',
       entry: `${PEER}/worker.mjs`,
@@ -39,9 +40,9 @@ export const agents: Section = {
         const contexts = ids.slice(0, count);
         return {
           name: count === 1 ? 'one hot context' : `${count} contexts`,
-          subject: { url: product.url, request: (index) => change(contexts, index) },
+          subject: { server: product, request: (index) => change(contexts, index) },
           baseline: {
-            url: peer.url,
+            server: peer,
             request: (index) => ({
               method: 'PATCH',
               path: `/agents/${contexts[index % count]}`,

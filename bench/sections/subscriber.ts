@@ -1,7 +1,7 @@
 import { type Comparison, compareAll } from '../compare.ts';
 import { change, createContexts } from '../contexts.ts';
+import { startInstrumented } from '../instrumented.ts';
 import type { Section } from '../section.ts';
-import { startProduct } from '../servers.ts';
 import { openSockets } from '../socket-clients.ts';
 import { OBJECTS } from './append.ts';
 
@@ -11,12 +11,12 @@ export const subscriber: Section = {
   title: 'A full change with one live subscriber and with none',
   method:
     'The same change on contexts that each have one WebSocket subscriber, against contexts of the same server that ' +
-    'have none. The subscribers are in a process of their own, which shares the two cores with the server and the load.',
+    'have none. The subscribers are in a process of their own, which shares the cores with the server and the load. The product has its read models on and no ChittyOS in the process.',
   explanation:
     'What bounds it: a subscriber is one more `send` in the object’s turn and one more write to a socket per change, ' +
     'and the process that receives takes its share of the cores.',
   async run(options) {
-    const product = await startProduct(options.workspace);
+    const product = await startInstrumented(options, 'alone');
     const clients = openSockets();
     try {
       const watched = await createContexts(product.url, OBJECTS);
@@ -24,8 +24,8 @@ export const subscriber: Section = {
       await clients.open(watched.map((id) => `${product.url}/v1/contexts/${id}/live`));
       const comparisons: Comparison[] = [OBJECTS, 1].map((count) => ({
         name: count === 1 ? 'one hot context' : `${count} contexts`,
-        subject: { url: product.url, request: (index) => change(watched.slice(0, count), index) },
-        baseline: { url: product.url, request: (index) => change(unwatched.slice(0, count), index) },
+        subject: { server: product, request: (index) => change(watched.slice(0, count), index) },
+        baseline: { server: product, request: (index) => change(unwatched.slice(0, count), index) },
       }));
       return { table: await compareAll(comparisons, ['one subscriber', 'none'], options) };
     } finally {
