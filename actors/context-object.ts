@@ -1,6 +1,7 @@
 import { type ContextEvent, contextEvents, contextUpcasters } from '../events/context.ts';
 import { type ContextCommand, type ContextState, contextDecider } from './context.ts';
-import { EventSourcedObject, type Ports } from './event-sourced-object.ts';
+import { EventSourcedObject } from './event-sourced-object.ts';
+import type { Ports } from './messages.ts';
 import { isProvisioning } from './provisioning.ts';
 import type { StreamType } from './stream-type.ts';
 

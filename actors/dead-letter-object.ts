@@ -1,6 +1,7 @@
 import { type DeadLetterEvent, deadLetterEvents, deadLetterUpcasters } from '../events/dead-letter.ts';
 import { type DeadLetterCommand, type DeadLetterState, deadLetterDecider } from './dead-letter.ts';
-import { EventSourcedObject, type Ports } from './event-sourced-object.ts';
+import { EventSourcedObject } from './event-sourced-object.ts';
+import type { Ports } from './messages.ts';
 import type { StreamType } from './stream-type.ts';
 
 const deadLetterStream: StreamType<DeadLetterState, DeadLetterCommand, DeadLetterEvent> = {

@@ -1,24 +1,29 @@
 import { DurableObject } from 'cloudflare:workers';
-import { type Cause, type DomainEvent, sealEvent } from '../events/envelope.ts';
+import { type DomainEvent, sealEvent } from '../events/envelope.ts';
 import { nextUlid } from '../events/ulid.ts';
 import { currentSchemaVersion, upcast } from '../events/upcast.ts';
 import { AlarmClock } from './alarm-clock.ts';
 import { ANSWER_TTL_MS, Answers } from './answers.ts';
-import { isRefusal, type Recorded, type Refusal, recorded } from './decider.ts';
+import { isRefusal, type Recorded, recorded } from './decider.ts';
+import { GroupCommit } from './group-commit.ts';
 import { EventLog } from './log.ts';
-import { type DeliveryReport, type Monitor, Outbox, type Sink } from './outbox.ts';
-import { type Process, ProcessRunner } from './process.ts';
+import type {
+  CommandReply,
+  CommandRequest,
+  HistoryPage,
+  HistoryStream,
+  Moment,
+  Ports,
+  RefusalReply,
+  View,
+} from './messages.ts';
+import { type DeliveryReport, Outbox } from './outbox.ts';
+import { ProcessRunner } from './process.ts';
 import { SNAPSHOT_EVERY, Snapshots } from './snapshots.ts';
 import type { StreamType } from './stream-type.ts';
 import { Subscribers } from './subscribers.ts';
 import { SYSTEM_ACTOR } from './system-actor.ts';
 import { Tickets } from './tickets.ts';
-
-/**
- * Commands that come within this time of each other are applied in one turn and so in one transaction: on a busy object
- * the disk's commit is most of what a change costs. A lone command never waits.
- */
-const GROUP_COMMIT_MS = 2;
 
 /** Bookkeeping events that a change may have been overtaken by; past so many its caller has to look again. */
 const BOOKKEEPING_MAX = 50;
@@ -33,77 +38,6 @@ const LATEST = Number.MAX_SAFE_INTEGER;
 
 /** Remembering an answer for ever: a creation's, whose key may come again after the object was made. */
 const FOR_EVER = Number.MAX_SAFE_INTEGER;
-
-/** A command on its way to an object. */
-export interface CommandRequest<Command> {
-  /** The id that the object was addressed by. */
-  readonly id: string;
-  readonly command: Command;
-  readonly cause: Cause;
-  /** The versions that the caller accepts (If-Match); any when left out. */
-  readonly expectedVersions?: readonly number[];
-  /** `key` is unique among all callers; `fingerprint` tells this command from others. */
-  readonly idempotency?: { readonly key: string; readonly fingerprint: string };
-}
-
-/** The state of a stream as clients see it. */
-export interface View {
-  readonly version: number;
-  /** JSON text. */
-  readonly body: string;
-  readonly isClosed: boolean;
-}
-
-/** What a command led to. */
-export interface CommandReply {
-  readonly version: number;
-  /** The state after the command as JSON text; the first answer's when the command was repeated. */
-  readonly body: string;
-  /** Whether events were appended. */
-  readonly changed: boolean;
-  /** Whether this is the remembered answer to the same Idempotency-Key. */
-  readonly replayed: boolean;
-}
-
-/** A refusal and the version it was decided at, 0 when nothing exists. */
-export type RefusalReply = Refusal & { readonly version: number };
-
-/** A page of history. */
-export interface HistoryPage {
-  /** Envelopes as canonical JSON text, oldest first. */
-  readonly events: readonly string[];
-  /** The version of the last event in the page, or where the caller stood. */
-  readonly lastVersion: number;
-  /** Whether the page ends with the newest event there is. */
-  readonly isUpToDate: boolean;
-  readonly isClosed: boolean;
-}
-
-/** All the rest of a history as NDJSON. */
-export interface HistoryStream {
-  readonly lines: ReadableStream<Uint8Array>;
-  /** The version of the last event that `lines` will hold. */
-  readonly lastVersion: number;
-}
-
-/** What an object is connected to. */
-export interface Ports<State, Command> {
-  /** Where its events go. */
-  readonly sinks: readonly Sink<State>[];
-  /** Who is told when it falls behind. */
-  readonly monitor?: Monitor;
-  /** What it does by itself. */
-  readonly process?: Process<State, Command>;
-}
-
-/** A moment in a stream's past: a version, or a time in ISO 8601 (UTC, milliseconds). */
-export type Moment = { readonly version: number } | { readonly time: string };
-
-interface Waiting<Command> {
-  readonly request: CommandRequest<Command>;
-  resolve(reply: CommandReply | RefusalReply): void;
-  reject(error: unknown): void;
-}
 
 /**
  * A stream as a Durable Object: its log, its state, its subscribers and its outbox. It is the only code that appends.
@@ -130,8 +64,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
   #stream = '';
   #stateText: string | null = null;
 
-  #waiting: Waiting<Command>[] = [];
-  #lastCommandAt = 0;
+  readonly #commit = new GroupCommit((request: CommandRequest<Command>) => this.#apply(request));
 
   constructor(
     context: DurableObjectState,
@@ -177,14 +110,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
    * @returns the new state, or a refusal, in which case nothing was written
    */
   execute(request: CommandRequest<Command>): CommandReply | RefusalReply | Promise<CommandReply | RefusalReply> {
-    const now = Date.now();
-    const isBusy = this.#waiting.length > 0 || now - this.#lastCommandAt <= GROUP_COMMIT_MS;
-    this.#lastCommandAt = now;
-    if (!isBusy) return this.#apply(request);
-    return new Promise((resolve, reject) => {
-      // The timer fires after the commands that have arrived by now, so they share its turn.
-      if (this.#waiting.push({ request, resolve, reject }) === 1) setTimeout(() => this.#applyWaiting(), 0);
-    });
+    return this.#commit.run(request);
   }
 
   /** The state as it is, or as it was at `moment`; after the end, the latest. */
@@ -303,18 +229,6 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     await Promise.all([this.#outbox.alarm(), this.#process?.run()]);
     const nextExpiry = this.#answers.prune(Date.now());
     if (nextExpiry !== null && nextExpiry < FOR_EVER) this.#alarm.armBy(nextExpiry);
-  }
-
-  #applyWaiting(): void {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const { request, resolve, reject } of waiting) {
-      try {
-        resolve(this.#apply(request));
-      } catch (error) {
-        reject(error);
-      }
-    }
   }
 
   #apply(request: CommandRequest<Command>): CommandReply | RefusalReply {

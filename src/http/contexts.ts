@@ -1,7 +1,7 @@
 import type { ContextCommand } from '../../actors/context.ts';
 import { isRefusal } from '../../actors/decider.ts';
 import { Directory } from '../../actors/directory.ts';
-import type { CommandReply, CommandRequest, RefusalReply, View } from '../../actors/event-sourced-object.ts';
+import type { CommandReply, CommandRequest, RefusalReply, View } from '../../actors/messages.ts';
 import { canonicalText } from '../../events/canonical.ts';
 import { CONTEXT_PREFIX } from '../../events/context.ts';
 import { sha256Hex } from '../../events/hash.ts';

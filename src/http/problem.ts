@@ -1,5 +1,5 @@
 import type { RefusalCode } from '../../actors/decider.ts';
-import type { RefusalReply } from '../../actors/event-sourced-object.ts';
+import type { RefusalReply } from '../../actors/messages.ts';
 import type { JsonFault, JsonObject } from '../../events/json.ts';
 
 /** Where the problem types are described; `type` members are this and the code. */

@@ -1,4 +1,4 @@
-import type { Moment } from '../../actors/event-sourced-object.ts';
+import type { Moment } from '../../actors/messages.ts';
 import type { RoutedRequest } from './exchange.ts';
 import { invalid, isProblem, type Problem } from './problem.ts';
 

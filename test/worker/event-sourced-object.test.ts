@@ -2,7 +2,7 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'c
 import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
 import { isRefusal } from '../../actors/decider.ts';
-import type { CommandReply, CommandRequest } from '../../actors/event-sourced-object.ts';
+import type { CommandReply, CommandRequest } from '../../actors/messages.ts';
 import type { Envelope } from '../../events/envelope.ts';
 import { isIntact } from '../../events/envelope.ts';
 import oldEvents from '../node/fixtures/counter-events.json';

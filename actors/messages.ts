@@ -1,0 +1,71 @@
+import type { Cause } from '../events/envelope.ts';
+import type { Refusal } from './decider.ts';
+import type { Monitor, Sink } from './outbox.ts';
+import type { Process } from './process.ts';
+
+/** What goes in and out of an event-sourced object. */
+
+/** A command on its way to an object. */
+export interface CommandRequest<Command> {
+  /** The id that the object was addressed by. */
+  readonly id: string;
+  readonly command: Command;
+  readonly cause: Cause;
+  /** The versions that the caller accepts (If-Match); any when left out. */
+  readonly expectedVersions?: readonly number[];
+  /** `key` is unique among all callers; `fingerprint` tells this command from others. */
+  readonly idempotency?: { readonly key: string; readonly fingerprint: string };
+}
+
+/** The state of a stream as clients see it. */
+export interface View {
+  readonly version: number;
+  /** JSON text. */
+  readonly body: string;
+  readonly isClosed: boolean;
+}
+
+/** What a command led to. */
+export interface CommandReply {
+  readonly version: number;
+  /** The state after the command as JSON text; the first answer's when the command was repeated. */
+  readonly body: string;
+  /** Whether events were appended. */
+  readonly changed: boolean;
+  /** Whether this is the remembered answer to the same Idempotency-Key. */
+  readonly replayed: boolean;
+}
+
+/** A refusal and the version it was decided at, 0 when nothing exists. */
+export type RefusalReply = Refusal & { readonly version: number };
+
+/** A page of history. */
+export interface HistoryPage {
+  /** Envelopes as canonical JSON text, oldest first. */
+  readonly events: readonly string[];
+  /** The version of the last event in the page, or where the caller stood. */
+  readonly lastVersion: number;
+  /** Whether the page ends with the newest event there is. */
+  readonly isUpToDate: boolean;
+  readonly isClosed: boolean;
+}
+
+/** All the rest of a history as NDJSON. */
+export interface HistoryStream {
+  readonly lines: ReadableStream<Uint8Array>;
+  /** The version of the last event that `lines` will hold. */
+  readonly lastVersion: number;
+}
+
+/** What an object is connected to. */
+export interface Ports<State, Command> {
+  /** Where its events go. */
+  readonly sinks: readonly Sink<State>[];
+  /** Who is told when it falls behind. */
+  readonly monitor?: Monitor;
+  /** What it does by itself. */
+  readonly process?: Process<State, Command>;
+}
+
+/** A moment in a stream's past: a version, or a time in ISO 8601 (UTC, milliseconds). */
+export type Moment = { readonly version: number } | { readonly time: string };
