@@ -16,6 +16,16 @@ function readPort(text: string): number {
   throw new StartError(`PORT is "${text}". Set it to a number from 1 to 65535.`);
 }
 
+/** What is handed on to the Worker, when it is set: settings, and the tokens and addresses of the real ChittyOS services. */
+const HANDED_ON =
+  /^(CORS_ORIGINS|METRICS_API_KEY|CHITTY_[A-Z]+(_SERVICE)?_TOKEN|CHITTY_[A-Z]+_URL|CHITTY_REGISTRY_FALLBACK)$/;
+
+function fromEnvironment(): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(process.env).flatMap(([name, value]) => (HANDED_ON.test(name) && value ? [[name, value]] : [])),
+  );
+}
+
 /** What a stranger can paste: create, change, replay. The id is known before it exists, because the key gives it. */
 function examples(url: string, key: string): string {
   const id = derivedId(CONTEXT_PREFIX, `${BOOTSTRAP_ACTOR} ${EXAMPLE_KEY}`);
@@ -41,7 +51,7 @@ async function start(): Promise<void> {
     dataFolder: folder.path,
     variables: {
       BOOTSTRAP_API_KEY_SHA256: key.hash,
-      ...(process.env.CORS_ORIGINS !== undefined && { CORS_ORIGINS: process.env.CORS_ORIGINS }),
+      ...fromEnvironment(),
     },
   });
   console.log(`ChittyConnect is ready at ${server.url}, data in ${folder.path}`);

@@ -3,6 +3,7 @@ import { consumeDeadLetters } from './delivery/dead-letters.ts';
 import { sweep } from './delivery/sweeper.ts';
 import type { Env } from './env.ts';
 import { handleRequest } from './http/router.ts';
+import { countedBatch } from './metrics/queue.ts';
 
 export { ContextObject, DeadLetterObject, DirectoryObject } from './objects.ts';
 
@@ -11,7 +12,9 @@ const DEAD_LETTER_QUEUE = 'chittyconnect-context-ops-dlq';
 
 export default {
   fetch: handleRequest,
-  queue: (batch, env) =>
-    batch.queue === DEAD_LETTER_QUEUE ? consumeDeadLetters(batch, env) : consumeContextOps(batch, env),
+  queue(batch, env) {
+    const counted = countedBatch(batch);
+    return batch.queue === DEAD_LETTER_QUEUE ? consumeDeadLetters(counted, env) : consumeContextOps(counted, env);
+  },
   scheduled: (_controller, env) => sweep(env),
 } satisfies ExportedHandler<Env>;

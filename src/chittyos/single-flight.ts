@@ -32,7 +32,8 @@ export class SingleFlight<Value> {
   }
 }
 
-async function within<Value>(promise: Promise<Value>, ms: number): Promise<Value | null> {
+/** What a promise resolves to, null when it takes longer than `ms` milliseconds. */
+export async function within<Value>(promise: Promise<Value>, ms: number): Promise<Value | null> {
   const { promise: late, resolve } = Promise.withResolvers<null>();
   const timer = setTimeout(() => resolve(null), ms);
   try {

@@ -17,6 +17,8 @@ const KEY_SCOPES = ['contexts:read', 'contexts:write'];
 const COMPLIANT_WITH = ['chittyos-v1'];
 /** The security level of a context whose metadata says nothing else. */
 const SECURITY_LEVEL = 'standard';
+/** Capabilities that ChittyRegistry takes of one entry: half of what a context with all its systems and tools may have. */
+const CAPABILITIES_MAX = 100;
 /** The version of the genesis metadata that DNA records begin with. */
 const GENESIS_SCHEMA_VERSION = '1.0.0';
 
@@ -109,7 +111,8 @@ async function outcome(
       );
     case 'register': {
       const health = `${publicUrl}/health`;
-      const entry = { chittyid, name, type: 'context', capabilities: [...context.systems, ...context.tools], health };
+      const capabilities = [...new Set([...context.systems, ...context.tools])].slice(0, CAPABILITIES_MAX);
+      const entry = { chittyid, name, type: 'context', capabilities, health };
       return map(await services.registry.register(entry), () => ({ type: 'context_registered', data: {} }));
     }
     case 'verify': {

@@ -106,11 +106,11 @@ const TOO_LARGE: Problem = {
 };
 
 /** Reads a body that will be refused, so that its sender gets to hear why instead of a broken connection. */
-async function discard(body: ReadableStream<Uint8Array> | null): Promise<void> {
-  let length = 0;
-  for await (const chunk of body ?? []) {
-    length += chunk.byteLength;
-    if (length > DISCARD_MAX_BYTES) return;
+async function discard(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+  for (let length = 0; length < DISCARD_MAX_BYTES; ) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    length += value.byteLength;
   }
 }
 
@@ -122,20 +122,23 @@ const BROKEN_OFF: Problem = {
 /** Reads a body of bounded size; one without a Content-Length is given up as soon as it is too long. */
 async function readBytes(request: Request): Promise<ArrayBuffer | Uint8Array | Problem> {
   const declared = request.headers.get('Content-Length');
-  if (declared !== null) {
-    if (Number(declared) <= BODY_MAX_BYTES) return request.arrayBuffer();
-    await Promise.race([discard(request.body), scheduler.wait(DISCARD_MS)]);
-    return TOO_LARGE;
-  }
+  if (declared !== null && Number(declared) <= BODY_MAX_BYTES) return request.arrayBuffer();
+  if (!request.body) return new Uint8Array();
+  const reader = request.body.getReader();
   const chunks: Uint8Array[] = [];
   let length = 0;
-  for await (const chunk of request.body ?? []) {
-    length += chunk.byteLength;
-    if (length > DISCARD_MAX_BYTES) return TOO_LARGE;
-    if (length > BODY_MAX_BYTES) continue;
-    chunks.push(chunk);
+  while (declared === null) {
+    const { done, value } = await reader.read();
+    if (done) return joined(chunks, length);
+    length += value.byteLength;
+    if (length > BODY_MAX_BYTES) break;
+    chunks.push(value);
   }
-  if (length > BODY_MAX_BYTES) return TOO_LARGE;
+  await Promise.race([discard(reader), scheduler.wait(DISCARD_MS)]);
+  return TOO_LARGE;
+}
+
+function joined(chunks: readonly Uint8Array[], length: number): Uint8Array {
   const bytes = new Uint8Array(length);
   let offset = 0;
   for (const chunk of chunks) {

@@ -2,9 +2,10 @@ import { z } from 'zod';
 import { hasChittyOs } from '../chittyos/env.ts';
 import { forEachService } from '../chittyos/failure.ts';
 import type { EcosystemHealth } from '../chittyos/probes.ts';
-import type { ChittyOs } from '../chittyos/services.ts';
+import { type ChittyOs, chittyOs } from '../chittyos/services.ts';
+import { within } from '../chittyos/single-flight.ts';
 import type { Env } from '../env.ts';
-import { Cached, within } from '../metrics/cached.ts';
+import { Cached } from '../metrics/cached.ts';
 import { problems } from './operations.ts';
 import { isProblem } from './problem.ts';
 import { readQuery } from './query.ts';
@@ -17,22 +18,9 @@ const CHECK_MAX_MS = 1_900;
 /** Characters of what the database says. */
 const DETAIL_CHARS = 300;
 
-type Services = Pick<ChittyOs, 'probeAll' | 'status'>;
-
-let openServices: ((env: Env) => Services) | null = null;
-
-/**
- * Says how the clients of ChittyOS are made. The router does: their module needs the Workers runtime, and the route
- * table must load without it, for the OpenAPI document to be built anywhere.
- */
-export function connectServices(open: (env: Env) => Services): void {
-  openServices = open;
-}
-
 /** What is known of ChittyOS; null when there is none. */
-export function servicesOf(env: Env): Services | null {
-  if (!openServices) throw new Error('connectServices was not called');
-  return hasChittyOs(env) ? openServices(env) : null;
+export function servicesOf(env: Env): Pick<ChittyOs, 'probeAll' | 'status'> | null {
+  return hasChittyOs(env) ? chittyOs(env) : null;
 }
 
 const status = z.enum(['up', 'degraded', 'down', 'unknown']);
@@ -106,7 +94,10 @@ export const ecosystem: AuthenticatedRoute = {
 };
 
 /** What was found, with what the calls since then have shown: that costs nothing, and is newer. */
-function withLatest({ services }: EcosystemHealth, clients: Services): Record<string, z.infer<typeof serviceHealth>> {
+function withLatest(
+  { services }: EcosystemHealth,
+  clients: Pick<ChittyOs, 'status'>,
+): Record<string, z.infer<typeof serviceHealth>> {
   const latest = clients.status();
   return forEachService((service) => {
     const { status, latencyMs, detail } = services[service];

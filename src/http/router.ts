@@ -1,10 +1,8 @@
 import { type IRequest, IttyRouter } from 'itty-router';
 import { authenticate } from '../auth/authenticate.ts';
-import { chittyOs } from '../chittyos/services.ts';
 import type { Env } from '../env.ts';
 import { withCountedDatabase } from '../metrics/database.ts';
 import { meterOf, type RouteMeter } from '../metrics/requests.ts';
-import { connectServices } from './ecosystem.ts';
 import { type Exchange, openExchange } from './exchange.ts';
 import { isProblem } from './problem.ts';
 import { empty, problemResponse } from './respond.ts';
@@ -30,8 +28,6 @@ const ALLOWED_HEADERS = [
   'X-Request-Id',
   'traceparent',
 ].join(', ');
-
-connectServices((env) => chittyOs(env));
 
 const router = IttyRouter<IRequest, [Env, ExecutionContext], Response>();
 

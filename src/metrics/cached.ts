@@ -1,4 +1,4 @@
-import { SingleFlight } from '../chittyos/single-flight.ts';
+import { SingleFlight, within } from '../chittyos/single-flight.ts';
 
 /** How long something is remembered. */
 const FRESH_MS = 30_000;
@@ -21,16 +21,5 @@ export class Cached<Value> {
       if (value !== null) this.#last = { value, at: Date.now() };
       return value;
     }, patienceMs);
-  }
-}
-
-/** What a promise resolves to, null when it takes longer than `ms` milliseconds. */
-export async function within<Value>(promise: Promise<Value>, ms: number): Promise<Value | null> {
-  const { promise: late, resolve } = Promise.withResolvers<null>();
-  const timer = setTimeout(() => resolve(null), ms);
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }
