@@ -1,0 +1,175 @@
+import { vi } from 'vitest';
+import { AlarmClock } from '../../actors/alarm-clock.ts';
+import { type ContextCommand, type ContextState, contextDecider } from '../../actors/context.ts';
+import { isRefusal } from '../../actors/decider.ts';
+import { ProcessRunner } from '../../actors/process.ts';
+import type { ContextEvent } from '../../events/context.ts';
+import { chittyOs, ServiceMemory } from '../../src/chittyos/services.ts';
+import { provisioningProcess } from '../../src/delivery/provisioning.ts';
+import { specify } from './given.ts';
+
+/** Ids that the real authority has minted. */
+const CHITTY_IDS = ['03-1-USA-5537-P-2602-0-38', '03-1-USA-7165-T-2602-0-13', '03-1-USA-1399-T-2603-0-70'];
+
+/** Key material that ChittyAuth gives out; it may be in no event. */
+export const SECRETS = ['cak_key-material', 'car_refresh-material'] as const;
+
+/** What a new context is. */
+const CREATED: Extract<ContextCommand, { type: 'create' }>['data'] = {
+  name: 'A context',
+  description: '',
+  owner: 'act_1',
+  systems: ['github'],
+  tools: ['linear'],
+  metadata: {},
+};
+
+/** A request as a service gets it. */
+interface Received {
+  readonly path: string;
+  readonly key: string | null;
+  readonly body: string;
+}
+
+/** What a service does with a request instead: answers otherwise, or does it and loses the answer. */
+type Fault = { readonly answer: () => Response } | 'lose-answer' | 'hang';
+
+/** The services that provisioning asks, in memory. */
+class FakeServices {
+  readonly received: Received[] = [];
+  /** What goes wrong next, by path; each once. */
+  readonly faults = new Map<string, Fault[]>();
+  /** What goes wrong every time, by path. */
+  readonly broken = new Map<string, Fault>();
+  /** The ids that were minted. */
+  readonly minted: string[] = [];
+  readonly #answers = new Map<string, object>();
+
+  async fetch(url: string, init: RequestInit): Promise<Response> {
+    const path = new URL(url).pathname;
+    const key = new Headers(init.headers).get('Idempotency-Key');
+    this.received.push({ path, key, body: String(init.body) });
+    const fault = this.faults.get(path)?.shift() ?? this.broken.get(path);
+    if (fault === 'hang') return new Promise(() => {});
+    if (fault !== undefined && fault !== 'lose-answer') return fault.answer();
+    const remembered = key === null ? undefined : this.#answers.get(key);
+    const answer = remembered ?? this.#serve(path);
+    if (key !== null) this.#answers.set(key, answer);
+    return fault === 'lose-answer' ? new Response('lost', { status: 503 }) : Response.json(answer);
+  }
+
+  #serve(path: string): object {
+    switch (path) {
+      case '/v1/mint': {
+        const id = CHITTY_IDS[this.minted.length] ?? '';
+        this.minted.push(id);
+        return { id, did: `did:chitty:${id}` };
+      }
+      case '/api/initialize':
+        return { id: 'dna_1' };
+      case '/api/keys/provision':
+        return { keyId: 'key_1', key: SECRETS[0], refreshToken: SECRETS[1] };
+      case '/api/services/register':
+        return { registered: true };
+      case '/api/verify/context':
+        return { id: 'ver_1', status: 'verified' };
+      default:
+        return { id: 'cert_1' };
+    }
+  }
+}
+
+/** A context whose only life is that it is provisioned: its log, the process, an alarm, and the services around it. */
+export class ProvisioningWorld {
+  readonly services = new FakeServices();
+  readonly events: ContextEvent[] = [];
+  alarmAt: number | null = null;
+  #clock: AlarmClock;
+  #runner: ProcessRunner<ContextState, ContextCommand>;
+
+  constructor() {
+    this.#clock = this.#wound();
+    this.#runner = this.#wakeUp();
+  }
+
+  get state(): ContextState {
+    return specify(contextDecider, 'context/ctx_1').given(this.events).state;
+  }
+
+  get types(): string[] {
+    return this.events.map(({ type }) => type);
+  }
+
+  /** Creates the context and lets its process run as far as it comes without waiting for the alarm. */
+  async create(fields: Partial<typeof CREATED> = {}): Promise<void> {
+    await this.execute({ type: 'create', data: { ...CREATED, ...fields } });
+  }
+
+  /** Carries out a command, as the object would. */
+  async execute(command: ContextCommand): Promise<void> {
+    this.#append(command);
+    await this.run();
+  }
+
+  /** Lets the process run; pauses within a call pass at once, those between attempts at a step do not. */
+  async run(): Promise<void> {
+    void this.#runner.run();
+    await vi.advanceTimersByTimeAsync(900);
+  }
+
+  /** The object is lost with what was under way in it; its log and its alarm are not. */
+  evict(): void {
+    this.#runner = this.#wakeUp();
+  }
+
+  /** Lets time pass until the alarm fires. */
+  async nextAlarm(): Promise<void> {
+    if (this.alarmAt === null) throw new Error('no alarm is set: nothing would ever go on');
+    vi.setSystemTime(Math.max(Date.now(), this.alarmAt));
+    this.alarmAt = null;
+    this.#clock.fired();
+    await this.run();
+  }
+
+  /** Fires the alarm until everything is provisioned. */
+  async finish(): Promise<void> {
+    for (let alarms = 0; this.state?.provisioning.status !== 'complete'; alarms++) {
+      if (alarms === 50) throw new Error(`provisioning did not come to an end: ${this.types}`);
+      await this.nextAlarm();
+    }
+  }
+
+  #append(command: ContextCommand): void {
+    const decision = contextDecider.decide(command, this.state);
+    if (isRefusal(decision)) throw new Error(decision.detail);
+    this.events.push(...decision);
+  }
+
+  #wound(): AlarmClock {
+    const storage = {
+      setAlarm: async (time: number) => {
+        this.alarmAt = time;
+      },
+    };
+    // The clock uses nothing else of the storage.
+    return new AlarmClock(storage as DurableObjectStorage);
+  }
+
+  #wakeUp(): ProcessRunner<ContextState, ContextCommand> {
+    // Like an object's, it is a new one when the object wakes up.
+    this.#clock = this.#wound();
+    const services = chittyOs({ CHITTYOS: this.services, CHITTYOS_TOKEN: 'token' }, { memory: new ServiceMemory() });
+    const runner = new ProcessRunner<ContextState, ContextCommand>(
+      this.#clock,
+      {
+        state: () => this.state,
+        record: (command) => {
+          // What an object that was lost had under way comes to nothing.
+          if (runner === this.#runner) this.#append(command);
+        },
+      },
+      provisioningProcess(services, 'https://connect.test'),
+    );
+    return runner;
+  }
+}
