@@ -121,7 +121,16 @@ it('a start from another folder works as well', async () => {
 describe('a start whose code does not build', () => {
   it('says what is wrong and where, and ends with 1', async () => {
     const copy = join(temporary.path, 'copy');
-    for (const part of ['actors', 'events', 'scripts', 'src', 'package.json', 'wrangler.toml']) {
+    for (const part of [
+      'actors',
+      'embedded',
+      'events',
+      'projections',
+      'scripts',
+      'src',
+      'package.json',
+      'wrangler.toml',
+    ]) {
       cpSync(join(ROOT, part), join(copy, part), { recursive: true });
     }
     symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
