@@ -12,7 +12,7 @@ import { migrate } from './migrate.ts';
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 /** How long workerd may take to come up: it takes well under a second on an idle machine. */
-const READY_MS = 30_000;
+const READY_MS = 12_000;
 
 /** How often the sweeper runs: what `triggers.crons` in wrangler.toml says, which Miniflare does not act on. */
 const SWEEP_MS = 60_000;
