@@ -151,6 +151,22 @@ describe('a new context', () => {
     await expectEachMintedOnce();
   });
 
+  it('as large as one may be arrives as well, though its first event does not fit in a message', async () => {
+    const labels = (kind: string) => Array.from({ length: 100 }, (_, index) => `${kind} ${index} `.padEnd(100, '界'));
+    const large = {
+      name: 'The largest',
+      description: '界'.repeat(10_000),
+      systems: labels('system'),
+      tools: labels('tool'),
+      metadata: { text: '界'.repeat(21_000) },
+    };
+    const { id } = contextSchema.parse(await (await request('POST', '/v1/contexts', large)).json());
+    await rename(id, 'Still the largest');
+    await expectArrived(id);
+    const timeline = await get(`/embedded/chronicle/api/timeline/${id}?limit=1`, timelineSchema);
+    expect(timeline.entries[0]).toMatchObject({ eventType: 'context_created', data: { data: large } });
+  });
+
   it('keeps its place when it is deleted and restored', async () => {
     const { id } = await create('Comes back');
     await expectArrived(id);
