@@ -172,16 +172,13 @@ export class Outbox<State> {
   /**
    * Notes that a drain begins. The next one begins an interval later, which doubles while the stream stays busy: what
    * comes meanwhile shares a message, a request and a row, and a lone change never waits.
-   *
-   * @returns the interval in milliseconds
    */
-  #keepPace(sink: Sink<State>): number {
+  #keepPace(sink: Sink<State>): void {
     const startedAt = Date.now();
     const last = this.#paces.get(sink);
     const isBusy = last !== undefined && startedAt < last.startedAt + 2 * last.intervalMs;
     const intervalMs = isBusy ? Math.min(sink.intervalMs, 2 * last.intervalMs) : INTERVAL_MS;
     this.#paces.set(sink, { startedAt, intervalMs });
-    return intervalMs;
   }
 
   /**
@@ -262,25 +259,30 @@ export class Outbox<State> {
       });
   }
 
-  /** Brings one sink up to date. At most one drain per sink is under way; a failure ends it and is noted. */
+  /**
+   * Brings one sink to where the log ends now. At most one drain per sink is under way; a failure ends it and is noted.
+   * What comes meanwhile has its turn when the interval is over, or at once when somebody waits for it.
+   */
   async #drain(sink: Sink<State>, early: boolean): Promise<void> {
     if (this.#draining.has(sink)) return;
     this.#draining.add(sink);
     this.#keepPace(sink);
+    const end = this.#source.version();
     // Those that have to wait now, for a confirmation or because they failed.
     const waiting = new Set<Cursor>();
-    const due = () =>
-      this.#behind(sink).filter(([, cursor]) => !waiting.has(cursor) && (early || cursor.retryAt <= Date.now()));
+    const ready = () => this.#behind(sink).filter(([, cursor]) => !waiting.has(cursor));
+    const due = () => ready().filter(([, cursor]) => cursor.confirmed < end && (early || cursor.retryAt <= Date.now()));
     try {
-      for (let isFirst = true; due().length > 0; isFirst = false) {
-        // What came while it was delivering has its turn when the interval is over.
-        if (!isFirst && !early && waiting.size === 0) await scheduler.wait(this.#keepPace(sink));
-        const turn = due();
-        if (turn.length > 0) for (const cursor of await this.#deliver(sink, turn)) waiting.add(cursor);
+      for (let turn = due(); turn.length > 0; turn = due()) {
+        for (const cursor of await this.#deliver(sink, turn)) waiting.add(cursor);
       }
     } finally {
       this.#draining.delete(sink);
     }
+    const isAwaited = ready().some(([, cursor]) => [...this.#waiters].some((waiter) => waiter.cursor === cursor));
+    if (isAwaited) void this.#drain(sink, true);
+    // One that is backing off is the alarm's.
+    else if (ready().some(([, cursor]) => cursor.retryAt <= Date.now())) this.#drainSoon(sink, Date.now());
   }
 
   /** Delivers what comes next for the one that is furthest behind, and for those who want some of it. @returns who has to wait */
