@@ -1,11 +1,17 @@
 /** The one alarm that an object has, shared by everything in it that waits. */
 export class AlarmClock {
   readonly #storage: DurableObjectStorage;
-  /** When it is set to fire, as far as this instance knows. */
+  /** When it is set to fire. */
   #firesAt: number | null = null;
 
-  constructor(storage: DurableObjectStorage) {
-    this.#storage = storage;
+  constructor(context: DurableObjectState, isWritten: boolean) {
+    this.#storage = context.storage;
+    // Before anything else happens: one that is set already must not be put off by something that can wait longer.
+    if (isWritten) {
+      context.blockConcurrencyWhile(async () => {
+        this.#firesAt = await context.storage.getAlarm();
+      });
+    }
   }
 
   /** Makes sure that the alarm fires at `time` (milliseconds since 1970) or before. Writes a row when it has to be set. */

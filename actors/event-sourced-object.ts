@@ -88,7 +88,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     this.#readLast();
     this.#answers = new Answers(sql);
     this.#tickets = new Tickets(sql);
-    this.#alarm = new AlarmClock(context.storage);
+    this.#alarm = new AlarmClock(context, this.#log.exists);
     const source = {
       log: this.#log,
       stream: () => this.#stream,

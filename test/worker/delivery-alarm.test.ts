@@ -4,8 +4,7 @@ import { createContext } from '../support/api.ts';
 import { objectOf, patch } from '../support/rest.ts';
 
 describe('an alarm that is set for something that waits', () => {
-  // Known: after waking up the object does not know of its alarm, and sets a later one. Take `.fails` off with the fix.
-  it.fails('is not put off by a change that comes after the object was evicted', async () => {
+  it('is not put off by a change that comes after the object was evicted', async () => {
     const { id, name } = await createContext();
     const soon = Date.now() + 60_000;
     await runInDurableObject(objectOf(id), (_object, { storage }) => storage.setAlarm(soon));
