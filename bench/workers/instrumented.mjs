@@ -11,30 +11,36 @@ const SEED_BATCH = 500;
 /** Characters of a chunk of the bare replay: as many as in the product's. */
 const CHUNK_CHARS = 256 * 1024;
 
+/** Rows by object, outside of the objects: one that is idle for ten seconds is evicted, and would forget its count. */
+const rowsOf = new Map();
+
 /**
- * Counts the rows that an object writes from now on. The statements are kept until they are counted, because one that
- * returns rows has written all of its own only when it was read to its end. An alarm is a row each time it is set.
+ * Counts the rows that an object writes from now on. A statement that returns rows is kept until it is
+ * counted, because it has written all of its own only when it was read to its end. An alarm is a row each time it is set.
  */
-function countRows(storage) {
-  let rows = 0;
+function countRows({ id, storage }) {
+  const name = id.toString();
+  const add = (rows) => rowsOf.set(name, (rowsOf.get(name) ?? 0) + rows);
   let statements = [];
   const { sql } = storage;
   const [exec, setAlarm] = [sql.exec.bind(sql), storage.setAlarm.bind(storage)];
   const collect = () => {
-    for (const statement of statements) rows += statement.rowsWritten;
+    for (const statement of statements) add(statement.rowsWritten);
     statements = [];
-    return rows;
+    return rowsOf.get(name) ?? 0;
   };
   Object.defineProperty(sql, 'exec', {
     value: (...args) => {
       const statement = exec(...args);
-      if (!/^\s*SELECT/i.test(args[0]) && statements.push(statement) > 1000) collect();
+      // Done already, unless it returns rows.
+      if (/RETURNING/i.test(args[0])) statements.push(statement);
+      else if (!/^\s*SELECT/i.test(args[0])) add(statement.rowsWritten);
       return statement;
     },
   });
   Object.defineProperty(storage, 'setAlarm', {
     value: (...args) => {
-      rows += 1;
+      add(1);
       return setAlarm(...args);
     },
   });
@@ -45,7 +51,7 @@ export class ContextObject extends Product {
   #rows;
 
   constructor(context, env) {
-    const rows = countRows(context.storage);
+    const rows = countRows(context);
     super(context, env);
     this.#rows = rows;
   }
