@@ -1,10 +1,16 @@
+/** What an alarm clock needs of its object. */
+interface AlarmContext {
+  readonly storage: Pick<DurableObjectStorage, 'getAlarm' | 'setAlarm'>;
+  blockConcurrencyWhile<Result>(work: () => Promise<Result>): Promise<Result>;
+}
+
 /** The one alarm that an object has, shared by everything in it that waits. */
 export class AlarmClock {
-  readonly #storage: DurableObjectStorage;
+  readonly #storage: AlarmContext['storage'];
   /** When it is set to fire. */
   #firesAt: number | null = null;
 
-  constructor(context: DurableObjectState, isWritten: boolean) {
+  constructor(context: AlarmContext, isWritten: boolean) {
     this.#storage = context.storage;
     // Before anything else happens: one that is set already must not be put off by something that can wait longer.
     if (isWritten) {

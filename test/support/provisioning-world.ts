@@ -147,12 +147,12 @@ export class ProvisioningWorld {
 
   #wound(): AlarmClock {
     const storage = {
+      getAlarm: async () => null,
       setAlarm: async (time: number) => {
         this.alarmAt = time;
       },
     };
-    // The clock uses nothing else of the storage.
-    return new AlarmClock(storage as DurableObjectStorage);
+    return new AlarmClock({ storage, blockConcurrencyWhile: async (work) => work() }, false);
   }
 
   #wakeUp(): ProcessRunner<ContextState, ContextCommand> {
