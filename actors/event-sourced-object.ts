@@ -176,8 +176,9 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     return this.#log.exists ? this.#tickets.redeem(ticket, Date.now()) : null;
   }
 
-  /** Brings every sink up to date now. @returns whether that succeeded */
+  /** Does everything that is due now: brings every sink up to date, and makes the next step. @returns whether all sinks are up to date */
   flushOutbox(): Promise<boolean> {
+    void this.#process?.run();
     return this.#outbox.flush();
   }
 
