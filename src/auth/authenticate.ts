@@ -9,6 +9,15 @@ const CREDENTIAL_MAX = 4096;
 
 const encoder = new TextEncoder();
 
+/**
+ * Credentials that were found right, with the hash they have: the next request with the same one need not be hashed. One
+ * that is wrong is never kept, so nothing can be guessed against it.
+ */
+const verified = new Map<string, string>();
+
+/** Credentials that are remembered before all are forgotten. */
+const VERIFIED_MAX = 1_000;
+
 /** The hash of a configured key, by the key: computed once per isolate. */
 const hashOfKey = new Map<string, string>();
 
@@ -27,7 +36,12 @@ export function authenticate(request: Request, env: Env): Principal | Problem {
   const credential = presentedCredential(request.headers);
   if (credential === null) return UNAUTHORIZED;
   const expected = bootstrapKeyHash(env);
-  if (expected === null || !equalInConstantTime(sha256Hex(credential), expected)) return UNAUTHORIZED;
+  if (expected === null) return UNAUTHORIZED;
+  if (verified.get(credential) !== expected) {
+    if (!equalInConstantTime(sha256Hex(credential), expected)) return UNAUTHORIZED;
+    if (verified.size >= VERIFIED_MAX) verified.clear();
+    verified.set(credential, expected);
+  }
   return { actor: BOOTSTRAP_ACTOR, credential: 'bootstrap-key' };
 }
 
