@@ -93,7 +93,7 @@ export async function startWorker(workspace: Workspace, options: WorkerOptions):
   const port = await freePort();
   const settings = options.product === undefined ? ownSettings(options) : await readWranglerToml('wrangler.toml');
   const isWhole = options.product === 'with ChittyOS';
-  if (isWhole) build();
+  if (isWhole) await build();
   const { bindings, serviceBindings: _, ...rest } = settings;
   const miniflare = new Miniflare({
     cf: false,
@@ -105,7 +105,12 @@ export async function startWorker(workspace: Workspace, options: WorkerOptions):
     workers: [
       {
         ...rest,
-        bindings: Object.assign({}, bindings, options.variables, isWhole && { CHITTYOS_TOKEN: API_KEY }),
+        bindings: Object.assign(
+          {},
+          bindings,
+          options.variables,
+          isWhole && { CHITTYOS_TOKEN: API_KEY, PUBLIC_URL: `http://127.0.0.1:${port}` },
+        ),
         ...(isWhole && { serviceBindings: { CHITTYOS: 'embedded' } }),
         name: options.name,
         modules: true,
@@ -120,6 +125,8 @@ export async function startWorker(workspace: Workspace, options: WorkerOptions):
   if (options.product) {
     await migrate(await miniflare.getD1Database('DB', options.name), join(ROOT, 'projections', 'migrations'));
   }
+  // The sweep of a start, as in scripts/serve.ts: it makes the service's own place in ChittyOS.
+  if (isWhole) await (await miniflare.getWorker(options.name)).scheduled({ cron: '* * * * *' });
   const pid = workerdsOf(process.pid).find((candidate) => !others.has(candidate));
   return { url: `http://127.0.0.1:${port}`, pid, miniflare, stop: () => miniflare.dispose() };
 }
