@@ -62,11 +62,19 @@ async function measure(
   const progress = (text: string) => console.error(`${section.name}: ${text}`);
   try {
     const { title, method, explanation } = section;
-    return { title, method, explanation, findings: await section.run({ ...size, workspace, progress }) };
+    try {
+      return { title, method, explanation, findings: await section.run({ ...size, workspace, progress }) };
+    } catch (error) {
+      // The others still have their figures; the document and the exit status say that this one has none.
+      console.error(error);
+      process.exitCode = 1;
+      const table = { columns: ['result'], rows: [[`**failed**: ${String(error).split('\n')[0]}`]] };
+      return { title, method, explanation, findings: { table } };
+    }
   } finally {
     workspace.remove();
   }
 }
 
 // What the servers leave open must not keep the process.
-process.exit(await main());
+process.exit((await main()) || process.exitCode);
