@@ -21,7 +21,7 @@ export interface Section {
   readonly title: string;
   /** What is measured and how. */
   readonly method: string;
-  /** What bounds the figures. It comes from a profile and says nothing that another run's figures could contradict. */
+  /** What bounds the figures and how that is known. It says nothing that another run's figures could contradict. */
   readonly explanation: string;
   run(options: RunOptions): Promise<Findings>;
 }

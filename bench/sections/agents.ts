@@ -19,7 +19,7 @@ export const agents: Section = {
     'The same `PATCH` against an `Agent` that merges the body into its state with `setState`: stored, and sent to ' +
     'whoever is connected, but without authentication, validation, history or hash. The product has its read models on and no ChittyOS in the process. 32 connections.',
   explanation:
-    'What bounds it: as above for the product. `setState` writes its row in a commit of its own for each change and ' +
+    'What bounds it, read from the code and not from a profile: as above for the product. `setState` writes its row in a commit of its own for each change and ' +
     'keeps only the last state; over many objects both are bound by the thread that runs them and by the commit, on a ' +
     'hot one the product’s changes share commits.',
   async run(options) {

@@ -20,13 +20,14 @@ export const append: Section = {
   explanation:
     'What bounds it: each side keeps one thread busy, and the engine’s own work for a request (HTTP, the RPC to the ' +
     'object, one SQLite transaction with its `fsync`) is the same on both. The last column leaves the disk out. By ' +
-    '`perf` (no sinks, data in memory) about half of what a change adds to the bare form is at the edge after the body ' +
+    '`perf` (taken before there were sinks, data in memory) about half of what a change adds to the bare form is at the edge after the body ' +
     'has arrived (reading and validating it, checking the key and the id, the headers of the answer), about a fifth ' +
     'each is the object’s turn and garbage collection, the rest routing. Under 5 % of the samples are in compiled ' +
-    'JavaScript: most goes to the runtime’s objects behind requests, headers, RPC arguments and promises. The read ' +
-    'models are written once a second per context and add little; with ChittyOS in the process every event is also ' +
-    'stored by ChittyChronicle and ChittyDNA, which takes more than making it. On one hot context commands that arrive ' +
-    'together share a commit, which the bare form does not do: the slower the disk, the more that is worth.',
+    'JavaScript: most goes to the runtime’s objects behind requests, headers, RPC arguments and promises. Events go on ' +
+    'to the read models and to ChittyOS in batches, the later the busier a context is; what is still under way when ' +
+    'the load ends is not counted. On one hot context commands that arrive together share a commit, which the bare ' +
+    'form does not do: the slower the disk, the more that is worth.',
+ore that is worth.',
   async run(options) {
     const whole = await startProduct(options.workspace);
     const alone = await startInstrumented(options, 'alone');

@@ -16,7 +16,7 @@ export const broadcast: Section = {
     'message of the same bytes to all of its hibernating sockets and stores nothing. Each side has its clients in a ' +
     'process of its own; all sockets of both sides stay open while the sides are measured in turns.',
   explanation:
-    'What bounds it: one `send` and one write to a socket per subscriber, on the object’s thread, while the clients read ' +
+    'What bounds it, read from the code and not from a profile: one `send` and one write to a socket per subscriber, on the object’s thread, while the clients read ' +
     'on the other core. What the product adds per socket is a look-up of where the subscriber stands, and once per ' +
     'change its commit; the frame is built once for all.',
   async run(options) {

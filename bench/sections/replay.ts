@@ -16,7 +16,7 @@ export const replay: Section = {
     `\`GET …/events\` of a context with ${EVENTS.toLocaleString('en')} events as NDJSON, against one SELECT over the ` +
     'same rows of the same object, streamed through the same RPC in chunks of the same size. The client counts bytes.',
   explanation:
-    'What bounds it: both sides read text from SQLite, join and encode it and hand it through the RPC stream to the ' +
+    'What bounds it, read from the code and not from a profile: both sides read text from SQLite, join and encode it and hand it through the RPC stream to the ' +
     'edge and the socket, all on one thread. The events are stored as the text that is sent, so a replay parses ' +
     'nothing; what it adds is a new statement for each page, without which the history could not be read while it ' +
     'grows.',

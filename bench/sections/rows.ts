@@ -26,7 +26,7 @@ export const rows: Section = {
     'Counted inside the object: the `rowsWritten` of every statement of the product, and one row each time the alarm ' +
     'is set. A lone change is counted until the object is quiet: no alarm is due within a minute. All sinks are on.',
   explanation:
-    'What bounds it: the event’s own row, a snapshot for every hundredth event, the answer that is kept for an ' +
+    'What bounds it, read from the code and not from a profile: the event’s own row, a snapshot for every hundredth event, the answer that is kept for an ' +
     'Idempotency-Key, and the alarm and the row of the cursors wherever a destination is behind. The alarm is set ' +
     'once for all the changes until it fires, so the busier an object is, the less of it falls on each.',
   async run(options) {

@@ -13,7 +13,7 @@ export const subscriber: Section = {
     'The same change on contexts that each have one WebSocket subscriber, against contexts of the same server that ' +
     'have none. The subscribers are in a process of their own, which shares the cores with the server and the load. The product has its read models on and no ChittyOS in the process.',
   explanation:
-    'What bounds it: a subscriber is one more `send` in the object’s turn and one more write to a socket per change, ' +
+    'What bounds it, read from the code and not from a profile: a subscriber is one more `send` in the object’s turn and one more write to a socket per change, ' +
     'and the process that receives takes its share of the cores.',
   async run(options) {
     const product = await startInstrumented(options, 'alone');

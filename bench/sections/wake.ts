@@ -22,7 +22,7 @@ export const wake: Section = {
     'in turn; the same `GET` while it is awake is beside it. The memory is what V8’s heap holds more, after a ' +
     'collection, when the object is awake than when it is not.',
   explanation:
-    'What bounds it: opening the SQLite file and reading its schema, then the last snapshot and the events behind it, ' +
+    'What bounds it, read from the code and not from a profile: opening the SQLite file and reading its schema, then the last snapshot and the events behind it, ' +
     'of which there are at most 99. The length of the log only shows as another level or two of the B-tree, so ' +
     'lengths differ by their tails: 10,000 and 100,000 have none, 10,099 and 100,099 the longest. The object keeps ' +
     'its state, the text of it and the identity of the last event, never the log.',
