@@ -27,7 +27,6 @@ export const append: Section = {
     'to the read models and to ChittyOS in batches, the later the busier a context is; what is still under way when ' +
     'the load ends is not counted. On one hot context commands that arrive together share a commit, which the bare ' +
     'form does not do: the slower the disk, the more that is worth.',
-ore that is worth.',
   async run(options) {
     const whole = await startProduct(options.workspace);
     const alone = await startInstrumented(options, 'alone');
