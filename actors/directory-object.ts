@@ -21,11 +21,11 @@ export interface StreamBehind {
  * objects. A stream is registered *before* its first event, so that none can exist that is not found; one that was
  * registered and never written does no harm.
  */
-export class DirectoryObject extends DurableObject {
+export class DirectoryObject extends DurableObject<unknown> {
   readonly #sql: SqlStorage;
 
   constructor(context: DurableObjectState, env: unknown) {
-    super(context, env as Cloudflare.Env);
+    super(context, env);
     this.#sql = context.storage.sql;
     this.#sql.exec(`
       CREATE TABLE IF NOT EXISTS streams (stream TEXT PRIMARY KEY) WITHOUT ROWID;
