@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { accessSync, constants, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -109,22 +109,33 @@ function moduleOf(bundle: string) {
 /** Waits until workerd answers. @throws {StartError} when it does not come up */
 async function ready(miniflare: { ready: Promise<unknown>; dispose(): Promise<void> }): Promise<void> {
   const timer = new AbortController();
+  // Miniflare writes to a workerd that is gone already, and nobody listens for what comes of it.
+  const { promise: crashed, reject: crash } = Promise.withResolvers<never>();
+  process.on('uncaughtException', crash);
   const late = wait(READY_MS, 'late', { signal: timer.signal }).catch(() => 'late');
   try {
-    const outcome = await Promise.race([miniflare.ready.then(() => 'ready'), late]);
+    const outcome = await Promise.race([miniflare.ready.then(() => 'ready'), late, crashed]);
     if (outcome === 'late') throw new Error(`it did not answer within ${READY_MS / 1000} s`);
   } catch (error) {
     const reason = error instanceof Error ? (error.message.split('\n').at(0) ?? '') : String(error);
     throw new StartError(`workerd, the Workers runtime, did not start (${reason}). Run npm ci again.`);
   } finally {
     timer.abort();
+    process.off('uncaughtException', crash);
   }
 }
 
+/** Has Miniflare start workerd by the guard. @throws {StartError} when there is no workerd that can be run */
 function guardWorkerd(): void {
-  if (process.platform === 'win32' || process.env.CHITTYCONNECT_WORKERD) return;
-  const workerd: { default: string } = createRequire(import.meta.url)('workerd');
-  process.env.CHITTYCONNECT_WORKERD = workerd.default;
+  if (process.platform === 'win32') return;
+  const found: { default: string } = createRequire(import.meta.url)('workerd');
+  const workerd = process.env.CHITTYCONNECT_WORKERD ?? found.default;
+  try {
+    accessSync(workerd, constants.X_OK);
+  } catch {
+    throw new StartError(`workerd, the Workers runtime, cannot be run: ${workerd}. Run npm ci again.`);
+  }
+  process.env.CHITTYCONNECT_WORKERD = workerd;
   process.env.MINIFLARE_WORKERD_PATH = join(root, 'scripts', 'workerd-guard.sh');
 }
 
