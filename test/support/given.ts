@@ -6,7 +6,7 @@ import type { DomainEvent } from '../../events/envelope.ts';
 const START = Date.UTC(2026, 0, 1);
 
 /** Puts events in envelopes as a log would have: versions from 1, a second apart. */
-export function recordAll<Event extends DomainEvent>(stream: string, events: readonly Event[]): Recorded<Event>[] {
+function recordAll<Event extends DomainEvent>(stream: string, events: readonly Event[]): Recorded<Event>[] {
   return events.map((event, index) =>
     recorded<Event>({
       ...event,
