@@ -5,9 +5,10 @@ import { derivedId, isId, newId } from '../events/id.ts';
 import { base64url } from './base64url.ts';
 import type { EmbeddedEnv } from './env.ts';
 import { noQuery, shortText } from './input.ts';
+import { cutToPage, type Listed, listingQuery, mergePages } from './listing.ts';
 import { isProblem, KEY_REUSED, notFound, type Problem } from './problem.ts';
 import { get, post, type Route, reply, replyText } from './routing.ts';
-import { partition, SqliteObject } from './storage.ts';
+import { allPartitions, partition, SqliteObject } from './storage.ts';
 
 /** The prefix of the id of a grant of keys. */
 const KEY_PREFIX = 'key';
@@ -72,6 +73,13 @@ export class ChittyAuthObject extends SqliteObject {
   /** What is known of keys, null when there are none with this id. */
   find(keyId: string): KeyRecord | null {
     return (this.hasTables ? this.#grants(keyId)[0]?.record : undefined) ?? null;
+  }
+
+  /** What is known of keys, in the order of their ids, after one. */
+  list(after: string, limit: number): Listed[] {
+    if (!this.hasTables) return [];
+    const query = 'SELECT key_id AS key, record AS text FROM grants WHERE key_id > ? ORDER BY key_id LIMIT ?';
+    return cutToPage(this.sql.exec<{ key: string; text: string }>(query, after, limit), limit).page;
   }
 
   /** Whether a key is good, and if not, why. */
@@ -179,6 +187,10 @@ export const authRoutes: readonly Route[] = [
     if (isProblem(outcome)) return outcome;
     const { record, secrets } = outcome;
     return replyText(JSON.stringify({ ...record, ...secrets }), secrets !== null);
+  }),
+  get('/api/keys', listingQuery, async ({ env }, { after, limit }) => {
+    const pages = allPartitions(env.CHITTY_AUTH).map((object) => object.list(after, limit));
+    return mergePages('keys', await Promise.all(pages), limit);
   }),
   get('/api/keys/:keyId', noQuery, async ({ env, params: { keyId = '' } }) => {
     const record = await findKeys(env, keyId);

@@ -6,9 +6,10 @@ import type { JsonObject } from '../events/json.ts';
 import { base64url } from './base64url.ts';
 import { findVerification } from './chitty-verify.ts';
 import { noQuery, reference, shortText } from './input.ts';
+import { cutToPage, type Listed, listingQuery, mergePages } from './listing.ts';
 import { notFound, type Problem } from './problem.ts';
 import { type Answer, type Call, get, post, type Route, reply, replyText } from './routing.ts';
-import { partition, SqliteObject, single } from './storage.ts';
+import { allPartitions, partition, SqliteObject, single } from './storage.ts';
 
 /** The prefix of a certificate's id. */
 const CERTIFICATE_PREFIX = 'crt';
@@ -55,6 +56,13 @@ export class ChittyCertifyObject extends SqliteObject {
     if (!this.hasTables) return null;
     const query = 'SELECT certificate FROM certificates WHERE id = ?';
     return this.sql.exec<{ certificate: string }>(query, id).toArray()[0]?.certificate ?? null;
+  }
+
+  /** Certificates in the order of their ids, after one. */
+  list(after: string, limit: number): Listed[] {
+    if (!this.hasTables) return [];
+    const query = 'SELECT id AS key, certificate AS text FROM certificates WHERE id > ? ORDER BY id LIMIT ?';
+    return cutToPage(this.sql.exec<{ key: string; text: string }>(query, after, limit), limit).page;
   }
 
   /** The key that signatures are checked with. */
@@ -133,6 +141,10 @@ async function certify(
 export const certifyRoutes: readonly Route[] = [
   post('/api/certify/context', certifyBody, (call, body) => certify(call, 'context', body)),
   post('/api/certify/service', certifyBody, (call, body) => certify(call, 'service', body)),
+  get('/api/certificates', listingQuery, async ({ env }, { after, limit }) => {
+    const pages = allPartitions(env.CHITTY_CERTIFY).map((object) => object.list(after, limit));
+    return mergePages('certificates', await Promise.all(pages), limit);
+  }),
   get('/api/certificates/:id', noQuery, async ({ env, params: { id = '' } }) => {
     const text = isId(CERTIFICATE_PREFIX, id) ? await partition(env.CHITTY_CERTIFY, id).find(id) : null;
     return text === null ? notFound('certificate with this id') : { status: 200, text };

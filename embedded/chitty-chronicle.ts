@@ -3,6 +3,7 @@ import { canonicalText } from '../events/canonical.ts';
 import { sha256Hex } from '../events/hash.ts';
 import { derivedId, newId } from '../events/id.ts';
 import { jsonObject, shortText, time, wholeNumber } from './input.ts';
+import { cutToPage, type Listed, listingQuery, mergePages } from './listing.ts';
 import { isProblem, type Problem } from './problem.ts';
 import { type Answer, type Call, get, post, type Route, reply, replyText } from './routing.ts';
 import { allPartitions, partition, partitionName, SqliteObject } from './storage.ts';
@@ -109,6 +110,15 @@ export class ChittyChronicleObject extends SqliteObject {
   /** All that was recorded of an entity, in the order in which it came. */
   history(entity: string, after: number, limit: number): StoredRecord[] {
     return this.#page('entity = ? AND number > ? ORDER BY number LIMIT ?', entity, after, limit);
+  }
+
+  /** The entities that anything was recorded of, in the order of their names, with how much it was. */
+  entities(after: string, limit: number): Listed[] {
+    if (!this.hasTables) return [];
+    const query = `SELECT entity AS key, json_object('entityId', entity, 'entries', count(event_type),
+        'relationships', count(*) - count(event_type)) AS text
+      FROM records WHERE entity > ? GROUP BY entity ORDER BY entity LIMIT ?`;
+    return cutToPage(this.sql.exec<{ key: string; text: string }>(query, after, limit), limit).page;
   }
 
   #page(where: string, ...bindings: (string | number | null)[]): StoredRecord[] {
@@ -258,6 +268,10 @@ export const chronicleRoutes: readonly Route[] = [
     return pageOf(found, limit, (last) => `"${last.timestamp}_${last.number}"`);
   }),
   post('/api/relationships', relationshipBody, relate),
+  get('/api/entities', listingQuery, async ({ env }, { after, limit }) => {
+    const pages = allPartitions(env.CHITTY_CHRONICLE).map((object) => object.entities(after, limit));
+    return mergePages('entities', await Promise.all(pages), limit);
+  }),
   get('/api/entities/:entity/history', historyQuery, async ({ env, params: { entity = '' } }, { after, limit }) => {
     const found = await partition(env.CHITTY_CHRONICLE, entity).history(entity, after, limit);
     return pageOf(found, limit, (last) => String(last.number));

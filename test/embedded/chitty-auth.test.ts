@@ -2,7 +2,7 @@ import { evictDurableObject, listDurableObjectIds, runInDurableObject } from 'cl
 import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
 import { partitionName } from '../../embedded/storage.ts';
-import { call, done, mint, provisionKeys } from './chittyos.ts';
+import { call, done, listAll, mint, provisionKeys } from './chittyos.ts';
 
 const objectOf = (keyId: unknown) => env.CHITTY_AUTH.getByName(partitionName(String(keyId)));
 const verify = (token: unknown) => done('auth', '/api/verify', { json: { token } });
@@ -42,6 +42,22 @@ describe('provisioning keys', () => {
     expect(await verify(first.key)).toMatchObject({ valid: true });
     const other = await call('auth', '/api/keys/provision', { json: { ...json, scopes: [] }, headers });
     expect(other.status).toBe(422);
+  });
+
+  it('is listed once for each provisioning, without a secret', async () => {
+    const made = [];
+    for (let context = 0; context < 7; context++) {
+      const headers = { 'Idempotency-Key': `listed ${context}` };
+      const { keyId } = await provisionKeys(`ctx_listed_${context}`, headers);
+      await provisionKeys(`ctx_listed_${context}`, headers);
+      made.push(keyId);
+    }
+    const all = await listAll('auth', '/api/keys', 'keys', 3);
+    expect(all).toEqual(await listAll('auth', '/api/keys', 'keys', 1_000));
+    expect(all.map(({ keyId }) => keyId)).toEqual(all.map(({ keyId }) => keyId).toSorted());
+    const listed = all.filter(({ context }) => String(context).startsWith('ctx_listed_'));
+    expect(listed.map(({ keyId }) => keyId)).toEqual(made.toSorted());
+    for (const key of listed) expect(key).toEqual(await done('auth', `/api/keys/${key.keyId}`));
   });
 
   it('keeps no key', async () => {

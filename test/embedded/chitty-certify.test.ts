@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { partitionName } from '../../embedded/storage.ts';
 import { canonicalText } from '../../events/canonical.ts';
 import type { JsonObject } from '../../events/json.ts';
-import { call, done, initializeDna, mint, provisionKeys } from './chittyos.ts';
+import { call, done, initializeDna, listAll, mint, provisionKeys } from './chittyos.ts';
 
 /** A context that has everything: an id, a DNA record and keys. */
 async function context() {
@@ -212,6 +212,18 @@ describe('a certificate', () => {
     expect(await isSigned(certificate)).toBe(true);
     expect(await isSigned({ ...certificate, securityLevel: 'top' })).toBe(false);
     expect(await isSigned({ ...certificate, subject: '03-1-USA-5537-P-2602-0-38' })).toBe(false);
+  });
+
+  it('is listed once however often it is asked for', async () => {
+    const verification = await verifiedContext();
+    const { id } = (await certify({ verification, ...RULES })).body;
+    await certify({ verification, ...RULES });
+    for (let others = 0; others < 4; others++) await read();
+    const all = await listAll('certify', '/api/certificates', 'certificates', 2);
+    expect(all).toEqual(await listAll('certify', '/api/certificates', 'certificates', 1_000));
+    expect(all.filter((certificate) => certificate.id === id)).toEqual([
+      await done('certify', `/api/certificates/${id}`),
+    ]);
   });
 
   it('is signed with the key that the service publishes, which stays across an eviction', async () => {

@@ -2,7 +2,7 @@ import { evictDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
 import { partitionName } from '../../embedded/storage.ts';
-import { call, done } from './chittyos.ts';
+import { call, done, listAll } from './chittyos.ts';
 
 interface Entry {
   readonly id: string;
@@ -205,5 +205,30 @@ describe('the history of an entity', () => {
     for (let number = 1; number <= 3; number++) await logBatch([entry('long', number, { data })]);
     const page = await history('long');
     expect([page.entries.length, page.nextAfter]).toEqual([2, 2]);
+  });
+});
+
+describe('the list of entities', () => {
+  // Names whose order by code points is not the one by code units, which pages must not stumble over.
+  const NAMES = ['list ', 'list 😀', 'list b', 'list a', 'list ﬀ', 'list'];
+
+  it('has each once with how much is known of it, whatever the page size', async () => {
+    for (const name of NAMES) await logBatch([entry(name, 1), entry(name, 2)]);
+    await logBatch([entry('list a', 1), entry('list a', 3)]);
+    await call('chronicle', '/api/relationships', { json: { from: 'list a', to: 'list b', type: 'uses' } });
+    const all = await listAll('chronicle', '/api/entities', 'entities', 1_000);
+    for (const limit of [1, 2, 5]) expect(await listAll('chronicle', '/api/entities', 'entities', limit)).toEqual(all);
+    expect(all.filter(({ entityId }) => String(entityId).startsWith('list'))).toEqual([
+      { entityId: 'list', entries: 2, relationships: 0 },
+      { entityId: 'list ', entries: 2, relationships: 0 },
+      { entityId: 'list a', entries: 3, relationships: 1 },
+      { entityId: 'list b', entries: 2, relationships: 1 },
+      { entityId: 'list ﬀ', entries: 2, relationships: 0 },
+      { entityId: 'list 😀', entries: 2, relationships: 0 },
+    ]);
+  });
+
+  it.each(['limit=0', 'limit=1001', 'order=asc', `after=${'x'.repeat(501)}`])('refuses ?%s', async (query) => {
+    expect((await call('chronicle', `/api/entities?${query}`)).status).toBe(400);
   });
 });

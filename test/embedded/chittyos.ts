@@ -58,6 +58,19 @@ export async function done(service: ServiceName | 'embedded', path: string, init
   return body;
 }
 
+/** All pages of a list, each of at most `limit` items. */
+export async function listAll(service: ServiceName, path: string, name: string, limit: number): Promise<Members[]> {
+  const all: Members[] = [];
+  for (let after: unknown = ''; after !== null; ) {
+    const page = await done(service, `${path}?limit=${limit}&after=${encodeURIComponent(String(after))}`);
+    const items = page[name];
+    if (!Array.isArray(items) || items.length > limit) throw new Error(`no page of ${name}: ${JSON.stringify(page)}`);
+    all.push(...items);
+    after = page.nextAfter;
+  }
+  return all;
+}
+
 /** Mints an id of an entity type and gives it. */
 export async function mint(entity = 'P', headers: Record<string, string> = {}): Promise<string> {
   return String((await done('id', '/v1/mint', { json: { entity }, headers })).id);
