@@ -1,6 +1,7 @@
 import { type ContextEvent, contextMetadata, PROVISIONING_STEPS } from '../events/context.ts';
 import type { JsonObject } from '../events/json.ts';
 import { applyMergePatch, effectivePatch, jsonEquals } from '../events/merge-patch.ts';
+import type { Member } from './access.ts';
 import type { Decider, Recorded, Refusal } from './decider.ts';
 import {
   evolveProvisioning,
@@ -18,8 +19,10 @@ export type Context = {
   readonly chittyId: string | null;
   readonly name: string;
   readonly description: string;
-  /** The actor it belongs to. */
+  /** The actor it belongs to; one of the members whose role is owner. */
   readonly owner: string;
+  /** Who may do what with it, in the order in which they came. */
+  readonly members: readonly Member[];
   readonly systems: readonly string[];
   readonly tools: readonly string[];
   readonly metadata: JsonObject;
@@ -153,6 +156,7 @@ function apply(state: ContextState, event: Recorded<ContextEvent>): Context {
       name: event.data.name,
       description: event.data.description,
       owner: event.data.owner,
+      members: [{ actor: event.data.owner, role: 'owner', since: event.time }],
       systems: event.data.systems,
       tools: event.data.tools,
       metadata: event.data.metadata,

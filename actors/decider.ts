@@ -1,9 +1,12 @@
 import type { DomainEvent, Envelope } from '../events/envelope.ts';
 import type { JsonFault } from '../events/json.ts';
+import type { Principal } from './principal.ts';
 
 /** Why a command or a query was not carried out. Each code becomes one problem type at the edge. */
 export type RefusalCode =
   | 'not-found'
+  | 'forbidden'
+  | 'insufficient-scope'
   | 'deleted'
   | 'already-deleted'
   | 'not-deleted'
@@ -38,8 +41,11 @@ export type Recorded<Event extends DomainEvent> = Event extends DomainEvent ? En
 export interface Decider<State, Command, Event extends DomainEvent> {
   /** The state of a stream without events. */
   readonly initialState: State;
-  /** The events that `command` leads to in `state`; none when it changes nothing, a refusal when it may not be. */
-  decide(command: Command, state: State): readonly Event[] | Refusal;
+  /**
+   * The events that `command` leads to in `state`; none when it changes nothing, a refusal when it cannot be. That `by`
+   * may ask for it at all was decided before (`access.ts`).
+   */
+  decide(command: Command, state: State, by: Principal): readonly Event[] | Refusal;
   /** The state after `event`. It accepts whatever was recorded and never fails. */
   evolve(state: State, event: Recorded<Event>): State;
 }

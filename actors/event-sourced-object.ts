@@ -1,7 +1,8 @@
 import { DurableObject } from 'cloudflare:workers';
-import { type DomainEvent, sealEvent } from '../events/envelope.ts';
+import { type Cause, type DomainEvent, sealEvent } from '../events/envelope.ts';
 import { nextUlid } from '../events/ulid.ts';
 import { currentSchemaVersion, upcast } from '../events/upcast.ts';
+import { type Action, decideAccess } from './access.ts';
 import { AlarmClock } from './alarm-clock.ts';
 import { ANSWER_TTL_MS, Answers } from './answers.ts';
 import { isRefusal, type Recorded, recorded } from './decider.ts';
@@ -18,11 +19,11 @@ import type {
   View,
 } from './messages.ts';
 import { type DeliveryReport, Outbox } from './outbox.ts';
+import { type Principal, SYSTEM } from './principal.ts';
 import { ProcessRunner } from './process.ts';
 import { SNAPSHOT_EVERY, Snapshots } from './snapshots.ts';
 import type { StreamType } from './stream-type.ts';
-import { Subscribers } from './subscribers.ts';
-import { SYSTEM_ACTOR } from './system-actor.ts';
+import { type EndedAccess, Subscribers } from './subscribers.ts';
 import { Tickets } from './tickets.ts';
 
 /** Bookkeeping events that a change may have been overtaken by; past so many its caller has to look again. */
@@ -99,13 +100,16 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
       stateText: () => this.#currentText(),
     };
     this.#outbox = new Outbox(sql, source, ports.sinks, ports.monitor);
-    this.#subscribers = new Subscribers(context, source);
+    this.#subscribers = new Subscribers(context, {
+      ...source,
+      mayWatch: (principal) => this.refuse(principal, type.reading.watch) === null,
+    });
     const record = (command: Command) => this.#recordStep(command);
     this.#process = ports.process ? new ProcessRunner(this.#alarm, { ...source, record }, ports.process) : null;
   }
 
   /**
-   * Carries out a command. Callers must have checked who may do it and that the input is valid.
+   * Carries out a command, when its principal may have it done. Callers must have checked that the input is valid.
    *
    * @returns the new state, or a refusal, in which case nothing was written
    */
@@ -114,8 +118,9 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
   }
 
   /** The state as it is, or as it was at `moment`; after the end, the latest. */
-  view(moment?: Moment): View | RefusalReply {
-    if (this.#version === 0) return { refused: 'not-found', detail: 'There is nothing with this id.', version: 0 };
+  view(principal: Principal, moment?: Moment): View | RefusalReply {
+    const refusal = this.refuse(principal, this.#type.reading.read);
+    if (refusal) return refusal;
     const version = this.#resolve(moment);
     if (version === 0) {
       return { refused: 'before-creation', detail: 'It did not exist yet at that time.', version: this.#version };
@@ -129,8 +134,8 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
   }
 
   /** A page of events after version `after`. */
-  history(after: number, limit: number): HistoryPage | RefusalReply {
-    const refusal = this.#refuseAfter(after);
+  history(principal: Principal, after: number, limit: number): HistoryPage | RefusalReply {
+    const refusal = this.#refuseAfter(principal, after);
     if (refusal) return refusal;
     const events = this.#log.read(after, Math.min(limit, HISTORY_PAGE_EVENTS), HISTORY_PAGE_CHARS);
     const lastVersion = events.at(-1)?.version ?? after;
@@ -146,8 +151,8 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
    * All events after version `after` up to the one that is the last now, as NDJSON: one envelope per line. A page is
    * read when the reader has room for it, so that memory stays flat however long the history is.
    */
-  historyStream(after: number): HistoryStream | RefusalReply {
-    const refusal = this.#refuseAfter(after);
+  historyStream(principal: Principal, after: number): HistoryStream | RefusalReply {
+    const refusal = this.#refuseAfter(principal, after);
     if (refusal) return refusal;
     const last = this.#version;
     const encoder = new TextEncoder();
@@ -165,14 +170,13 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     return { lines: new ReadableStream(source), lastVersion: last };
   }
 
-  /** A single-use ticket that lets its bearer watch this stream as `actor`, for clients that cannot send headers. */
-  issueTicket(actor: string): { ticket: string; expiresAt: string } | RefusalReply {
-    const refusal = this.#refuseAfter(0);
-    return refusal ?? this.#tickets.issue(actor, Date.now());
+  /** A single-use ticket that lets its bearer watch this stream as the principal, for clients that cannot send headers. */
+  issueTicket(principal: Principal): { ticket: string; expiresAt: string } | RefusalReply {
+    return this.refuse(principal, this.#type.reading.watch) ?? this.#tickets.issue(principal, Date.now());
   }
 
-  /** Uses a ticket up. @returns the actor it was issued to, null when it is unknown, used or expired */
-  redeemTicket(ticket: string): string | null {
+  /** Uses a ticket up. @returns whom it was issued to, null when it is unknown, used or expired */
+  redeemTicket(ticket: string): Principal | null {
     return this.#log.exists ? this.#tickets.redeem(ticket, Date.now()) : null;
   }
 
@@ -202,12 +206,24 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     );
   }
 
-  /** Takes a WebSocket: `?after=<version>` is where the subscriber stands, the present when left out. */
+  /** Closes the subscriptions that came of credentials which have ended. */
+  endSubscriptions(ended: EndedAccess): void {
+    this.#subscribers.end(ended);
+  }
+
+  /**
+   * Takes a WebSocket: `?after=<version>` is where the subscriber stands, the present when left out; the header
+   * `X-Principal` says who it is. Only the edge can send this request.
+   */
   override fetch(request: Request): Response {
+    const principal: Principal = JSON.parse(decodeURIComponent(request.headers.get('X-Principal') ?? ''));
+    const refusal = this.refuse(principal, this.#type.reading.watch);
+    if (refusal) return Response.json(refusal, { status: 403 });
     const after = new URL(request.url).searchParams.get('after');
     const [client, server] = Object.values(new WebSocketPair());
     if (!client || !server) throw new Error('WebSocketPair gave no pair');
-    this.#subscribers.accept(server, after === null ? this.#version : Number(after));
+    this.#subscribers.accept(server, after === null ? this.#version : Number(after), principal);
+    if (principal.expiresAt !== null) this.#alarm.armBy(principal.expiresAt);
     return new Response(null, { status: 101, webSocket: client });
   }
 
@@ -228,13 +244,66 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     this.#alarm.fired();
     if (!this.#log.exists) return;
     await Promise.all([this.#outbox.alarm(), this.#process?.run()]);
+    const nextEnd = this.#subscribers.closeExpired(Date.now());
+    if (nextEnd !== null) this.#alarm.armBy(nextEnd);
     const nextExpiry = this.#answers.prune(Date.now());
     if (nextExpiry !== null && nextExpiry < FOR_EVER) this.#alarm.armBy(nextExpiry);
+  }
+
+  /** Why the principal may not read in this way; null when they may. */
+  protected refuse(principal: Principal, action: Action): RefusalReply | null {
+    return this.#version === 0 ? this.#notFound() : this.#refuse(principal, action, this.#id);
+  }
+
+  #refuse(principal: Principal, action: Action, id: string): RefusalReply | null {
+    const relation = this.#type.relation(principal, id, this.#state);
+    const verdict = decideAccess(principal, action, relation);
+    switch (verdict) {
+      case 'allowed':
+        return null;
+      case 'insufficient-scope': {
+        const detail = 'Your credential is not good for this. Use one that has the scope for it.';
+        return { refused: verdict, detail, version: 0 };
+      }
+      case 'hidden':
+        return this.#notFound();
+      case 'forbidden': {
+        if (this.#version === 0) return this.#notFound();
+        return { refused: verdict, detail: `As ${relation} you may not do this.`, version: this.#version };
+      }
+      default:
+        return verdict satisfies never;
+    }
+  }
+
+  /** The same for what is not there and for what the caller must not know of. */
+  #notFound(): RefusalReply {
+    return {
+      refused: 'not-found',
+      detail: `There is no ${this.#type.name.replace('_', ' ')} with this id.`,
+      version: 0,
+    };
+  }
+
+  /** What a reader of the state gets to see of it. For what is not part of the view that everybody gets. */
+  protected look<Seen>(
+    principal: Principal,
+    action: Action,
+    see: (state: State) => Seen,
+  ): { readonly version: number; readonly seen: Seen } | RefusalReply {
+    return this.refuse(principal, action) ?? { version: this.#version, seen: see(this.#state) };
+  }
+
+  /** The id of the stream's subject; empty before the first event. */
+  get #id(): string {
+    return this.#stream.slice(this.#stream.indexOf('/') + 1);
   }
 
   #apply(request: CommandRequest<Command>): CommandReply | RefusalReply {
     const now = Date.now();
     const { idempotency, expectedVersions } = request;
+    const refusal = this.#refuse(request.principal, this.#type.actionOf(request.command), request.id);
+    if (refusal) return refusal;
     if (idempotency && this.#log.exists) {
       const answer = this.#answers.get(idempotency.key, now);
       if (answer?.fingerprint === idempotency.fingerprint) {
@@ -249,7 +318,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
       const detail = `The version is now ${this.#version}. Read it again, and decide whether your change still stands.`;
       return { refused: 'version-mismatch', detail, version: this.#version };
     }
-    const decision = this.#type.decider.decide(request.command, this.#state);
+    const decision = this.#type.decider.decide(request.command, this.#state, request.principal);
     if (isRefusal(decision)) return { ...decision, version: this.#version };
     return this.#append(request, decision, now);
   }
@@ -261,12 +330,14 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     const eventTime = Math.max(now, this.#lastTime);
     const time = new Date(eventTime).toISOString();
     const texts: string[] = [];
+    const who = authorship(request.principal);
     let state = this.#state;
     let lastEventId = this.#lastEventId;
     for (const event of events) {
       const schema = this.#type.events[event.type as Event['type']];
       lastEventId = nextUlid(eventTime, lastEventId);
       const { text } = sealEvent({
+        ...who,
         ...request.cause,
         id: lastEventId,
         stream,
@@ -305,6 +376,8 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
       this.#lastTime = eventTime;
       this.#stream = stream;
       this.#stateText = body;
+      // Before the events: who has lost their access by one of them is not to see it.
+      if (events.some(({ type }) => this.#type.changesRelations(type))) this.#subscribers.closeUnauthorized();
       for (const [index, text] of texts.entries()) this.#subscribers.publish(previous + index + 1, text);
       if (this.#type.isClosed(state)) this.#subscribers.closeEnded();
       this.#outbox.appended(now);
@@ -319,9 +392,8 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     const [first] = this.#log.read(0, 1);
     if (!first) return;
     const correlationId = this.#open(first.text).correlationId;
-    const cause = { actor: SYSTEM_ACTOR, correlationId, causationId: this.#lastEventId ?? null };
-    const id = this.#stream.slice(this.#stream.indexOf('/') + 1);
-    this.#apply({ id, command, cause: { ...cause, commandId: nextUlid(Date.now()) } });
+    const cause = { correlationId, causationId: this.#lastEventId ?? null, commandId: nextUlid(Date.now()) };
+    this.#apply({ id: this.#id, command, principal: SYSTEM, cause });
   }
 
   /** Whether nothing but bookkeeping has happened since `version`. */
@@ -356,9 +428,10 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     return 'version' in moment ? moment.version : this.#log.versionAt(moment.time, this.#version);
   }
 
-  #refuseAfter(after: number): RefusalReply | null {
+  #refuseAfter(principal: Principal, after: number): RefusalReply | null {
     const version = this.#version;
-    if (version === 0) return { refused: 'not-found', detail: 'There is nothing with this id.', version };
+    const refusal = this.refuse(principal, this.#type.reading.history);
+    if (refusal) return refusal;
     if (after <= version) return null;
     const detail = `There are ${version} events; what you asked for begins after number ${after}.`;
     return { refused: 'ahead-of-stream', detail, version };
@@ -372,4 +445,10 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
   #text(state: State): string {
     return JSON.stringify(this.#type.view(state));
   }
+}
+
+/** How an event says who did it. */
+function authorship({ actor, subject, chain }: Principal): Pick<Cause, 'actor' | 'onBehalfOf' | 'delegation'> {
+  const last = chain.at(-1);
+  return { actor, ...(subject !== actor && { onBehalfOf: subject }), ...(last && { delegation: last.id }) };
 }

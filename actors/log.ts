@@ -40,9 +40,6 @@ export class EventLog {
         expires_at INTEGER NOT NULL
       ) WITHOUT ROWID;
       CREATE TABLE cursors (id INTEGER PRIMARY KEY CHECK (id = 1), cursors TEXT NOT NULL);
-      CREATE TABLE tickets (
-        hash TEXT PRIMARY KEY, actor TEXT NOT NULL, expires_at INTEGER NOT NULL
-      ) WITHOUT ROWID;
     `);
     this.#exists = true;
   }

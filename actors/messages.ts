@@ -1,6 +1,7 @@
 import type { Cause } from '../events/envelope.ts';
 import type { Refusal } from './decider.ts';
 import type { Monitor, Sink } from './outbox.ts';
+import type { Principal } from './principal.ts';
 import type { Process } from './process.ts';
 
 /** What goes in and out of an event-sourced object. */
@@ -10,7 +11,9 @@ export interface CommandRequest<Command> {
   /** The id that the object was addressed by. */
   readonly id: string;
   readonly command: Command;
-  readonly cause: Cause;
+  /** Who asks for it; whether they may is decided by the object. */
+  readonly principal: Principal;
+  readonly cause: Pick<Cause, 'correlationId' | 'causationId' | 'commandId'>;
   /** The versions that the caller accepts (If-Match); any when left out. */
   readonly expectedVersions?: readonly number[];
   /** `key` is unique among all callers; `fingerprint` tells this command from others. */

@@ -2,12 +2,22 @@ import type { z } from 'zod';
 import type { DomainEvent } from '../events/envelope.ts';
 import type { JsonObject } from '../events/json.ts';
 import type { Upcasters } from '../events/upcast.ts';
+import type { Action, Relation } from './access.ts';
 import type { Decider } from './decider.ts';
+import type { Principal } from './principal.ts';
 
 /** Everything that tells one kind of stream from another. The rest is in the base object. */
 export interface StreamType<State, Command, Event extends DomainEvent> {
   /** The first part of a stream's name, such as `context`. */
   readonly name: string;
+  /** What reading it, reading its history and watching it are called where it is decided who may. */
+  readonly reading: { readonly read: Action; readonly history: Action; readonly watch: Action };
+  /** What a command is called there. */
+  actionOf(command: Command): Action;
+  /** What the caller is to the subject of the stream. @param id the subject's id */
+  relation(principal: Principal, id: string, state: State): Relation;
+  /** Whether an event of this type can change what somebody is to it: live subscribers are then asked again. */
+  changesRelations(type: Event['type']): boolean;
   readonly decider: Decider<State, Command, Event>;
   /** The payload schemas of its events in their current versions. */
   readonly events: Readonly<Record<Event['type'], z.ZodType<Event['data']>>>;

@@ -1,4 +1,5 @@
 import type { EventLog } from './log.ts';
+import type { Principal } from './principal.ts';
 
 /** Characters that may be on their way to a subscriber unconfirmed. The runtime tells nobody how much it has buffered
  * for a socket (workerd issue 988), so a bound on memory has to be part of the protocol. */
@@ -15,6 +16,8 @@ const MESSAGE_CHARS = 200;
 /** WebSocket close codes of the live protocol (4000-4999 are the application's, RFC 6455 section 7.4.2). */
 const CLOSE = {
   policy: 1008,
+  ended: 4401,
+  unauthorized: 4403,
   slow: 4408,
   deleted: 4410,
 } as const;
@@ -30,10 +33,12 @@ interface Attachment {
   readonly isStalled: boolean;
   readonly sentChars: number;
   readonly confirmedChars: number;
+  readonly principal: Principal;
 }
 
 interface Subscriber {
   readonly socket: WebSocket;
+  readonly principal: Principal;
   /** The last version that was sent. */
   version: number;
   sentChars: number;
@@ -52,6 +57,18 @@ export interface LiveSource {
   isClosed(): boolean;
   /** The state as clients see it, as JSON text. */
   stateText(): string;
+  /** Whether this principal may watch, as things are now. */
+  mayWatch(principal: Principal): boolean;
+}
+
+/** Credentials that have ended: whatever was opened by one of them ends too. */
+export interface EndedAccess {
+  /** Actors none of whose credentials is good any more; nor is any that they handed on. */
+  readonly actors?: readonly string[];
+  /** Ids of keys and sessions. */
+  readonly credentials?: readonly string[];
+  /** Ids of delegations; those that were made from them end as well. */
+  readonly delegations?: readonly string[];
 }
 
 /**
@@ -74,10 +91,11 @@ export class Subscribers {
   }
 
   /** Takes a socket: greets it and sends the events after `after`. In one turn, so that nothing falls in between. */
-  accept(socket: WebSocket, after: number): void {
+  accept(socket: WebSocket, after: number, principal: Principal): void {
     const subscribers = this.#all();
     this.#context.acceptWebSocket(socket);
-    const subscriber = { socket, version: after, sentChars: 0, confirmedChars: 0, askedAt: 0, stalled: null };
+    const counts = { sentChars: 0, confirmedChars: 0, askedAt: 0 };
+    const subscriber = { socket, principal, version: after, ...counts, stalled: null };
     subscribers.set(socket, subscriber);
     const hello = `{"type":"hello","version":${this.#source.version()},"state":${this.#source.stateText()}}`;
     this.#send(subscriber, hello);
@@ -98,6 +116,34 @@ export class Subscribers {
     for (const subscriber of this.#all().values()) {
       if (subscriber.stalled === null) this.#close(subscriber, CLOSE.deleted, 'the context was deleted');
     }
+  }
+
+  /** Closes every socket whose principal may not watch any more. */
+  closeUnauthorized(): void {
+    for (const subscriber of this.#all().values()) {
+      if (!this.#source.mayWatch(subscriber.principal)) {
+        this.#close(subscriber, CLOSE.unauthorized, 'you have no access any more');
+      }
+    }
+  }
+
+  /** Closes every socket that was opened by a credential which has ended. */
+  end(ended: EndedAccess): void {
+    for (const subscriber of this.#all().values()) {
+      if (comesOf(subscriber.principal, ended)) this.#close(subscriber, CLOSE.ended, 'your credential has ended');
+    }
+  }
+
+  /** Closes the sockets whose credentials have expired. @returns when the next one does (ms since 1970), null for none */
+  closeExpired(now: number): number | null {
+    let next: number | null = null;
+    for (const subscriber of this.#all().values()) {
+      const { expiresAt } = subscriber.principal;
+      if (expiresAt === null) continue;
+      if (expiresAt <= now) this.#close(subscriber, CLOSE.ended, 'your credential has expired');
+      else next = Math.min(next ?? expiresAt, expiresAt);
+    }
+    return next;
   }
 
   /** Takes a subscriber's message: only the echo of a `sync` frame has a meaning. */
@@ -145,8 +191,8 @@ export class Subscribers {
 
   /** Takes a socket up again after the object was asleep, during which nothing can have been appended. */
   #wake(socket: WebSocket, subscribers: Map<WebSocket, Subscriber>, since: (version: number) => number): void {
-    const { version, isStalled, sentChars, confirmedChars }: Attachment = socket.deserializeAttachment();
-    const subscriber = { socket, version, sentChars, confirmedChars, askedAt: sentChars, stalled: null };
+    const { version, isStalled, sentChars, confirmedChars, principal }: Attachment = socket.deserializeAttachment();
+    const subscriber = { socket, principal, version, sentChars, confirmedChars, askedAt: sentChars, stalled: null };
     subscribers.set(socket, subscriber);
     if (isStalled) {
       this.#stall(subscriber);
@@ -218,10 +264,20 @@ export class Subscribers {
     this.#subscribers?.delete(subscriber.socket);
   }
 
-  #remember({ socket, version, sentChars, confirmedChars, stalled }: Subscriber): void {
-    const attachment: Attachment = { version, isStalled: stalled !== null, sentChars, confirmedChars };
+  #remember({ socket, principal, version, sentChars, confirmedChars, stalled }: Subscriber): void {
+    const attachment: Attachment = { version, isStalled: stalled !== null, sentChars, confirmedChars, principal };
     socket.serializeAttachment(attachment);
   }
+}
+
+/** Whether any part of what a principal is has ended. */
+function comesOf({ actor, credential, chain }: Principal, ended: EndedAccess): boolean {
+  return (
+    ended.actors?.some((id) => id === actor || chain.some(({ by }) => by === id)) ||
+    ended.credentials?.includes(credential.id) ||
+    ended.delegations?.some((id) => chain.some((link) => link.id === id)) ||
+    false
+  );
 }
 
 /** Characters that a frame adds to its event. */

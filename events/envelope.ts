@@ -14,6 +14,10 @@ export interface DomainEvent {
 export interface Cause {
   /** The actor's id. */
   readonly actor: string;
+  /** Whose rights the actor used, when they were not the actor's own. */
+  readonly onBehalfOf?: string;
+  /** The delegation by which the actor had them. */
+  readonly delegation?: string;
   /** Groups everything that follows from one outside request: the trace id when the caller sent one. */
   readonly correlationId: string;
   /** The id of the event that led to this command, when one did. */
@@ -64,6 +68,8 @@ export const envelopeSchema = z
     schemaVersion: z.int().min(1),
     time: z.iso.datetime({ precision: 3 }),
     actor: z.string().min(1),
+    onBehalfOf: z.string().min(1).exactOptional(),
+    delegation: z.string().min(1).exactOptional(),
     correlationId: z.string().min(1),
     causationId: z.string().min(1).nullable(),
     commandId: z.string().min(1),
@@ -81,12 +87,16 @@ export function sealEvent(draft: EnvelopeDraft): SealedEvent {
   const beforeHash =
     `{"actor":${JSON.stringify(draft.actor)},"causationId":${JSON.stringify(draft.causationId)},` +
     `"commandId":${JSON.stringify(draft.commandId)},"correlationId":${JSON.stringify(draft.correlationId)},` +
-    `"data":${canonicalText(draft.data)},"id":"${draft.id}",`;
+    `"data":${canonicalText(draft.data)},${member('delegation', draft.delegation)}"id":"${draft.id}",`;
   const afterHash =
-    `"schemaVersion":${draft.schemaVersion},"stream":${JSON.stringify(draft.stream)},"time":"${draft.time}",` +
+    `${member('onBehalfOf', draft.onBehalfOf)}"schemaVersion":${draft.schemaVersion},"stream":${JSON.stringify(draft.stream)},"time":"${draft.time}",` +
     `"type":"${draft.type}","version":${draft.version}}`;
   const hash = leafHash(beforeHash + afterHash);
   return { text: `${beforeHash}"leafHash":"${hash}",${afterHash}`, leafHash: hash };
+}
+
+function member(name: string, value: string | undefined): string {
+  return value === undefined ? '' : `"${name}":${JSON.stringify(value)},`;
 }
 
 /** Tells whether an envelope still is what was hashed: its `leafHash` is the one its other members give. */

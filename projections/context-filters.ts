@@ -23,14 +23,16 @@ export interface ContextFilters {
 /** Who may be shown what. */
 export interface Restriction {
   readonly filters: ContextFilters;
-  /** The actor who asks, who sees what they own; null for an administrator, who sees everything. */
+  /** The actor who asks, who sees what they are a member of; null for those who see everything. */
   readonly readableBy: string | null;
+  /** The contexts that the credential is good for; null for all. */
+  readonly among?: readonly string[] | null;
 }
 
 /** The filters that are tokens of the index, but for the status. */
 export function filterTokens({ filters, readableBy }: Restriction): string[] {
   return [
-    ...(readableBy === null ? [] : [token('owner', readableBy)]),
+    ...(readableBy === null ? [] : [token('reader', readableBy)]),
     ...(filters.owner === undefined ? [] : [token('owner', filters.owner)]),
     ...(filters.system === undefined ? [] : [token('system', filters.system)]),
     ...(filters.tool === undefined ? [] : [token('tool', filters.tool)]),
@@ -46,22 +48,35 @@ export function restrict(query: Restriction, tier: Tier): Tier {
 }
 
 /** The same filters as conditions on a row `c`, for where the index is not asked. */
-export function rowConditions({ filters, readableBy }: Restriction, values: Values): string[] {
+export function rowConditions({ filters, readableBy, among }: Restriction, values: Values): string[] {
   const { owner, system, tool, status } = filters;
+  const isMember = (actor: string) =>
+    `EXISTS (SELECT 1 FROM json_each(c.body, '$.members') WHERE value ->> 'actor' = ${values.add(actor)})`;
   const isOwner = (actor: string) => `c.body ->> 'owner' = ${values.add(actor)}`;
   const has = (member: string, label: string) =>
     `EXISTS (SELECT 1 FROM json_each(c.body, '$.${member}') WHERE value = ${values.add(label)})`;
   return [
     `c.status = ${values.add(status)}`,
-    ...(readableBy === null ? [] : [isOwner(readableBy)]),
+    ...(readableBy === null ? [] : [isMember(readableBy)]),
+    ...amongConditions(among, values),
     ...(owner === undefined ? [] : [isOwner(owner)]),
     ...(system === undefined ? [] : [has('systems', system)]),
     ...(tool === undefined ? [] : [has('tools', tool)]),
   ];
 }
 
-/** The ranges of time as conditions on the index and the row `c`: on the rowid, which bounds the scan, and exactly. */
-export function rangeConditions(filters: ContextFilters, values: Values): string[] {
+/** The contexts that may be found at all, as a condition on a row `c`. */
+function amongConditions(among: readonly string[] | null | undefined, values: Values): string[] {
+  return among === null || among === undefined
+    ? []
+    : [`c.id IN (SELECT value FROM json_each(${values.add(JSON.stringify(among))}))`];
+}
+
+/**
+ * The ranges of time, and the contexts that may be found at all, as conditions on the index and the row `c`: the times on
+ * the rowid, which bounds the scan, and exactly.
+ */
+export function rangeConditions({ filters, among }: Restriction, values: Values): string[] {
   const { createdAfter, createdBefore, updatedBefore } = filters;
   // Nothing is changed before it is created.
   const before = [createdBefore, updatedBefore].filter((time) => time !== undefined).sort()[0];
@@ -70,6 +85,7 @@ export function rangeConditions(filters: ContextFilters, values: Values): string
     ...(createdAfter === undefined ? [] : [`contexts_fts.rowid >= ${values.integer(firstRowid(createdAfter))}`]),
     ...(end === undefined ? [] : [`contexts_fts.rowid < ${values.integer(firstRowid(end))}`]),
     ...exactTimes(filters, values),
+    ...amongConditions(among, values),
   ];
 }
 

@@ -122,15 +122,16 @@ interface Row {
 /** Reads one page. One statement asks the tiers one after the other and stops when the page is full. */
 async function readTiers(
   db: D1Database,
-  { filters, limit, after }: ContextQuery,
+  query: ContextQuery,
   values: Values,
   tiers: readonly Tier[],
   terms: readonly string[],
   isCorrected = false,
 ): Promise<ContextPage> {
+  const { limit, after } = query;
   // One more than the page has tells whether another page follows.
   const wanted = values.integer(limit + 1);
-  const conditions = rangeConditions(filters, values);
+  const conditions = rangeConditions(query, values);
   const parts = tiers
     .filter(({ tier }) => tier >= (after?.tier ?? 0))
     .map((tier) => {
@@ -172,7 +173,7 @@ async function readFew(db: D1Database, query: ContextQuery, wanted: Wanted): Pro
   const values = new Values();
   const tier = restrict(query, anyFit(wanted, values));
   const match = `contexts_fts MATCH ${values.add(tier.match)}`;
-  const where = [match, ...rangeConditions(query.filters, values), ...tier.conditions].join(' AND ');
+  const where = [match, ...rangeConditions(query, values), ...tier.conditions].join(' AND ');
   const statement = db
     .prepare(
       `SELECT ${FEW_COLUMNS} FROM contexts_fts CROSS JOIN contexts c ON c.rowid = contexts_fts.rowid

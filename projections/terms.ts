@@ -16,6 +16,8 @@ const KINDS = {
   /** The whole name. */
   name: 'e',
   owner: 'o',
+  /** Somebody who may read it. */
+  reader: 'r',
   system: 's',
   tool: 't',
   status: 'x',
@@ -39,6 +41,7 @@ export interface Searchable {
   readonly name: string;
   readonly description: string;
   readonly owner: string;
+  readonly members: readonly { readonly actor: string }[];
   readonly systems: readonly string[];
   readonly tools: readonly string[];
   readonly status: string;
@@ -61,6 +64,7 @@ export function searchText(context: Searchable): string {
 export function indexTokens(context: Searchable): string {
   const tokens = new Set<string>([
     token('owner', context.owner),
+    ...context.members.map(({ actor }) => token('reader', actor)),
     token('status', context.status),
     ...context.systems.map((system) => token('system', system)),
     ...context.tools.map((tool) => token('tool', tool)),

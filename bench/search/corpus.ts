@@ -71,13 +71,15 @@ export function corpusContext(n: number): Context {
   const name = words(2 + Math.floor(next() * 4), next);
   const createdMs = START_MS + n * INTERVAL_MS;
   const isChangedLately = Math.floor(next() * CHANGED_LATELY) === 0;
+  const ownedBy = owner(Math.floor(next() ** 2 * OWNERS));
   const updatedMs = isChangedLately ? LATELY_MS : createdMs + Math.floor(next() * INTERVAL_MS * 1000);
   return {
     id: derivedId(CONTEXT_PREFIX, `corpus ${n}`),
     chittyId: null,
     name: name.charAt(0).toUpperCase() + name.slice(1),
     description: words(5 + Math.floor(next() * 20), next),
-    owner: owner(Math.floor(next() ** 2 * OWNERS)),
+    owner: ownedBy,
+    members: [{ actor: ownedBy, role: 'owner', since: new Date(createdMs).toISOString() }],
     systems: [...new Set(Array.from({ length: Math.floor(next() * 4) }, () => pickOften(SYSTEMS, next)))],
     tools: [...new Set(Array.from({ length: Math.floor(next() * 3) }, () => pickOften(SYSTEMS, next)))],
     metadata: { priority: Math.floor(next() * 5) },

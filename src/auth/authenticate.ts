@@ -1,8 +1,9 @@
+import { ACTIONS, type Action, hasScope } from '../../actors/access.ts';
+import { type Principal, SCOPES } from '../../actors/principal.ts';
 import { sha256Hex } from '../../events/hash.ts';
 import type { Env } from '../env.ts';
 import { isProblem, type Problem } from '../http/problem.ts';
 import { BOOTSTRAP_ACTOR } from './bootstrap-actor.ts';
-import type { Principal } from './principal.ts';
 
 /** Characters of a credential at most; longer ones are not even hashed. */
 const CREDENTIAL_MAX = 4096;
@@ -32,7 +33,7 @@ const UNAUTHORIZED: Problem = {
  * Finds out who makes a request, from `Authorization: Bearer` (RFC 6750) or `X-API-Key`. The one place where
  * credentials are looked at: a new kind of credential is another branch here, and nothing behind it changes.
  */
-export function authenticate(request: Request, env: Env): Principal | Problem {
+export function authenticate(request: Request, env: Env): Principal | Problem | Promise<Principal | Problem> {
   const credential = presentedCredential(request.headers);
   if (credential === null) return UNAUTHORIZED;
   const expected = bootstrapKeyHash(env);
@@ -42,7 +43,30 @@ export function authenticate(request: Request, env: Env): Principal | Problem {
     if (verified.size >= VERIFIED_MAX) verified.clear();
     verified.set(credential, expected);
   }
-  return { actor: BOOTSTRAP_ACTOR, credential: 'bootstrap-key' };
+  return FIRST_ADMINISTRATOR;
+}
+
+/** Whom the bootstrap key stands for. */
+const FIRST_ADMINISTRATOR: Principal = {
+  actor: BOOTSTRAP_ACTOR,
+  subject: BOOTSTRAP_ACTOR,
+  capabilities: ['administrator'],
+  scopes: SCOPES,
+  contexts: null,
+  credential: { kind: 'bootstrap-key', id: 'bootstrap-key' },
+  chain: [],
+  expiresAt: null,
+};
+
+/** Why a credential is not good for an action, whatever it would be done to (RFC 6750, section 3.1); null when it is. */
+export function refuseScope(principal: Principal, action: Action): Problem | null {
+  if (hasScope(principal, action)) return null;
+  const { scope } = ACTIONS[action];
+  return {
+    problem: 'insufficient-scope',
+    detail: `This needs a credential with the scope ${scope}.`,
+    headers: { 'WWW-Authenticate': `Bearer realm="chittyconnect", error="insufficient_scope", scope="${scope}"` },
+  };
 }
 
 /**
@@ -50,12 +74,12 @@ export function authenticate(request: Request, env: Env): Principal | Problem {
  *
  * @returns why it may not, null when it may
  */
-export function mayReadMetrics(request: Request, env: Env): Problem | null {
+export async function mayReadMetrics(request: Request, env: Env): Promise<Problem | null> {
   const credential = presentedCredential(request.headers);
   const key = env.METRICS_API_KEY?.trim();
   if (credential !== null && key && equalInConstantTime(sha256Hex(credential), hashOf(key))) return null;
-  const principal = authenticate(request, env);
-  return isProblem(principal) ? principal : null;
+  const principal = await authenticate(request, env);
+  return isProblem(principal) ? principal : refuseScope(principal, 'admin.read');
 }
 
 /** The credential that a request carries; null when there is none, or when it names two. */

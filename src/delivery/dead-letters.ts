@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Directory } from '../../actors/directory.ts';
-import { SYSTEM_ACTOR } from '../../actors/system-actor.ts';
+import { SYSTEM } from '../../actors/principal.ts';
 import { DEAD_LETTER_PREFIX } from '../../events/dead-letter.ts';
 import { derivedId } from '../../events/id.ts';
 import type { Json } from '../../events/json.ts';
@@ -32,7 +32,8 @@ export async function consumeDeadLetters(batch: MessageBatch, env: Env): Promise
               body: body.success ? body.data : String(message.body),
             },
           },
-          cause: { actor: SYSTEM_ACTOR, correlationId: requestId, causationId: null, commandId: requestId },
+          principal: SYSTEM,
+          cause: { correlationId: requestId, causationId: null, commandId: requestId },
         });
         message.ack();
       } catch {

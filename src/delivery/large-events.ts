@@ -1,4 +1,5 @@
 import { isRefusal } from '../../actors/decider.ts';
+import { SYSTEM } from '../../actors/principal.ts';
 import type { Envelope } from '../../events/envelope.ts';
 import type { Env } from '../env.ts';
 import type { OutgoingEvent } from './cloud-event.ts';
@@ -13,7 +14,7 @@ export function withData(events: readonly OutgoingEvent[], env: Env): Promise<re
     events.map(async (event) => {
       if (event.dataref === undefined) return event;
       const object = env.CONTEXTS.get(env.CONTEXTS.idFromName(event.subject));
-      const page = await object.history(Number(event.sequence) - 1, 1);
+      const page = await object.history(SYSTEM, Number(event.sequence) - 1, 1);
       const [text] = isRefusal(page) ? [] : page.events;
       if (text === undefined) throw new Error(`${event.source} has no event ${event.sequence}`);
       const { data }: Envelope = JSON.parse(text);

@@ -1,4 +1,5 @@
 import { Directory } from '../../actors/directory.ts';
+import { SYSTEM } from '../../actors/principal.ts';
 import { SYSTEM_ACTOR } from '../../actors/system-actor.ts';
 import { CONTEXT_PREFIX } from '../../events/context.ts';
 import { derivedId } from '../../events/id.ts';
@@ -33,7 +34,8 @@ export async function provisionSelf(env: Env): Promise<void> {
         metadata: {},
       },
     },
-    cause: { actor: SYSTEM_ACTOR, correlationId: commandId, causationId: null, commandId },
+    principal: SYSTEM,
+    cause: { correlationId: commandId, causationId: null, commandId },
   });
   // A refusal says that it exists already, which is as good.
   isKnown = true;

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { isAdministrator, isAuditor } from '../../actors/access.ts';
+import type { Principal } from '../../actors/principal.ts';
 import type { ContextFilters } from '../../projections/context-filters.ts';
 import {
   type ContextPage,
@@ -78,7 +80,7 @@ const searchPage = z
 export const listContexts: AuthenticatedRoute = {
   method: 'GET',
   path: '/v1/contexts',
-  access: 'authenticated',
+  access: 'context.list',
   operation: {
     operationId: 'listContexts',
     tags: ['contexts'],
@@ -87,13 +89,13 @@ export const listContexts: AuthenticatedRoute = {
     requestParams: { query: listParameters },
     responses: {
       200: { description: 'A page of contexts', content: { 'application/json': { schema: listPage } } },
-      ...problems(400, 401, 503),
+      ...problems(400, 401, 403, 503),
     },
   },
   async handle(exchange) {
     const given = readQuery(exchange.request, LIST_PARAMETERS);
     if (isProblem(given)) return given;
-    const request = readRequest('list', given, {});
+    const request = readRequest('list', exchange.principal, given, {});
     if (isProblem(request)) return request;
     return answer(exchange, request, () => findInList(exchange.env.DB, request.query));
   },
@@ -103,7 +105,7 @@ export const listContexts: AuthenticatedRoute = {
 export const searchContexts: AuthenticatedRoute = {
   method: 'GET',
   path: '/v1/contexts/search',
-  access: 'authenticated',
+  access: 'context.list',
   operation: {
     operationId: 'searchContexts',
     tags: ['contexts'],
@@ -127,7 +129,7 @@ export const searchContexts: AuthenticatedRoute = {
     },
     responses: {
       200: { description: 'A page of contexts', content: { 'application/json': { schema: searchPage } } },
-      ...problems(400, 401, 503),
+      ...problems(400, 401, 403, 503),
     },
   },
   async handle(exchange) {
@@ -138,7 +140,7 @@ export const searchContexts: AuthenticatedRoute = {
     if ([...q].length > TEXT_MAX) return invalid('q', `must have at most ${TEXT_MAX} characters`);
     if (fold(q) === '') return invalid('q', 'must not be blank');
     if (highlight !== 'true' && highlight !== 'false') return invalid('highlight', 'must be true or false');
-    const request = readRequest('search', rest, { q: fold(q) });
+    const request = readRequest('search', exchange.principal, rest, { q: fold(q) });
     if (isProblem(request)) return request;
     const find = () => findInSearch(exchange.env.DB, q, request.query);
     return answer(exchange, request, find, highlight === 'true' ? highlightsText : undefined);
@@ -151,15 +153,25 @@ interface ListRequest {
   readonly fingerprint: string;
 }
 
-function readRequest(route: string, given: ListParameters, more: Record<string, string>): ListRequest | Problem {
+function readRequest(
+  route: string,
+  principal: Principal,
+  given: ListParameters,
+  more: Record<string, string>,
+): ListRequest | Problem {
   const filters = readFilters(given);
   if (isProblem(filters)) return filters;
   const limit = given.limit === undefined ? LIMIT_DEFAULT : readInteger('limit', given.limit, 1, LIMIT_MAX);
   if (isProblem(limit)) return limit;
-  // Every caller is the administrator so far.
-  const readableBy = null;
-  const belongsTo = fingerprint(route, { ...filters, ...more, readableBy });
-  const query = { filters, readableBy, limit };
+  const seesAll = isAdministrator(principal) || isAuditor(principal);
+  const readableBy = seesAll ? null : principal.subject;
+  const belongsTo = fingerprint(route, {
+    ...filters,
+    ...more,
+    readableBy,
+    among: principal.contexts?.join(' ') ?? null,
+  });
+  const query = { filters, readableBy, among: principal.contexts, limit };
   if (given.cursor === undefined) return { query, fingerprint: belongsTo };
   const after = readCursor(belongsTo, given.cursor);
   if (after === null) return invalid('cursor', 'must be the nextCursor that the same query gave; start without one');

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ROLES } from '../../actors/access.ts';
 import {
   contextDescription,
   contextLabel,
@@ -72,6 +73,10 @@ const stepState = z.strictObject({
   retryAt: z.iso.datetime().optional(),
 });
 
+const memberBody = z
+  .strictObject({ actor: z.string(), role: z.enum(ROLES), since: z.iso.datetime() })
+  .meta({ id: 'Member' });
+
 /** A context as clients see it. */
 export const contextBody = z
   .strictObject({
@@ -80,6 +85,7 @@ export const contextBody = z
     name: z.string(),
     description: z.string(),
     owner: z.string(),
+    members: z.array(memberBody).meta({ description: 'Who may do what with it' }),
     systems: z.array(z.string()),
     tools: z.array(z.string()),
     metadata: z.record(z.string(), z.unknown()),

@@ -43,7 +43,7 @@ const MERGE_PATCH = 'application/merge-patch+json';
 export const createContext: AuthenticatedRoute = {
   method: 'POST',
   path: '/v1/contexts',
-  access: 'authenticated',
+  access: 'context.create',
   operation: {
     operationId: 'createContext',
     tags: ['contexts'],
@@ -55,7 +55,7 @@ export const createContext: AuthenticatedRoute = {
     requestBody: jsonBody(createContextBody),
     responses: {
       201: contextResponse('The new context', changeHeaders.extend(locationHeader.shape)),
-      ...problems(400, 401, 413, 415, 422),
+      ...problems(400, 401, 403, 413, 415, 422),
     },
   },
   async handle(exchange) {
@@ -67,14 +67,14 @@ export const createContext: AuthenticatedRoute = {
     if (isProblem(wait)) return wait;
     const body = await readBody(exchange, createContextBody);
     if (isProblem(body)) return body;
-    const { actor } = exchange.principal;
-    if (body.owner !== undefined && body.owner !== actor) {
-      return invalid('/owner', `must be your own id, ${actor}; leave it out and it is`);
+    const { subject } = exchange.principal;
+    if (body.owner !== undefined && body.owner !== subject) {
+      return invalid('/owner', `must be your own id, ${subject}; leave it out and it is`);
     }
-    const id = key === undefined ? newId(CONTEXT_PREFIX, Date.now()) : derivedId(CONTEXT_PREFIX, `${actor} ${key}`);
+    const id = key === undefined ? newId(CONTEXT_PREFIX, Date.now()) : derivedId(CONTEXT_PREFIX, `${subject} ${key}`);
     // Before the first event, so that no stream can exist that sweeps and rebuilds do not find.
     await new Directory(exchange.env.DIRECTORY).register(`context/${id}`);
-    const data = { ...body, owner: actor };
+    const data = { ...body, owner: subject };
     const reply = await execute(exchange, id, { type: 'create', data }, { key, wait });
     if (isRefusal(reply)) return problemOf(reply);
     return changeResponse(exchange, reply, 201, { Location: `/v1/contexts/${id}` });
@@ -85,7 +85,7 @@ export const createContext: AuthenticatedRoute = {
 export const readContext: AuthenticatedRoute = {
   method: 'GET',
   path: PATH,
-  access: 'authenticated',
+  access: 'context.read',
   operation: {
     operationId: 'readContext',
     tags: ['contexts'],
@@ -95,7 +95,7 @@ export const readContext: AuthenticatedRoute = {
     responses: {
       200: contextResponse('The context'),
       304: { description: 'It is still the version named in If-None-Match' },
-      ...problems(400, 401, 404, 410),
+      ...problems(400, 401, 403, 404, 410),
     },
   },
   async handle(exchange) {
@@ -105,7 +105,7 @@ export const readContext: AuthenticatedRoute = {
     if (isProblem(moment)) return moment;
     const id = await contextId(exchange);
     if (isProblem(id)) return id;
-    const view = await contextObject(exchange, id).view(moment);
+    const view = await contextObject(exchange, id).view(exchange.principal, moment);
     if (isRefusal(view)) return problemOf(view);
     if (view.isClosed) return gone(id, view);
     const notModified = isNotModified(exchange.request.headers, view.version);
@@ -119,7 +119,7 @@ export const readContext: AuthenticatedRoute = {
 export const patchContext: AuthenticatedRoute = {
   method: 'PATCH',
   path: PATH,
-  access: 'authenticated',
+  access: 'context.update',
   operation: {
     operationId: 'patchContext',
     tags: ['contexts'],
@@ -129,7 +129,7 @@ export const patchContext: AuthenticatedRoute = {
     requestBody: jsonBody(patchContextBody, MERGE_PATCH, 'application/json'),
     responses: {
       200: contextResponse('The context after the change', changeHeaders),
-      ...problems(400, 401, 404, 409, 412, 413, 415, 422),
+      ...problems(400, 401, 403, 404, 409, 412, 413, 415, 422),
     },
   },
   async handle(exchange) {
@@ -143,7 +143,7 @@ export const patchContext: AuthenticatedRoute = {
 export const deleteContext: AuthenticatedRoute = {
   method: 'DELETE',
   path: PATH,
-  access: 'authenticated',
+  access: 'context.delete',
   operation: {
     operationId: 'deleteContext',
     tags: ['contexts'],
@@ -152,7 +152,7 @@ export const deleteContext: AuthenticatedRoute = {
     requestParams: { header: idempotencyParameter.extend(ifMatchParameter.shape) },
     responses: {
       204: { description: 'It is deleted', headers: changeHeaders },
-      ...problems(400, 401, 404, 409, 412, 422),
+      ...problems(400, 401, 403, 404, 409, 412, 422),
     },
   },
   handle(exchange) {
@@ -164,7 +164,7 @@ export const deleteContext: AuthenticatedRoute = {
 export const restoreContext: AuthenticatedRoute = {
   method: 'POST',
   path: `${PATH}/restore`,
-  access: 'authenticated',
+  access: 'context.restore',
   operation: {
     operationId: 'restoreContext',
     tags: ['contexts'],
@@ -173,7 +173,7 @@ export const restoreContext: AuthenticatedRoute = {
     requestParams: { header: idempotencyParameter.extend(ifMatchParameter.shape) },
     responses: {
       200: contextResponse('The context, active again', changeHeaders),
-      ...problems(400, 401, 404, 409, 412, 422),
+      ...problems(400, 401, 403, 404, 409, 412, 422),
     },
   },
   handle(exchange) {
@@ -234,14 +234,15 @@ async function execute(
   command: ContextCommand,
   { key, expectedVersions, wait }: Conditions,
 ): Promise<Executed | RefusalReply> {
-  const { actor } = exchange.principal;
+  const { principal } = exchange;
   const request: CommandRequest<ContextCommand> = {
     id,
     command,
-    cause: { actor, correlationId: exchange.correlationId, causationId: null, commandId: nextUlid(Date.now()) },
+    principal,
+    cause: { correlationId: exchange.correlationId, causationId: null, commandId: nextUlid(Date.now()) },
     ...(expectedVersions && { expectedVersions }),
     ...(key !== undefined && {
-      idempotency: { key: `${actor} ${key}`, fingerprint: sha256Hex(canonicalText({ ...command })) },
+      idempotency: { key: `${principal.actor} ${key}`, fingerprint: sha256Hex(canonicalText({ ...command })) },
     }),
   };
   const object = contextObject(exchange, id);

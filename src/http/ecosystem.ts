@@ -62,7 +62,7 @@ const ecosystemBody = z
 export const ecosystem: AuthenticatedRoute = {
   method: 'GET',
   path: '/v1/health/ecosystem',
-  access: 'authenticated',
+  access: 'health.read',
   operation: {
     operationId: 'ecosystem',
     tags: ['service'],
@@ -72,7 +72,7 @@ export const ecosystem: AuthenticatedRoute = {
       'service that calls have failed to reach since is down at once. It answers 200 whatever it finds, within 2 s.',
     responses: {
       200: { description: 'What was found', content: { 'application/json': { schema: ecosystemBody } } },
-      ...problems(400, 401),
+      ...problems(400, 401, 403),
     },
   },
   async handle(exchange) {

@@ -12,19 +12,19 @@ const PREFIX = '/embedded';
  * The embedded ChittyOS services, to look at them and to switch their faults: `/embedded/chronicle/api/timeline/ctx_…`,
  * `/embedded/faults/dna`. There only where they are embedded; with the services' own tokens set there is nothing here.
  */
-function embeddedRoute(method: 'GET' | 'POST' | 'PUT' | 'DELETE', access: string): AuthenticatedRoute {
+function embeddedRoute(method: 'GET' | 'POST' | 'PUT' | 'DELETE', summary: string): AuthenticatedRoute {
   return {
     method,
     path: `${PREFIX}/:path+`,
-    access: 'authenticated',
+    access: method === 'GET' ? 'admin.read' : 'admin.write',
     operation: {
       operationId: `embedded${method}`,
       tags: ['administration'],
-      summary: `${access} the embedded ChittyOS services`,
+      summary: `${summary} the embedded ChittyOS services`,
       description: 'Only where they are embedded. embedded/README.md lists what they answer.',
       responses: {
         200: { description: 'What the service answers', content: { 'application/json': { schema: {} } } },
-        ...problems(401, 404),
+        ...problems(401, 403, 404),
       },
     },
     handle: forward,

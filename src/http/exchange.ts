@@ -1,5 +1,5 @@
+import type { Principal } from '../../actors/principal.ts';
 import { nextUlid } from '../../events/ulid.ts';
-import type { Principal } from '../auth/principal.ts';
 import type { Env } from '../env.ts';
 
 /** A request as itty-router hands it on, with the variable parts of its path. */

@@ -21,7 +21,7 @@ const offsetHeader = z.string().meta({ description: 'Where the next page begins'
 export const readHistory: AuthenticatedRoute = {
   method: 'GET',
   path: '/v1/contexts/:id/events',
-  access: 'authenticated',
+  access: 'context.history',
   operation: {
     operationId: 'readHistory',
     tags: ['history'],
@@ -67,7 +67,7 @@ export const readHistory: AuthenticatedRoute = {
         },
       },
       204: { description: 'Server-sent events: the context is deleted and everything was seen' },
-      ...problems(400, 401, 404, 406),
+      ...problems(400, 401, 403, 404, 406),
     },
   },
   handle(exchange) {
@@ -123,7 +123,7 @@ function isForm(mediaType: string): mediaType is Form {
 async function page(exchange: AuthenticatedExchange, offset: string | undefined, limit: number): Promise<Answer> {
   const start = await locate(exchange, 'offset', offset);
   if (isProblem(start)) return start;
-  const history = await contextObject(exchange, start.id).history(start.after, limit);
+  const history = await contextObject(exchange, start.id).history(exchange.principal, start.after, limit);
   if (isRefusal(history)) return problemOf(history);
   return jsonText(exchange, 200, `[${history.events.join(',')}]`, {
     'Stream-Next-Offset': offsetOf(history.lastVersion),
@@ -135,7 +135,7 @@ async function page(exchange: AuthenticatedExchange, offset: string | undefined,
 async function lines(exchange: AuthenticatedExchange, offset: string | undefined): Promise<Answer> {
   const start = await locate(exchange, 'offset', offset);
   if (isProblem(start)) return start;
-  const history = await contextObject(exchange, start.id).historyStream(start.after);
+  const history = await contextObject(exchange, start.id).historyStream(exchange.principal, start.after);
   if ('refused' in history) return problemOf(history);
   return new Response(history.lines, {
     headers: {
@@ -154,7 +154,7 @@ async function follow(exchange: AuthenticatedExchange, offset: string | undefine
       ? await locate(exchange, 'offset', offset)
       : await locate(exchange, 'Last-Event-ID', lastEventId);
   if (isProblem(start)) return start;
-  const history = await contextObject(exchange, start.id).history(start.after, 1);
+  const history = await contextObject(exchange, start.id).history(exchange.principal, start.after, 1);
   if (isRefusal(history)) return problemOf(history);
   // Tells an EventSource that there is nothing to come back for (WHATWG HTML, section 9.2.3).
   if (history.isClosed && history.events.length === 0) return empty(exchange, 204);
@@ -172,6 +172,6 @@ async function locate(
   const id = await contextId(exchange);
   if (isProblem(id)) return id;
   if (after !== 'now') return { id, after };
-  const view = await contextObject(exchange, id).view();
+  const view = await contextObject(exchange, id).view(exchange.principal);
   return isRefusal(view) ? problemOf(view) : { id, after: view.version };
 }

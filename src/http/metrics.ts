@@ -20,6 +20,7 @@ export const metrics: SelfAuthenticatingRoute = {
   method: 'GET',
   path: '/metrics',
   access: 'self-authenticating',
+  action: 'admin.read',
   operation: {
     operationId: 'metrics',
     tags: ['service'],
@@ -29,11 +30,11 @@ export const metrics: SelfAuthenticatingRoute = {
       'memory of the isolate that answers: chittyconnect_isolate_info names it.',
     responses: {
       200: { description: 'The metrics', content: { [OPENMETRICS_TYPE]: { schema: z.string() } } },
-      ...problems(400, 401),
+      ...problems(400, 401, 403),
     },
   },
   async handle(exchange) {
-    const refusal = mayReadMetrics(exchange.request, exchange.env);
+    const refusal = await mayReadMetrics(exchange.request, exchange.env);
     if (refusal) return refusal;
     const query = readQuery(exchange.request, []);
     if (isProblem(query)) return query;

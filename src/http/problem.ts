@@ -11,6 +11,8 @@ export const PROBLEMS = {
   invalid: { status: 400, title: 'The input is not valid' },
   'ahead-of-stream': { status: 400, title: 'The position is beyond the end of the stream' },
   unauthorized: { status: 401, title: 'A valid credential is needed' },
+  forbidden: { status: 403, title: 'Not allowed' },
+  'insufficient-scope': { status: 403, title: 'The credential is not good for this' },
   'not-found': { status: 404, title: 'Not found' },
   'before-creation': { status: 404, title: 'Not found at that time' },
   'method-not-allowed': { status: 405, title: 'Method not allowed' },

@@ -6,7 +6,7 @@ import type { AuthenticatedRoute } from './route.ts';
 export const retryProvisioning: AuthenticatedRoute = {
   method: 'POST',
   path: '/v1/contexts/:id/provisioning/retry',
-  access: 'authenticated',
+  access: 'context.retry',
   operation: {
     operationId: 'retryProvisioning',
     tags: ['contexts'],
@@ -15,7 +15,7 @@ export const retryProvisioning: AuthenticatedRoute = {
     requestParams: { header: idempotencyParameter.extend(ifMatchParameter.shape) },
     responses: {
       200: contextResponse('The context', changeHeaders),
-      ...problems(400, 401, 404, 409, 412, 422),
+      ...problems(400, 401, 403, 404, 409, 412, 422),
     },
   },
   handle(exchange) {

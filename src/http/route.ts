@@ -1,4 +1,5 @@
 import type { ZodOpenApiOperationObject } from 'zod-openapi';
+import type { Action } from '../../actors/access.ts';
 import type { AuthenticatedExchange, Exchange } from './exchange.ts';
 import type { Problem } from './problem.ts';
 
@@ -19,15 +20,21 @@ export interface PublicRoute extends RouteBase {
   handle(exchange: Exchange): Answer | Promise<Answer>;
 }
 
-/** A route that needs a valid credential; without one it answers 401 before anything else is looked at. */
+/**
+ * A route that needs a valid credential which is good for the action that it names (actors/access.ts); without one it
+ * answers 401 or 403 before anything else is looked at. Whether the caller may do it to this very thing is decided by
+ * the thing.
+ */
 export interface AuthenticatedRoute extends RouteBase {
-  readonly access: 'authenticated';
+  readonly access: Action;
   handle(exchange: AuthenticatedExchange): Answer | Promise<Answer>;
 }
 
 /** A route that finds out by itself who calls: it takes credentials that others do not. */
 export interface SelfAuthenticatingRoute extends RouteBase {
   readonly access: 'self-authenticating';
+  /** What it asks `actors/access.ts` about. */
+  readonly action: Action;
   handle(exchange: Exchange): Answer | Promise<Answer>;
 }
 

@@ -1,5 +1,5 @@
 import { type IRequest, IttyRouter } from 'itty-router';
-import { authenticate } from '../auth/authenticate.ts';
+import { authenticate, refuseScope } from '../auth/authenticate.ts';
 import type { Env } from '../env.ts';
 import { withCountedDatabase } from '../metrics/database.ts';
 import { meterOf, type RouteMeter } from '../metrics/requests.ts';
@@ -85,9 +85,19 @@ function dispatch(exchange: Exchange, methods: ReadonlyMap<string, Route>): Answ
   // The runtime sends the headers of an answer to HEAD and drops its body.
   const route = methods.get(method === 'HEAD' ? 'GET' : method);
   if (!route) return method === 'OPTIONS' ? options(exchange, methods) : methodNotAllowed(methods);
-  if (route.access !== 'authenticated') return route.handle(exchange);
-  const principal = authenticate(exchange.request, exchange.env);
-  return isProblem(principal) ? principal : route.handle({ ...exchange, principal });
+  if (route.access === 'public' || route.access === 'self-authenticating') return route.handle(exchange);
+  return whenKnown(authenticate(exchange.request, exchange.env), (principal) => {
+    if (isProblem(principal)) return principal;
+    return refuseScope(principal, route.access) ?? route.handle({ ...exchange, principal });
+  });
+}
+
+/** Goes on at once with what is there at once: most credentials are known, and waiting for nothing takes time too. */
+function whenKnown<Value, Result>(
+  value: Value | Promise<Value>,
+  next: (value: Value) => Result | Promise<Result>,
+): Result | Promise<Result> {
+  return value instanceof Promise ? value.then(next) : next(value);
 }
 
 function allowedMethods(methods: ReadonlyMap<string, Route>): string {

@@ -1,4 +1,4 @@
-import type { Exchange } from '../http/exchange.ts';
+import type { AuthenticatedExchange } from '../http/exchange.ts';
 import { offsetOf } from '../http/query.ts';
 import type { ContextObject } from '../objects.ts';
 import { connect } from './socket.ts';
@@ -17,7 +17,7 @@ type Frame = { type: 'hello' } | { type: 'sync' } | { type: 'event'; event: { ty
  * the stream is open. A reader that does not read holds the echo of `sync` frames back and is cut off like any other.
  */
 export async function eventStream(
-  exchange: Exchange,
+  exchange: AuthenticatedExchange,
   object: DurableObjectStub<ContextObject>,
   after: number,
 ): Promise<Response> {
@@ -28,7 +28,7 @@ export async function eventStream(
     ...exchange.headers,
   };
   if (exchange.request.method === 'HEAD') return new Response(null, { headers });
-  const socket = await connect(object, after);
+  const socket = await connect(object, after, exchange.principal);
   if (socket instanceof Response) return socket;
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   const writer = writable.getWriter();

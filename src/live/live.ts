@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { isRefusal } from '../../actors/decider.ts';
-import { authenticate } from '../auth/authenticate.ts';
-import type { Principal } from '../auth/principal.ts';
+import type { Principal } from '../../actors/principal.ts';
+import { authenticate, refuseScope } from '../auth/authenticate.ts';
 import { contextId, contextObject } from '../http/contexts.ts';
 import type { Exchange } from '../http/exchange.ts';
 import { problems } from '../http/operations.ts';
@@ -13,6 +13,7 @@ import { subscribe } from './socket.ts';
 
 /** Close codes for what an HTTP status would say: browsers do not show scripts the status of a failed handshake. */
 const CLOSE_UNAUTHORIZED = 4401;
+const CLOSE_FORBIDDEN = 4403;
 const CLOSE_NOT_FOUND = 4404;
 
 /** GET /v1/contexts/{id}/live */
@@ -20,6 +21,7 @@ export const watchContext: SelfAuthenticatingRoute = {
   method: 'GET',
   path: '/v1/contexts/:id/live',
   access: 'self-authenticating',
+  action: 'context.watch',
   operation: {
     operationId: 'watchContext',
     tags: ['live'],
@@ -27,7 +29,7 @@ export const watchContext: SelfAuthenticatingRoute = {
     description:
       'Text frames of JSON: first {"type":"hello","version","state"}, then {"type":"event","event"} for each event ' +
       'after `after`. Send every {"type":"sync"} frame back as it came; "ping" is answered "pong". Close codes: 4401 ' +
-      'no valid credential, 4404 no such context, 4408 too slow, 4410 deleted. See docs/protocol.md.',
+      'no valid credential, 4403 no access, 4404 no such context, 4408 too slow, 4410 deleted. See docs/protocol.md.',
     requestParams: {
       query: z.object({
         after: z.int().min(0).optional().meta({ description: 'The last version you have; the present when left out' }),
@@ -40,7 +42,7 @@ export const watchContext: SelfAuthenticatingRoute = {
     responses: {
       101: { description: 'The WebSocket is open' },
       '2XX': { description: 'Not given: the WebSocket opens with 101' },
-      ...problems(400, 401, 404, 426),
+      ...problems(400, 401, 403, 404, 426),
     },
   },
   async handle(exchange) {
@@ -52,6 +54,8 @@ export const watchContext: SelfAuthenticatingRoute = {
     const id = await contextId(exchange);
     const principal = await identify(exchange, id, query.ticket);
     if (isProblem(principal)) return isUpgrade ? refuse(CLOSE_UNAUTHORIZED, principal.detail) : principal;
+    const outOfScope = refuseScope(principal, 'context.watch');
+    if (outOfScope) return isUpgrade ? refuse(CLOSE_FORBIDDEN, outOfScope.detail) : outOfScope;
     if (isProblem(id)) return isUpgrade ? refuse(CLOSE_NOT_FOUND, id.detail) : id;
     if (!isUpgrade) {
       const detail = 'Open this address with a WebSocket client, or GET …/events as text/event-stream.';
@@ -59,8 +63,8 @@ export const watchContext: SelfAuthenticatingRoute = {
     }
     const after = query.after === undefined ? null : readInteger('after', query.after, 0, Number.MAX_SAFE_INTEGER);
     if (isProblem(after)) return after;
-    const history = await contextObject(exchange, id).history(after ?? 0, 1);
-    if (!isRefusal(history)) return subscribe(contextObject(exchange, id), after);
+    const history = await contextObject(exchange, id).history(principal, after ?? 0, 1);
+    if (!isRefusal(history)) return subscribe(contextObject(exchange, id), after, principal);
     return history.refused === 'not-found' ? refuse(CLOSE_NOT_FOUND, history.detail) : problemOf(history);
   },
 };
@@ -69,7 +73,7 @@ export const watchContext: SelfAuthenticatingRoute = {
 export const issueTicket: AuthenticatedRoute = {
   method: 'POST',
   path: '/v1/contexts/:id/tickets',
-  access: 'authenticated',
+  access: 'context.watch',
   operation: {
     operationId: 'issueTicket',
     tags: ['live'],
@@ -82,7 +86,7 @@ export const issueTicket: AuthenticatedRoute = {
           'application/json': { schema: z.strictObject({ ticket: z.string(), expiresAt: z.iso.datetime() }) },
         },
       },
-      ...problems(401, 404),
+      ...problems(401, 403, 404),
     },
   },
   async handle(exchange) {
@@ -90,7 +94,7 @@ export const issueTicket: AuthenticatedRoute = {
     if (isProblem(query)) return query;
     const id = await contextId(exchange);
     if (isProblem(id)) return id;
-    const issued = await contextObject(exchange, id).issueTicket(exchange.principal.actor);
+    const issued = await contextObject(exchange, id).issueTicket(exchange.principal);
     if (isRefusal(issued)) return problemOf(issued);
     return jsonText(exchange, 201, JSON.stringify({ ticket: issued.ticket, expiresAt: issued.expiresAt }));
   },
@@ -103,8 +107,7 @@ async function identify(
 ): Promise<Principal | Problem> {
   const principal = authenticate(exchange.request, exchange.env);
   if (ticket === undefined || isProblem(id)) return principal;
-  const actor = await contextObject(exchange, id).redeemTicket(ticket);
-  return actor === null ? principal : { actor, credential: 'ticket' };
+  return (await contextObject(exchange, id).redeemTicket(ticket)) ?? principal;
 }
 
 /** Opens a WebSocket only to close it with a code that says why. */

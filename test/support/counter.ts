@@ -53,6 +53,10 @@ const counterUpcasters: Upcasters = {
 
 const counterStream: StreamType<CounterState, CounterCommand, CounterEvent> = {
   name: 'counter',
+  reading: { read: 'context.read', history: 'context.history', watch: 'context.watch' },
+  actionOf: () => 'context.create',
+  relation: () => 'administrator',
+  changesRelations: () => false,
   decider: counterDecider,
   events: {
     counter_added: z.strictObject({ amount: z.int(), unit: z.string() }),

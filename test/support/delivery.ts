@@ -111,7 +111,7 @@ export class FakeContexts {
         if (this.isDown) throw new Error('the object cannot be reached');
         this.reports.push({ subject, reports });
       },
-      history: async (after: number, limit: number) => ({
+      history: async (_principal: unknown, after: number, limit: number) => ({
         events: (this.log.get(subject) ?? []).slice(after, after + limit),
       }),
     };

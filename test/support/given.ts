@@ -1,6 +1,8 @@
 import { expect } from 'vitest';
 import { type Decider, isRefusal, type Recorded, type RefusalCode, recorded } from '../../actors/decider.ts';
+import type { Principal } from '../../actors/principal.ts';
 import type { DomainEvent } from '../../events/envelope.ts';
+import { ADMINISTRATOR } from './principals.ts';
 
 /** When the events of a specification happened: one second after the other. */
 const START = Date.UTC(2026, 0, 1);
@@ -37,8 +39,8 @@ export function specify<State, Command, Event extends DomainEvent>(
     given(events: readonly Event[]) {
       const state = recordAll(stream, events).reduce(decider.evolve, decider.initialState);
       return {
-        when(command: Command) {
-          const decision = decider.decide(command, state);
+        when(command: Command, by: Principal = ADMINISTRATOR) {
+          const decision = decider.decide(command, state, by);
           return {
             yields(expected: readonly Event[]) {
               expect(decision).toEqual(expected);

@@ -7,6 +7,7 @@ import type { ContextEvent } from '../../events/context.ts';
 import { chittyOs, ServiceMemory } from '../../src/chittyos/services.ts';
 import { provisioningProcess } from '../../src/delivery/provisioning.ts';
 import { specify } from './given.ts';
+import { ADMINISTRATOR } from './principals.ts';
 
 /** Ids that the real authority has minted. */
 const CHITTY_IDS = ['03-1-USA-5537-P-2602-0-38', '03-1-USA-7165-T-2602-0-13', '03-1-USA-1399-T-2603-0-70'];
@@ -140,7 +141,7 @@ export class ProvisioningWorld {
   }
 
   #append(command: ContextCommand): void {
-    const decision = contextDecider.decide(command, this.state);
+    const decision = contextDecider.decide(command, this.state, ADMINISTRATOR);
     if (isRefusal(decision)) throw new Error(decision.detail);
     this.events.push(...decision);
   }

@@ -9,6 +9,7 @@ import { openExchange } from '../../src/http/exchange.ts';
 import { isProblem } from '../../src/http/problem.ts';
 import { problemResponse } from '../../src/http/respond.ts';
 import { BASE } from './api.ts';
+import { ADMINISTRATOR } from './principals.ts';
 
 /** When the first context of a test was made; each later one a second after the one before. */
 const START_MS = Date.UTC(2026, 0, 1);
@@ -16,12 +17,14 @@ const START_MS = Date.UTC(2026, 0, 1);
 /** The state of a context as an object would hand it to its projection. `n` makes its id and its time. */
 export function contextState(n: number, fields: Partial<Context> = {}): Context {
   const createdAt = new Date(START_MS + n * 1000).toISOString();
+  const owner = fields.owner ?? 'act_alice';
   return {
     id: derivedId('ctx', `search ${n}`),
     chittyId: null,
     name: `Context ${n}`,
     description: '',
-    owner: 'act_alice',
+    owner,
+    members: [{ actor: owner, role: 'owner', since: createdAt }],
     systems: [],
     tools: [],
     metadata: {},
@@ -43,13 +46,11 @@ const pageSchema = z.strictObject({
 /** A page of a list or a search as clients get it. */
 export type PageJson = z.infer<typeof pageSchema>;
 
-const principal = { actor: 'act_admin', credential: 'bootstrap-key' } as const;
-
 const router = IttyRouter<IRequest, [typeof env], Response>();
 for (const route of [listContexts, searchContexts]) {
   router.get(route.path, async (request, bindings) => {
     const exchange = openExchange(request, bindings, createExecutionContext());
-    const answer = await route.handle({ ...exchange, principal });
+    const answer = await route.handle({ ...exchange, principal: ADMINISTRATOR });
     return isProblem(answer) ? problemResponse(exchange, answer) : answer;
   });
 }

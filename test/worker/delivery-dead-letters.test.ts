@@ -16,6 +16,7 @@ import {
   refuse,
   surrounded,
 } from '../support/delivery.ts';
+import { ADMINISTRATOR } from '../support/principals.ts';
 import { configured, expectInvalid, expectProblem } from '../support/rest.ts';
 
 const LETTERS = '/v1/admin/dead-letters';
@@ -41,7 +42,7 @@ const idOf = (messageId: string) => derivedId(DEAD_LETTER_PREFIX, messageId);
 const objectOf = (messageId: string) => env.DEAD_LETTERS.get(env.DEAD_LETTERS.idFromName(idOf(messageId)));
 
 async function historyOf(messageId: string): Promise<{ type: string; actor: string }[]> {
-  const history = await objectOf(messageId).history(0, 100);
+  const history = await objectOf(messageId).history(ADMINISTRATOR, 0, 100);
   if (isRefusal(history)) throw new Error(history.detail);
   const schema = z.object({ type: z.string(), actor: z.string() });
   return history.events.map((text) => schema.parse(JSON.parse(text)));

@@ -1,5 +1,6 @@
 import { evictDurableObject } from 'cloudflare:test';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { SYSTEM } from '../../actors/principal.ts';
 import { PROVISIONING_STEPS } from '../../events/context.ts';
 import { api, createContext } from '../support/api.ts';
 import { ProvisioningWorld, SECRETS } from '../support/provisioning-world.ts';
@@ -210,11 +211,11 @@ describe('POST /v1/contexts/{id}/provisioning/retry', () => {
   /** A context whose registration has failed. */
   async function failing(): Promise<string> {
     const { id } = await createContext();
-    const cause = { actor: 'act_system', correlationId: 'r', causationId: null, commandId: 'c' };
+    const cause = { correlationId: 'r', causationId: null, commandId: 'c' };
     const retryAt = '2999-01-01T00:00:00.000Z';
     const data = { step: 'identify', reason: 'id: down', attempt: 7, retryAt } as const;
     const event = { type: 'provisioning_step_failed', data } as const;
-    await objectOf(id).execute({ id, command: { type: 'recordProvisioning', event }, cause });
+    await objectOf(id).execute({ id, command: { type: 'recordProvisioning', event }, principal: SYSTEM, cause });
     return id;
   }
 

@@ -7,6 +7,7 @@ import type { Envelope } from '../../events/envelope.ts';
 import { isIntact } from '../../events/envelope.ts';
 import oldEvents from '../node/fixtures/counter-events.json';
 import { type CounterCommand, RecordingSink } from '../support/counter.ts';
+import { ADMINISTRATOR, principalOf } from '../support/principals.ts';
 
 /** An object of its own for each test: storage is shared by the tests of a file. */
 function counter(id: string) {
@@ -14,7 +15,8 @@ function counter(id: string) {
   const request = (command: CounterCommand): CommandRequest<CounterCommand> => ({
     id,
     command,
-    cause: { actor: 'act_1', correlationId: 'r', causationId: null, commandId: 'c' },
+    principal: principalOf('act_1'),
+    cause: { correlationId: 'r', causationId: null, commandId: 'c' },
   });
   return {
     stub,
@@ -30,14 +32,14 @@ function counter(id: string) {
     async events(): Promise<Envelope[]> {
       const all: Envelope[] = [];
       for (;;) {
-        const page = await stub.history(all.length, 1000);
+        const page = await stub.history(ADMINISTRATOR, all.length, 1000);
         if (isRefusal(page)) throw new Error(page.detail);
         all.push(...page.events.map((text): Envelope => JSON.parse(text)));
         if (page.isUpToDate) return all;
       }
     },
     async total(version?: number): Promise<unknown> {
-      const view = await stub.view(version === undefined ? undefined : { version });
+      const view = await stub.view(ADMINISTRATOR, version === undefined ? undefined : { version });
       if (isRefusal(view)) throw new Error(view.detail);
       return JSON.parse(view.body);
     },
@@ -161,7 +163,7 @@ describe('the past', () => {
         `UPDATE events SET event = json_set(event, '$.time', '2026-01-0${version}T00:00:00.000Z') WHERE version = ${version}`,
       );
     }
-    const at = (time: string) => c.stub.view({ time });
+    const at = (time: string) => c.stub.view(ADMINISTRATOR, { time });
     expect(await at('2025-12-31T00:00:00.000Z')).toMatchObject({ refused: 'before-creation' });
     expect(await at('2026-01-01T00:00:00.000Z')).toMatchObject({ version: 1 });
     expect(await at('2026-01-03T12:00:00.000Z')).toMatchObject({ version: 3 });
@@ -275,10 +277,10 @@ describe('the outbox', () => {
 describe('an object that was never written', () => {
   it('answers "not found" and makes no table', async () => {
     const c = counter('nothing');
-    expect(await c.stub.view()).toMatchObject({ refused: 'not-found' });
-    expect(await c.stub.history(0, 10)).toMatchObject({ refused: 'not-found' });
-    expect(await c.stub.historyStream(0)).toMatchObject({ refused: 'not-found' });
-    expect(await c.stub.issueTicket('act_1')).toMatchObject({ refused: 'not-found' });
+    expect(await c.stub.view(ADMINISTRATOR)).toMatchObject({ refused: 'not-found' });
+    expect(await c.stub.history(ADMINISTRATOR, 0, 10)).toMatchObject({ refused: 'not-found' });
+    expect(await c.stub.historyStream(ADMINISTRATOR, 0)).toMatchObject({ refused: 'not-found' });
+    expect(await c.stub.issueTicket(ADMINISTRATOR)).toMatchObject({ refused: 'not-found' });
     expect(await c.stub.redeemTicket('tkt_1')).toBeNull();
     expect(await c.sql("SELECT name FROM sqlite_master WHERE name NOT LIKE '_cf_%'")).toEqual([]);
   });

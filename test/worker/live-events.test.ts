@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { api, createContext } from '../support/api.ts';
 import { change, contextWith, handshake, objectOf, upTo, watch } from '../support/live.ts';
+import { ADMINISTRATOR } from '../support/principals.ts';
 
 describe('a subscriber', () => {
   it('is greeted with the state and its version, then sees each change as the event that history has', async () => {
@@ -81,7 +82,8 @@ describe('a subscriber', () => {
         stub.execute({
           id,
           command: { type: 'update', data: { name: `Name ${version}`, description: 'd'.repeat(1_000) } },
-          cause: { actor: 'act_1', correlationId: 'r', causationId: null, commandId: 'c' },
+          principal: ADMINISTRATOR,
+          cause: { correlationId: 'r', causationId: null, commandId: 'c' },
         }),
       ),
     );

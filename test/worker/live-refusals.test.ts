@@ -101,7 +101,7 @@ describe('a ticket', () => {
     const { id } = await createContext();
     const { ticket } = await ticketFor(id);
     await runInDurableObject(objectOf(id), (_object, { storage }) => {
-      storage.sql.exec('UPDATE tickets SET expires_at = ?', Date.now());
+      storage.sql.exec('UPDATE watch_tickets SET expires_at = ?', Date.now());
     });
     expect(await (await watchWith(id, ticket)).untilClosed()).toMatchObject({ code: 4401 });
   });
@@ -134,7 +134,7 @@ describe('a ticket', () => {
     const { id } = await createContext();
     const { ticket } = await ticketFor(id);
     await runInDurableObject(objectOf(id), (_object, { storage }) => {
-      const rows = storage.sql.exec('SELECT * FROM tickets').toArray();
+      const rows = storage.sql.exec('SELECT * FROM watch_tickets').toArray();
       expect(rows).toHaveLength(1);
       expect(JSON.stringify(rows)).not.toContain(ticket.slice('tkt_'.length));
     });

@@ -17,6 +17,7 @@ describe('creating a context', () => {
       name: 'Planning',
       description: '',
       owner: BOOTSTRAP_ACTOR,
+      members: [{ actor: BOOTSTRAP_ACTOR, role: 'owner', since: context.updatedAt }],
       systems: [],
       tools: [],
       metadata: {},

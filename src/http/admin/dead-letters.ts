@@ -46,7 +46,7 @@ const letterResponse = (description: string) => ({
 export const listLetters: AuthenticatedRoute = {
   method: 'GET',
   path: '/v1/admin/dead-letters',
-  access: 'authenticated',
+  access: 'admin.read',
   operation: {
     operationId: 'listDeadLetters',
     tags: ['administration'],
@@ -68,7 +68,7 @@ export const listLetters: AuthenticatedRoute = {
           },
         },
       },
-      ...problems(400, 401),
+      ...problems(400, 401, 403),
     },
   },
   async handle(exchange) {
@@ -91,18 +91,18 @@ export const listLetters: AuthenticatedRoute = {
 export const readLetter: AuthenticatedRoute = {
   method: 'GET',
   path: PATH,
-  access: 'authenticated',
+  access: 'admin.read',
   operation: {
     operationId: 'readDeadLetter',
     tags: ['administration'],
     summary: 'Look at a dead letter',
     description: 'With the whole message in `body`.',
-    responses: { 200: letterResponse('The dead letter'), ...problems(400, 401, 404) },
+    responses: { 200: letterResponse('The dead letter'), ...problems(400, 401, 403, 404) },
   },
   async handle(exchange) {
     const object = deadLetter(exchange);
     if (isProblem(object)) return object;
-    const view = await object.stub.view();
+    const view = await object.stub.view(exchange.principal);
     if (isRefusal(view)) return problemOf(view);
     return jsonText(exchange, 200, view.body, { ETag: etag(view.version) });
   },
@@ -112,18 +112,18 @@ export const readLetter: AuthenticatedRoute = {
 export const replayLetter: AuthenticatedRoute = {
   method: 'POST',
   path: `${PATH}/replay`,
-  access: 'authenticated',
+  access: 'admin.write',
   operation: {
     operationId: 'replayDeadLetter',
     tags: ['administration'],
     summary: 'Send a dead letter again',
     description: 'It goes back to its queue. Services know events they have had, so nothing arrives twice.',
-    responses: { 200: letterResponse('The dead letter'), ...problems(400, 401, 404, 409) },
+    responses: { 200: letterResponse('The dead letter'), ...problems(400, 401, 403, 404, 409) },
   },
   async handle(exchange) {
     const object = deadLetter(exchange);
     if (isProblem(object)) return object;
-    const view = await object.stub.view();
+    const view = await object.stub.view(exchange.principal);
     if (isRefusal(view)) return problemOf(view);
     const letter: z.infer<typeof letterBody> = JSON.parse(view.body);
     // Sent before it is recorded: a crash in between sends it once too often, which does no harm.
@@ -136,7 +136,7 @@ export const replayLetter: AuthenticatedRoute = {
 export const dropLetter: AuthenticatedRoute = {
   method: 'POST',
   path: `${PATH}/drop`,
-  access: 'authenticated',
+  access: 'admin.write',
   operation: {
     operationId: 'dropDeadLetter',
     tags: ['administration'],
@@ -144,12 +144,12 @@ export const dropLetter: AuthenticatedRoute = {
     description:
       'The letter stays on record. Its events are offered once more, and each that is refused again is put down as ' +
       'skipped in its place, without its content. Then its stream goes on with the events after them.',
-    responses: { 200: letterResponse('The dead letter'), ...problems(400, 401, 404, 409) },
+    responses: { 200: letterResponse('The dead letter'), ...problems(400, 401, 403, 404, 409) },
   },
   async handle(exchange) {
     const object = deadLetter(exchange);
     if (isProblem(object)) return object;
-    const view = await object.stub.view();
+    const view = await object.stub.view(exchange.principal);
     if (isRefusal(view)) return problemOf(view);
     const answer = await act(exchange, object, { type: 'drop' });
     const letter: z.infer<typeof letterBody> = JSON.parse(view.body);
@@ -186,8 +186,8 @@ async function act(
   const reply = await stub.execute({
     id,
     command,
+    principal: exchange.principal,
     cause: {
-      actor: exchange.principal.actor,
       correlationId: exchange.correlationId,
       causationId: null,
       commandId: nextUlid(Date.now()),

@@ -48,7 +48,7 @@ const outboxBody = z
 export const readOutbox: AuthenticatedRoute = {
   method: 'GET',
   path: '/v1/admin/outbox',
-  access: 'authenticated',
+  access: 'admin.read',
   operation: {
     operationId: 'readOutbox',
     tags: ['administration'],
@@ -57,7 +57,7 @@ export const readOutbox: AuthenticatedRoute = {
       'A stream is listed after an attempt that failed or a second one without an answer, until it has caught up.',
     responses: {
       200: { description: 'The outbox', content: { 'application/json': { schema: outboxBody } } },
-      ...problems(400, 401),
+      ...problems(400, 401, 403),
     },
   },
   async handle(exchange) {
@@ -78,14 +78,14 @@ export const readOutbox: AuthenticatedRoute = {
 export const retryOutbox: AuthenticatedRoute = {
   method: 'POST',
   path: '/v1/admin/outbox/:type/:id/retry',
-  access: 'authenticated',
+  access: 'admin.write',
   operation: {
     operationId: 'retryOutbox',
     tags: ['administration'],
     summary: 'Deliver everything of a stream now, whatever it was waiting for',
     responses: {
       204: { description: 'It was tried; GET /v1/admin/outbox shows what came of it' },
-      ...problems(400, 401, 404),
+      ...problems(400, 401, 403, 404),
     },
     description: 'The stream is named as in the list: `context/ctx_…`.',
   },

@@ -3,6 +3,7 @@ import type { Context } from '../../../actors/context.ts';
 import type { DeadLetter } from '../../../actors/dead-letter.ts';
 import { isRefusal } from '../../../actors/decider.ts';
 import { Directory } from '../../../actors/directory.ts';
+import { SYSTEM } from '../../../actors/principal.ts';
 import { SYSTEM_ACTOR } from '../../../actors/system-actor.ts';
 import { clearChittyIds, projectChittyId } from '../../../projections/chitty-ids.ts';
 import { clearContexts, projectContexts } from '../../../projections/contexts.ts';
@@ -24,7 +25,7 @@ const CURSOR = /^(\d{1,2})\.([\w/]*)$/;
 export const rebuildReadModels: AuthenticatedRoute = {
   method: 'POST',
   path: '/v1/admin/rebuild',
-  access: 'authenticated',
+  access: 'admin.write',
   operation: {
     operationId: 'rebuildReadModels',
     tags: ['administration'],
@@ -46,7 +47,7 @@ export const rebuildReadModels: AuthenticatedRoute = {
           },
         },
       },
-      ...problems(400, 401),
+      ...problems(400, 401, 403),
     },
   },
   async handle(exchange) {
@@ -86,7 +87,7 @@ async function rebuild(env: Env, streams: readonly string[]): Promise<void> {
     streams.map(async (stream) => {
       const [type, id = ''] = stream.split('/');
       const namespace = type === 'context' ? env.CONTEXTS : env.DEAD_LETTERS;
-      const view = await namespace.get(namespace.idFromName(id)).view();
+      const view = await namespace.get(namespace.idFromName(id)).view(SYSTEM);
       // One that was registered and never written has nothing to show.
       if (isRefusal(view)) return;
       if (type === 'dead_letter') {

@@ -1,0 +1,108 @@
+import type { Principal, Scope } from './principal.ts';
+
+/**
+ * Who may do what: the one place where that is decided. Every route names an action, every object asks `decideAccess`
+ * about it, and so do live streams and lists. What a credential is good for (its scopes, its contexts) and what its
+ * subject is to the thing (their relation) must both allow it.
+ */
+
+/** What an actor can be to a context. */
+export const ROLES = ['owner', 'editor', 'viewer', 'auditor'] as const;
+
+/** One of the roles. */
+export type Role = (typeof ROLES)[number];
+
+/** A member of a context. */
+export type Member = {
+  readonly actor: string;
+  readonly role: Role;
+  /** When the role was given (ISO 8601). */
+  readonly since: string;
+};
+
+/**
+ * What the caller is to the thing that they ask about: a role on a context; `self` for one's own actor; `invited` for
+ * an invitation that waits for one's answer; `known` for what everybody may know of but only some may change;
+ * `administrator` and `auditor` for those who have the capability; `creator` for what nobody has made yet.
+ * Null: to them it does not exist.
+ */
+export type Relation = Role | 'self' | 'invited' | 'known' | 'administrator' | 'creator' | null;
+
+interface Rule {
+  /** What the credential must be good for. */
+  readonly scope: Scope;
+  /** To whom it is allowed; `anyone` for what concerns no thing that is there already. */
+  readonly to: 'anyone' | readonly Exclude<Relation, null>[];
+}
+
+const READERS = ['owner', 'editor', 'viewer', 'auditor', 'administrator'] as const;
+const WRITERS = ['owner', 'editor', 'administrator'] as const;
+const OWNERS = ['owner', 'administrator'] as const;
+const ADMINISTRATORS = ['administrator'] as const;
+
+/** Everything that can be done, with the scope that it needs and those who may do it. */
+export const ACTIONS = {
+  /** Also to those who have made it already: a creation that comes again is answered as the first time. */
+  'context.create': { scope: 'contexts:write', to: ['creator', ...READERS] },
+  'context.list': { scope: 'contexts:read', to: 'anyone' },
+  'context.read': { scope: 'contexts:read', to: READERS },
+  'context.history': { scope: 'contexts:read', to: READERS },
+  'context.watch': { scope: 'contexts:read', to: READERS },
+  'context.update': { scope: 'contexts:write', to: WRITERS },
+  'context.retry': { scope: 'contexts:write', to: WRITERS },
+  'context.delete': { scope: 'contexts:write', to: OWNERS },
+  'context.restore': { scope: 'contexts:write', to: OWNERS },
+  /** What the service records about its own work. */
+  'context.record': { scope: 'admin', to: ADMINISTRATORS },
+  'admin.read': { scope: 'admin', to: ADMINISTRATORS },
+  'admin.write': { scope: 'admin', to: ADMINISTRATORS },
+  /** How the services around are: nothing that is anybody's. */
+  'health.read': { scope: 'contexts:read', to: 'anyone' },
+} as const satisfies Readonly<Record<string, Rule>>;
+
+/** One of the actions. */
+export type Action = keyof typeof ACTIONS;
+
+/**
+ * The answer to "may they?". `hidden` is for those who must not learn that the thing exists: they are told 404.
+ * `insufficient-scope` is about the credential alone and tells nothing about any thing.
+ */
+export type Verdict = 'allowed' | 'insufficient-scope' | 'forbidden' | 'hidden';
+
+/** Whether a credential is good for an action at all, whatever it is done to. */
+export function hasScope(principal: Principal, action: Action): boolean {
+  return principal.scopes.includes(ACTIONS[action].scope);
+}
+
+/** Whether the caller acts as an administrator: the subject is one and the credential may be used as one's. */
+export function isAdministrator({ capabilities, scopes }: Principal): boolean {
+  return capabilities.includes('administrator') && scopes.includes('admin');
+}
+
+/** Whether the caller acts as an auditor of everything. */
+export function isAuditor({ capabilities, scopes }: Principal): boolean {
+  return capabilities.includes('auditor') && scopes.includes('audit:read');
+}
+
+/** Decides. @param relation what the caller is to the thing; see `Relation` */
+export function decideAccess(principal: Principal, action: Action, relation: Relation): Verdict {
+  const { to }: Rule = ACTIONS[action];
+  if (!hasScope(principal, action)) return 'insufficient-scope';
+  if (to === 'anyone') return 'allowed';
+  if (relation === null) return 'hidden';
+  return to.includes(relation) ? 'allowed' : 'forbidden';
+}
+
+/** What the caller is to a context. @param members those of the context, null before its creation */
+export function relationToContext(principal: Principal, id: string, members: readonly Member[] | null): Relation {
+  if (members === null) return principal.contexts === null ? 'creator' : null;
+  if (principal.contexts !== null && !principal.contexts.includes(id)) return null;
+  if (isAdministrator(principal)) return 'administrator';
+  const role = members.find(({ actor }) => actor === principal.subject)?.role ?? null;
+  return role ?? (isAuditor(principal) ? 'auditor' : null);
+}
+
+/** What the caller is to something that only administrators have to do with. */
+export function relationToService(principal: Principal): Relation {
+  return isAdministrator(principal) ? 'administrator' : 'known';
+}
