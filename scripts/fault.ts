@@ -1,6 +1,3 @@
-import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import {
@@ -11,7 +8,10 @@ import {
   stopServer,
   temporaryFolder,
 } from '../test/support/server.ts';
+import { type Arrival, arrive } from './fault/arrive.ts';
 import { checkContext } from './fault/check.ts';
+import { Deck, type Disturbance, disturb, mend } from './fault/disturb.ts';
+import { checkFiles } from './fault/files.ts';
 import { drawWay, type Killed, killAndRestart } from './fault/kill.ts';
 import { Ledger, type TrackedContext } from './fault/ledger.ts';
 import { observe } from './fault/observe.ts';
@@ -26,11 +26,16 @@ const CHECKERS = 4;
 /** Violations that are printed. */
 const PRINTED_MAX = 20;
 
-const USAGE = 'Usage: npm run fault -- [--rounds <1 or more, 100>] [--seed <0 to 4294967295, random>]';
+/** The service is a context too. */
+const SERVICE_ITSELF = 1;
+
+const USAGE = `Usage: npm run fault -- [--rounds <1 or more, 100>] [--seed <0 to 4294967295, random>] [--patient]
+  --patient: at the end, wait for all that comes by itself, up to 25 minutes, instead of hurrying what is late`;
 
 interface Options {
   readonly rounds: number;
   readonly seed: number;
+  readonly patient: boolean;
 }
 
 /** What the whole run has seen. */
@@ -38,19 +43,23 @@ interface Totals {
   events: number;
   checks: number;
   readonly kills: Killed[];
+  readonly disturbances: Disturbance[];
+  arrival: Arrival | null;
 }
 
 /**
- * The fault run: kills the real server with SIGKILL while writers write, starts it again on the same data, and compares
- * the logs with everything that was asked and answered. It covers the loss of processes, not the loss of power: what
- * the operating system has taken, it keeps.
+ * The fault run: kills the real server with SIGKILL while writers write and the services around it fail, starts it again
+ * on the same data, and compares the logs with everything that was asked and answered. At the end, with nothing wrong
+ * any more, all that is in a log has to arrive downstream, once and in order. It covers the loss of processes, with the
+ * queue messages they hold, not the loss of power: what the operating system has taken, it keeps.
  */
-async function run({ rounds, seed }: Options): Promise<boolean> {
+async function run({ rounds, seed, patient }: Options): Promise<boolean> {
   const random = seededRandom(seed);
   const ledger = new Ledger();
   const client = new Client(ledger, `f${seed}`);
   const writers = new Writers(client);
-  const totals: Totals = { events: 0, checks: 0, kills: [] };
+  const deck = new Deck();
+  const totals: Totals = { events: 0, checks: 0, kills: [], disturbances: [], arrival: null };
   const data = temporaryFolder('fault-data');
   const temporary = temporaryFolder('fault-tmp');
   const start = {
@@ -71,7 +80,9 @@ async function run({ rounds, seed }: Options): Promise<boolean> {
       progress(round, rounds, startedAt, client.counts.acknowledged);
       const ofRound = random.fork(`round ${round}`);
       const { unanswered } = client.counts;
-      const killed = await killWhileWriting(server, writers, ofRound, start, () => {
+      const disturbances = deck.draw(ofRound.fork('disturbances'));
+      totals.disturbances.push(...disturbances);
+      const killed = await killWhileWriting(server, writers, disturbances, ofRound, start, () => {
         const lost = client.counts.unanswered - unanswered;
         if (lost > 0) ledger.violations.push(`${lost} changes got no answer before anything was killed`);
       });
@@ -81,17 +92,20 @@ async function run({ rounds, seed }: Options): Promise<boolean> {
     }
     await client.settle(server);
     if (client.unsettled > 0) ledger.violations.push(`${client.unsettled} changes have no answer on a quiet server`);
+    await mend(server);
+    totals.arrival = await arrive(server, namesOf(ledger), ledger.lostCreations + SERVICE_ITSELF, patient);
+    ledger.violations.push(...totals.arrival.violations);
     await check(server, ledger, random.fork('end'), totals, () => true);
     totals.events = countEvents(ledger);
     await stopServer(server);
-    checkFiles(data.path, ledger);
+    ledger.violations.push(...checkFiles(data.path, totals.arrival.contexts.size));
   } catch (error) {
     ledger.violations.push(`The run could not go on: ${error instanceof Error ? error.message : error}`);
     server.kill('SIGKILL');
     await server.exited;
   }
   progress(0, 0, 0, 0);
-  report({ rounds, seed }, startedAt, client, ledger, totals, data.path);
+  report({ rounds, seed, patient }, startedAt, client, ledger, totals, data.path);
   temporary.remove();
   if (ledger.violations.length > 0) return false;
   data.remove();
@@ -101,6 +115,7 @@ async function run({ rounds, seed }: Options): Promise<boolean> {
 async function killWhileWriting(
   server: Server,
   writers: Writers,
+  disturbances: readonly Disturbance[],
   random: Random,
   start: StartOptions,
   beforeKill: () => void,
@@ -108,7 +123,10 @@ async function killWhileWriting(
   const target: Target = server;
   const stop = new AbortController();
   const writing = writers.write(target, random, stop.signal);
+  // They stay switched on as they are when it is killed: it comes up again with them.
+  const disturbed = await disturb(target, disturbances, random.fork('disturb'));
   await pause(random.between(WRITING_MS.min, WRITING_MS.max));
+  await disturbed.end();
   beforeKill();
   const killing = killAndRestart(server, drawWay(random), start, random);
   // They end when nobody answers any more, and must not take the restarted server for the one they wrote to.
@@ -145,31 +163,13 @@ async function checkOne(target: Target, context: TrackedContext, random: Random)
   return isKnown ? [`${context.id}: its creation was acknowledged, and it does not exist`] : [];
 }
 
-function countEvents(ledger: Ledger): number {
-  return [...ledger.contexts.values()].reduce((sum, context) => sum + context.events, 0);
+/** The ids of all contexts that the writers know. */
+function namesOf(ledger: Ledger): string[] {
+  return [...ledger.contexts.keys()];
 }
 
-/** The service is a context too. */
-const SERVICE_ITSELF = 1;
-
-/**
- * Looks at the files that the server left. A creation without a key that got no answer may have made a context that
- * nobody can name; there may be no other.
- */
-function checkFiles(dataFolder: string, ledger: Ledger): void {
-  const files = readdirSync(dataFolder, { recursive: true, encoding: 'utf8' });
-  const databases = files.filter((file) => /ContextObject[/\\][0-9a-f]{64}\.sqlite$/.test(file));
-  const most = ledger.contexts.size + ledger.lostCreations + SERVICE_ITSELF;
-  if (databases.length > most) {
-    ledger.violations.push(`There are ${databases.length} context databases in ${dataFolder}, for ${most} at most`);
-  }
-  for (const file of databases) {
-    // Not read-only: a server that was killed leaves a write-ahead log, and that is taken in first.
-    const database = new DatabaseSync(join(dataFolder, file));
-    const [verdict] = Object.values(database.prepare('PRAGMA integrity_check').get() ?? {});
-    if (verdict !== 'ok') ledger.violations.push(`${file} is damaged: ${verdict}`);
-    database.close();
-  }
+function countEvents(ledger: Ledger): number {
+  return [...ledger.contexts.values()].reduce((sum, context) => sum + context.events, 0);
 }
 
 /** On a terminal, one line that is written over; with no rounds, wipes it. */
@@ -186,7 +186,7 @@ function report(
   startedAt: number,
   { counts }: Client,
   ledger: Ledger,
-  { kills, events, checks }: Totals,
+  { kills, events, checks, disturbances, arrival }: Totals,
   dataFolder: string,
 ): void {
   for (const violation of ledger.violations.slice(0, PRINTED_MAX)) console.error(violation);
@@ -197,6 +197,16 @@ function report(
   }
   const ways = Object.entries(Object.groupBy(kills, ({ way }) => way));
   console.log(`kills: ${ways.map(([way, those]) => `${those.length} × ${way}`).join(', ')}`);
+  const kinds = Object.entries(Object.groupBy(disturbances, (kind) => kind));
+  console.log(`downstream: ${kinds.map(([kind, those]) => `${those.length} × ${kind}`).join(', ')}`);
+  if (arrival) {
+    console.log(
+      `arrived: ${arrival.entries} entries in Chronicle, ${arrival.lineage} events in DNA, ${arrival.chittyIds} ` +
+        `ChittyIDs, ${arrival.certificates} certificates, ${arrival.listed} contexts in lists, of ` +
+        `${arrival.contexts.size} contexts, ${Math.round(arrival.waitedMs / 1000)} s after the last kill, ` +
+        `${arrival.hurried} of them hurried`,
+    );
+  }
   const orphaned = Math.round(Math.max(0, ...kills.map(({ orphanedMs }) => orphanedMs)));
   const down = kills.map(({ downMs }) => downMs).toSorted((a, b) => a - b);
   const median = Math.round(down[Math.floor(down.length / 2)] ?? 0);
@@ -213,11 +223,13 @@ function report(
 /** @returns null when they make no sense */
 function readOptions(): Options | null {
   try {
-    const { values } = parseArgs({ options: { rounds: { type: 'string' }, seed: { type: 'string' } } });
+    const { values } = parseArgs({
+      options: { rounds: { type: 'string' }, seed: { type: 'string' }, patient: { type: 'boolean', default: false } },
+    });
     const rounds = Number(values.rounds ?? 100);
     const seed = Number(values.seed ?? Date.now() % 2 ** 32);
     const isSound = Number.isInteger(rounds) && rounds >= 1 && Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32;
-    return isSound ? { rounds, seed } : null;
+    return isSound ? { rounds, seed, patient: values.patient } : null;
   } catch {
     return null;
   }
