@@ -23,7 +23,7 @@ interface Note {
 }
 
 /** A signature that was verified, and by which key. */
-export interface VerifiedSignature {
+interface VerifiedSignature {
   readonly key: VerifierKey;
   readonly bytes: Uint8Array;
 }

@@ -19,7 +19,8 @@ function nativeSha256(): Sha256 | null {
   const native: Sha256 = (bytes) => {
     const digest = hash('sha256', bytes, 'buffer');
     if (!(digest instanceof Uint8Array)) throw new TypeError('node:crypto gave no bytes');
-    return digest;
+    // A plain view of it: Node's own class of bytes behaves differently in places.
+    return new Uint8Array(digest.buffer, digest.byteOffset, digest.length);
   };
   return native;
 }

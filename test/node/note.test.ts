@@ -11,10 +11,10 @@ import {
   parseVerifierKey,
   SIGNATURE_TYPE,
   signingKey,
-  type VerifierKey,
   verifierKey,
 } from '../../events/note-keys.ts';
 import { printedSeed } from '../support/seed.ts';
+import { unfaulted } from '../support/unfaulted.ts';
 
 // The example of C2SP signed-note, https://c2sp.org/signed-note, "Verifier keys".
 const SPEC_KEY = 'example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k';
@@ -31,11 +31,7 @@ const witness = signingKey('witness.example/w1', SIGNATURE_TYPE.cosignature, new
 const TEXT = 'log.example/main\n3\nbZ9YCzPQ7N0aJzXs5p1Rj0vd7T3Xk3Y2nQ1xY8Q2h3A=\n';
 const NOTE = formatNote({ text: TEXT, signatures: [signText(TEXT, log, 0), signText(TEXT, witness, 1_679_315_147)] });
 
-function key(text: string): VerifierKey {
-  const parsed = parseVerifierKey(text);
-  if (isFault(parsed)) throw new Error(parsed.fault);
-  return parsed;
-}
+const key = (text: string) => unfaulted(parseVerifierKey(text));
 
 /** node:crypto's own form of an Ed25519 secret: the fixed head of RFC 8410, and the seed. */
 function nodePrivateKey(seed: Uint8Array) {
