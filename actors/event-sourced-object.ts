@@ -448,7 +448,10 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
 }
 
 /** How an event says who did it. */
-function authorship({ actor, subject, chain }: Principal): Pick<Cause, 'actor' | 'onBehalfOf' | 'delegation'> {
-  const last = chain.at(-1);
-  return { actor, ...(subject !== actor && { onBehalfOf: subject }), ...(last && { delegation: last.id }) };
+function authorship({ actor, subject, credential }: Principal): Pick<Cause, 'actor' | 'onBehalfOf' | 'credential'> {
+  return {
+    actor,
+    ...(subject !== actor && { onBehalfOf: subject }),
+    ...(credential.kind !== 'system' && { credential: credential.id }),
+  };
 }

@@ -13,7 +13,7 @@ export interface CommandRequest<Command> {
   readonly command: Command;
   /** Who asks for it; whether they may is decided by the object. */
   readonly principal: Principal;
-  readonly cause: Pick<Cause, 'correlationId' | 'causationId' | 'commandId'>;
+  readonly cause: Omit<Cause, 'actor' | 'onBehalfOf' | 'credential'>;
   /** The versions that the caller accepts (If-Match); any when left out. */
   readonly expectedVersions?: readonly number[];
   /** `key` is unique among all callers; `fingerprint` tells this command from others. */

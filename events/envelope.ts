@@ -16,8 +16,10 @@ export interface Cause {
   readonly actor: string;
   /** Whose rights the actor used, when they were not the actor's own. */
   readonly onBehalfOf?: string;
-  /** The delegation by which the actor had them. */
-  readonly delegation?: string;
+  /** The id of the key, session or delegation by which the actor was known; none for what the service does by itself. */
+  readonly credential?: string;
+  /** The network that the request came from: the caller's address without its last part, when it is known. */
+  readonly origin?: string;
   /** Groups everything that follows from one outside request: the trace id when the caller sent one. */
   readonly correlationId: string;
   /** The id of the event that led to this command, when one did. */
@@ -69,7 +71,8 @@ export const envelopeSchema = z
     time: z.iso.datetime({ precision: 3 }),
     actor: z.string().min(1),
     onBehalfOf: z.string().min(1).exactOptional(),
-    delegation: z.string().min(1).exactOptional(),
+    credential: z.string().min(1).exactOptional(),
+    origin: z.string().min(1).exactOptional(),
     correlationId: z.string().min(1),
     causationId: z.string().min(1).nullable(),
     commandId: z.string().min(1),
@@ -87,9 +90,9 @@ export function sealEvent(draft: EnvelopeDraft): SealedEvent {
   const beforeHash =
     `{"actor":${JSON.stringify(draft.actor)},"causationId":${JSON.stringify(draft.causationId)},` +
     `"commandId":${JSON.stringify(draft.commandId)},"correlationId":${JSON.stringify(draft.correlationId)},` +
-    `"data":${canonicalText(draft.data)},${member('delegation', draft.delegation)}"id":"${draft.id}",`;
+    `${member('credential', draft.credential)}"data":${canonicalText(draft.data)},"id":"${draft.id}",`;
   const afterHash =
-    `${member('onBehalfOf', draft.onBehalfOf)}"schemaVersion":${draft.schemaVersion},"stream":${JSON.stringify(draft.stream)},"time":"${draft.time}",` +
+    `${member('onBehalfOf', draft.onBehalfOf)}${member('origin', draft.origin)}"schemaVersion":${draft.schemaVersion},"stream":${JSON.stringify(draft.stream)},"time":"${draft.time}",` +
     `"type":"${draft.type}","version":${draft.version}}`;
   const hash = leafHash(beforeHash + afterHash);
   return { text: `${beforeHash}"leafHash":"${hash}",${afterHash}`, leafHash: hash };

@@ -66,7 +66,7 @@ export async function serve({ host, port, dataFolder, variables }: ServeOptions)
         bindings: Object.assign(
           {},
           product.bindings,
-          { CHITTYOS_TOKEN, PUBLIC_URL: `http://${host}:${port}` },
+          { CHITTYOS_TOKEN, CLIENT_ADDRESS_HEADER: '', PUBLIC_URL: `http://${host}:${port}` },
           variables,
         ),
         serviceBindings: { CHITTYOS: 'embedded' },

@@ -19,6 +19,8 @@ export interface Env extends ChittyOsEnv {
   readonly BOOTSTRAP_API_KEY?: string;
   /** Its SHA-256 in hexadecimal digits, for those who would rather not hand the key itself over. */
   readonly BOOTSTRAP_API_KEY_SHA256?: string;
+  /** The header that holds the caller's address, when something in front of the Worker always overwrites it. */
+  readonly CLIENT_ADDRESS_HEADER?: string;
   /** A key that reads `/metrics` and opens nothing else (a secret). */
   readonly METRICS_API_KEY?: string;
 }

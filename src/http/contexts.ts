@@ -6,14 +6,13 @@ import { canonicalText } from '../../events/canonical.ts';
 import { CONTEXT_PREFIX } from '../../events/context.ts';
 import { sha256Hex } from '../../events/hash.ts';
 import { derivedId, isId, newId } from '../../events/id.ts';
-import { nextUlid } from '../../events/ulid.ts';
 import { findByChittyId } from '../../projections/chitty-ids.ts';
 import { isChittyId } from '../chittyos/chitty-id-format.ts';
 import type { ContextObject } from '../objects.ts';
 import { readBody } from './body.ts';
 import { etag, isNotModified, readIdempotencyKey, readIfMatch } from './conditions.ts';
 import { createContextBody, patchContextBody } from './context-schemas.ts';
-import type { AuthenticatedExchange, Exchange } from './exchange.ts';
+import { type AuthenticatedExchange, causeOf, type Exchange } from './exchange.ts';
 import {
   atParameter,
   changeHeaders,
@@ -239,7 +238,7 @@ async function execute(
     id,
     command,
     principal,
-    cause: { correlationId: exchange.correlationId, causationId: null, commandId: nextUlid(Date.now()) },
+    cause: causeOf(exchange),
     ...(expectedVersions && { expectedVersions }),
     ...(key !== undefined && {
       idempotency: { key: `${principal.actor} ${key}`, fingerprint: sha256Hex(canonicalText({ ...command })) },

@@ -1,6 +1,8 @@
+import type { CommandRequest } from '../../actors/messages.ts';
 import type { Principal } from '../../actors/principal.ts';
 import { nextUlid } from '../../events/ulid.ts';
 import type { Env } from '../env.ts';
+import { callerAddress, networkOf } from './address.ts';
 
 /** A request as itty-router hands it on, with the variable parts of its path. */
 export interface RoutedRequest extends Request {
@@ -16,6 +18,8 @@ export interface Exchange {
   readonly requestId: string;
   /** Groups everything that follows from this request: the trace id, or the request id. */
   readonly correlationId: string;
+  /** The network of the caller; undefined when the caller's address is not known. */
+  readonly origin: string | undefined;
   /** Headers that every response to this request carries. */
   readonly headers: Readonly<Record<string, string>>;
 }
@@ -43,7 +47,13 @@ export function openExchange(request: RoutedRequest, env: Env, execution: Execut
   const isTraced = traceId !== undefined && (version !== '00' || more === undefined);
   if (isTraced) headers.traceparent = `00-${traceId}-${newSpanId()}-${flags}`;
   addCors(request, env, headers);
-  return { request, env, execution, requestId, correlationId: isTraced ? traceId : requestId, headers };
+  const correlationId = isTraced ? traceId : requestId;
+  return { request, env, execution, requestId, correlationId, origin: networkOf(callerAddress(request, env)), headers };
+}
+
+/** What a command that comes of this request says about its cause. */
+export function causeOf({ correlationId, origin }: Exchange): CommandRequest<unknown>['cause'] {
+  return { correlationId, causationId: null, commandId: nextUlid(Date.now()), ...(origin !== undefined && { origin }) };
 }
 
 function newSpanId(): string {

@@ -34,6 +34,7 @@ describe('creating a context', () => {
       id: 'ctx_1',
       chittyId: null,
       ...created.data,
+      members: [{ actor: 'act_1', role: 'owner', since: '2026-01-01T00:00:00.000Z' }],
       status: 'active',
       version: 1,
       createdAt: '2026-01-01T00:00:00.000Z',

@@ -3,12 +3,11 @@ import type { DeadLetterCommand } from '../../../actors/dead-letter.ts';
 import { isRefusal } from '../../../actors/decider.ts';
 import { DEAD_LETTER_PREFIX } from '../../../events/dead-letter.ts';
 import { isId } from '../../../events/id.ts';
-import { nextUlid } from '../../../events/ulid.ts';
 import { listDeadLetters } from '../../../projections/dead-letters.ts';
 import { messageSchema } from '../../delivery/cloud-event.ts';
 import type { DeadLetterObject } from '../../objects.ts';
 import { etag } from '../conditions.ts';
-import type { AuthenticatedExchange, Exchange } from '../exchange.ts';
+import { type AuthenticatedExchange, causeOf, type Exchange } from '../exchange.ts';
 import { problems } from '../operations.ts';
 import { invalid, isProblem, type Problem, problemOf } from '../problem.ts';
 import { readInteger, readQuery } from '../query.ts';
@@ -187,11 +186,7 @@ async function act(
     id,
     command,
     principal: exchange.principal,
-    cause: {
-      correlationId: exchange.correlationId,
-      causationId: null,
-      commandId: nextUlid(Date.now()),
-    },
+    cause: causeOf(exchange),
   });
   return isRefusal(reply) ? problemOf(reply) : jsonText(exchange, 200, reply.body, { ETag: etag(reply.version) });
 }
