@@ -4,6 +4,9 @@ import { defineConfig } from 'vitest/config';
 /** The key that the tests use. */
 const TEST_KEY = 'cck_test-key-of-the-worker-tests';
 
+/** What the tests sign with in GitHub's place. */
+const TEST_WEBHOOK_SECRET = 'the secret of the webhook in the worker tests';
+
 const migrations = await readD1Migrations('projections/migrations');
 
 export default defineConfig({
@@ -16,7 +19,7 @@ export default defineConfig({
             main: './test/worker/entry.ts',
             wrangler: { configPath: './wrangler.toml' },
             miniflare: {
-              bindings: { BOOTSTRAP_API_KEY: TEST_KEY },
+              bindings: { BOOTSTRAP_API_KEY: TEST_KEY, GITHUB_WEBHOOK_SECRET: TEST_WEBHOOK_SECRET },
               // Without CHITTYOS_TOKEN nothing is sent there: contexts keep to themselves in these tests.
               serviceBindings: { CHITTYOS: () => new Response('not embedded', { status: 503 }) },
               durableObjects: { COUNTERS: { className: 'CounterObject', useSQLite: true } },

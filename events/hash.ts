@@ -9,6 +9,11 @@ export function sha256Hex(text: string): string {
   return bytesToHex(sha256(utf8ToBytes(text)));
 }
 
+/** SHA-256 (FIPS 180-4) of bytes: 64 lowercase hexadecimal digits. Synchronous. */
+export function sha256HexOfBytes(bytes: Uint8Array): string {
+  return bytesToHex(sha256(bytes));
+}
+
 /** The Merkle leaf hash of `text`, SHA-256(0x00 ‖ UTF-8(text)) (RFC 9162, section 2.1.1): 64 hexadecimal digits. */
 export function leafHash(text: string): string {
   return sha256Hex(LEAF_PREFIX + text);

@@ -1,11 +1,12 @@
 import type { DirectoryObject } from '../actors/directory-object.ts';
 import type { ChittyOsEnv } from './chittyos/env.ts';
-import type { ContextObject, DeadLetterObject } from './objects.ts';
+import type { ContextObject, DeadLetterObject, InstallationObject } from './objects.ts';
 
 /** The bindings of wrangler.toml, its variables and the secrets. */
 export interface Env extends ChittyOsEnv {
   readonly CONTEXTS: DurableObjectNamespace<ContextObject>;
   readonly DEAD_LETTERS: DurableObjectNamespace<DeadLetterObject>;
+  readonly INSTALLATIONS: DurableObjectNamespace<InstallationObject>;
   readonly DIRECTORY: DurableObjectNamespace<DirectoryObject>;
   /** Events on their way to ChittyOS. */
   readonly CONTEXT_OPS_QUEUE: Queue;
@@ -21,6 +22,8 @@ export interface Env extends ChittyOsEnv {
   readonly BOOTSTRAP_API_KEY_SHA256?: string;
   /** The header that holds the caller's address, when something in front of the Worker always overwrites it. */
   readonly CLIENT_ADDRESS_HEADER?: string;
+  /** What GitHub signs the webhook's deliveries with (a secret); without it none are taken. */
+  readonly GITHUB_WEBHOOK_SECRET?: string;
   /** A key that reads `/metrics` and opens nothing else (a secret). */
   readonly METRICS_API_KEY?: string;
 }

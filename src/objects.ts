@@ -3,13 +3,17 @@ import { ContextActor } from '../actors/context-object.ts';
 import type { DeadLetterState } from '../actors/dead-letter.ts';
 import { DeadLetterActor } from '../actors/dead-letter-object.ts';
 import { Directory } from '../actors/directory.ts';
+import type { InstallationState } from '../actors/installation.ts';
+import { InstallationActor } from '../actors/installation-object.ts';
 import type { Sink } from '../actors/outbox.ts';
 import { projectDeadLetter } from '../projections/dead-letters.ts';
+import { projectInstallation } from '../projections/installations.ts';
 import { hasChittyOs } from './chittyos/env.ts';
 import { chittyOs } from './chittyos/services.ts';
 import { provisioningProcess } from './delivery/provisioning.ts';
 import { queueSink, readModelSink } from './delivery/sinks.ts';
 import type { Env } from './env.ts';
+import { identityProcess } from './github/identity.ts';
 
 export { DirectoryObject } from '../actors/directory-object.ts';
 
@@ -42,5 +46,25 @@ export class DeadLetterObject extends DeadLetterActor {
       },
     };
     super(context, env, { sinks: [sink], monitor: new Directory(env.DIRECTORY).monitor() });
+  }
+}
+
+/** One installation of the GitHub App: its row in the read models always; a ChittyID when there is a ChittyOS. */
+export class InstallationObject extends InstallationActor {
+  constructor(context: DurableObjectState, env: Env) {
+    const sink: Sink<InstallationState> = {
+      destinations: ['d1'],
+      intervalMs: 1_000,
+      isReady: (_destination, state) => state !== null,
+      async deliver({ state, version }) {
+        if (state !== null) await projectInstallation(env.DB, state);
+        return { confirmed: version };
+      },
+    };
+    super(context, env, {
+      sinks: [sink],
+      monitor: new Directory(env.DIRECTORY).monitor(),
+      ...(hasChittyOs(env) && { process: identityProcess(chittyOs(env)) }),
+    });
   }
 }

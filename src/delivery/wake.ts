@@ -13,6 +13,8 @@ export async function wake(env: Env, stream: string): Promise<boolean> {
       return env.CONTEXTS.get(env.CONTEXTS.idFromName(id)).flushOutbox();
     case 'dead_letter':
       return env.DEAD_LETTERS.get(env.DEAD_LETTERS.idFromName(id)).flushOutbox();
+    case 'installation':
+      return env.INSTALLATIONS.get(env.INSTALLATIONS.idFromName(id)).flushOutbox();
     default:
       return true;
   }

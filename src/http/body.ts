@@ -26,17 +26,31 @@ const LONG_NUMBER = /\d{16}/;
  * @returns the parsed value, or the problem to answer with: 400, 413 or 415
  */
 export async function readBody<Output>(
-  { request }: Exchange,
+  exchange: Exchange,
   schema: z.ZodType<Output>,
-  mediaTypes: readonly string[] = ['application/json'],
+  mediaTypes?: readonly string[],
 ): Promise<Output | Problem> {
+  const bytes = await readRawBody(exchange, mediaTypes);
+  return isProblem(bytes) ? bytes : parseBody(bytes, schema);
+}
+
+/**
+ * Reads the bytes of a JSON request body as they came, for whoever has to look at them before they are parsed.
+ *
+ * @returns the bytes, or the problem to answer with: 400, 413 or 415
+ */
+export async function readRawBody(
+  { request }: Exchange,
+  mediaTypes: readonly string[] = ['application/json'],
+): Promise<Uint8Array<ArrayBuffer> | Problem> {
   const mediaProblem = checkCoding(request.headers) ?? checkMediaType(request.headers.get('Content-Type'), mediaTypes);
-  if (mediaProblem) return mediaProblem;
-  const bytes = await readBytes(request).catch(() => BROKEN_OFF);
-  if (isProblem(bytes)) return bytes;
+  return mediaProblem ?? readBytes(request).catch(() => BROKEN_OFF);
+}
+
+/** Parses the bytes of a JSON body and checks them. @returns the parsed value, or the problem to answer with: 400 */
+export function parseBody<Output>(bytes: Uint8Array, schema: z.ZodType<Output>): Output | Problem {
   const value = parseJson(bytes);
-  if (isProblem(value)) return value;
-  return validate(schema, value);
+  return isProblem(value) ? value : validate(schema, value);
 }
 
 /** Checks a value against a schema. @returns the schema's output, or a problem with a pointer to each fault */
@@ -120,9 +134,9 @@ const BROKEN_OFF: Problem = {
 };
 
 /** Reads a body of bounded size; one without a Content-Length is given up as soon as it is too long. */
-async function readBytes(request: Request): Promise<ArrayBuffer | Uint8Array | Problem> {
+async function readBytes(request: Request): Promise<Uint8Array<ArrayBuffer> | Problem> {
   const declared = request.headers.get('Content-Length');
-  if (declared !== null && Number(declared) <= BODY_MAX_BYTES) return request.arrayBuffer();
+  if (declared !== null && Number(declared) <= BODY_MAX_BYTES) return new Uint8Array(await request.arrayBuffer());
   if (!request.body) return new Uint8Array();
   const reader = request.body.getReader();
   const chunks: Uint8Array[] = [];
@@ -138,7 +152,7 @@ async function readBytes(request: Request): Promise<ArrayBuffer | Uint8Array | P
   return TOO_LARGE;
 }
 
-function joined(chunks: readonly Uint8Array[], length: number): Uint8Array {
+function joined(chunks: readonly Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(length);
   let offset = 0;
   for (const chunk of chunks) {
@@ -154,7 +168,7 @@ function malformed(detail: string): Problem {
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
 
-function parseJson(bytes: ArrayBuffer | Uint8Array): unknown | Problem {
+function parseJson(bytes: Uint8Array): unknown | Problem {
   if (bytes.byteLength === 0) return malformed('The body is empty. Send a JSON object.');
   let text: string;
   try {

@@ -32,12 +32,19 @@ export function openApiText(routes: readonly Route[]): string {
       { name: 'history', description: 'All that happened, in order' },
       { name: 'live', description: 'Changes as they are made' },
       { name: 'administration', description: 'What operators look at and do' },
+      { name: 'integrations', description: 'What other services tell, and what is known of them' },
       { name: 'service', description: 'The service itself' },
     ],
     security: [{ bearer: [] }, { apiKey: [] }],
     components: {
       securitySchemes: {
         bearer: { type: 'http', scheme: 'bearer', description: 'An API key' },
+        githubSignature: {
+          type: 'apiKey',
+          in: 'header',
+          name: 'X-Hub-Signature-256',
+          description: 'HMAC-SHA256 of the body with the secret of the webhook',
+        },
         apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'An API key' },
       },
     },

@@ -28,6 +28,7 @@ export const PROBLEMS = {
   'idempotency-key-reused': { status: 422, title: 'The Idempotency-Key belongs to another request' },
   'upgrade-required': { status: 426, title: 'A WebSocket is needed' },
   internal: { status: 500, title: 'Something went wrong here' },
+  'not-configured': { status: 503, title: 'It is not set up here' },
   overloaded: { status: 503, title: 'Too busy at the moment' },
 } as const satisfies Record<string, { status: number; title: string }> & Record<RefusalCode, object>;
 

@@ -1,11 +1,13 @@
 import { issueTicket, watchContext } from '../live/live.ts';
 import { dropLetter, listLetters, readLetter, replayLetter } from './admin/dead-letters.ts';
+import { listInstallations, readInstallation } from './admin/installations.ts';
 import { readOutbox, retryOutbox } from './admin/outbox.ts';
 import { rebuildReadModels } from './admin/rebuild.ts';
 import { listContexts, searchContexts } from './context-lists.ts';
 import { createContext, deleteContext, patchContext, readContext, restoreContext } from './contexts.ts';
 import { ecosystem } from './ecosystem.ts';
 import { embeddedRoutes } from './embedded.ts';
+import { githubWebhook } from './github-webhook.ts';
 import { health } from './health.ts';
 import { readHistory } from './history.ts';
 import { metrics } from './metrics.ts';
@@ -65,5 +67,8 @@ export const routes: readonly Route[] = [
   readLetter,
   replayLetter,
   dropLetter,
+  githubWebhook,
+  listInstallations,
+  readInstallation,
   ...embeddedRoutes,
 ];

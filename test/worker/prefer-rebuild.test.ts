@@ -1,6 +1,7 @@
 import { env } from 'cloudflare:workers';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { api, createContext } from '../support/api.ts';
+import { deliver, payload, repository } from '../support/github.ts';
 
 interface Page {
   items: { id: string; name: string }[];
@@ -59,7 +60,25 @@ describe('a rebuild', () => {
     ).all();
     const index = await env.DB.prepare('SELECT count(*) AS n FROM contexts_fts').all();
     const ids = await env.DB.prepare('SELECT * FROM chitty_ids ORDER BY id').all();
-    return [contexts.results, index.results, ids.results];
+    const letters = await env.DB.prepare('SELECT * FROM dead_letters ORDER BY id').all();
+    const installations = await env.DB.prepare('SELECT * FROM installations ORDER BY id').all();
+    return [contexts.results, index.results, ids.results, letters.results, installations.results];
+  }
+
+  /** Waits until the read model has the installations as they are now. */
+  async function caughtUp(count: number): Promise<void> {
+    const { results } = await vi.waitFor(async () => {
+      const found = await env.DB.prepare('SELECT id, version FROM installations').all<{
+        id: string;
+        version: number;
+      }>();
+      expect(found.results).toHaveLength(count);
+      return found;
+    });
+    for (const { id } of results) {
+      const stub = env.INSTALLATIONS.get(env.INSTALLATIONS.idFromName(id));
+      expect(await stub.flushOutbox()).toBe(true);
+    }
   }
 
   it('gives, row by row, what was kept live', async () => {
@@ -71,7 +90,16 @@ describe('a rebuild', () => {
       else if (index % 3 === 1) await api(`/v1/contexts/${id}`, { method: 'DELETE', headers });
       else await api(`/v1/contexts/${id}`, { method: 'PATCH', json: { name: `Renamed ${index}` }, headers });
     }
+    for (const number of [1, 2, 3]) {
+      const repositories = [repository(number)];
+      await deliver({ body: JSON.stringify(payload(number, 'created', { repositories })) });
+    }
+    const suspended = { installation: { updated_at: 1_600_000_000 } };
+    await deliver({ body: JSON.stringify(payload(1, 'suspend', suspended)) });
+    await deliver({ body: JSON.stringify(payload(2, 'deleted')) });
+    await caughtUp(3);
     const live = await readModels();
+    await env.DB.prepare("UPDATE installations SET body = '{}', status = 'spoiled'").run();
     await env.DB.prepare("UPDATE contexts SET body = '{}', search = 'spoiled' WHERE rowid % 2 = 0").run();
     let cursor: string | null | undefined;
     let rebuilt = 0;

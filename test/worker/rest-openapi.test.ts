@@ -5,6 +5,7 @@ import { Directory } from '../../actors/directory.ts';
 import { consumeDeadLetters } from '../../src/delivery/dead-letters.ts';
 import { routes } from '../../src/http/routes.ts';
 import { api, createContext } from '../support/api.ts';
+import { deliver, payload } from '../support/github.ts';
 import { expectDocumented, openApiDocument, operationOf, validator } from '../support/openapi.ts';
 import { configured, derivedId, patch, post, read, remove, restore } from '../support/rest.ts';
 
@@ -20,6 +21,8 @@ const stale = { 'If-Match': '"9"' };
 const live = { Upgrade: 'websocket' };
 const outbox = '/v1/admin/outbox';
 const letters = '/v1/admin/dead-letters';
+const installations = '/v1/installations';
+const noInstallation = derivedId('ins', 'openapi: nobody');
 const noLetter = derivedId('dlq', 'openapi: nobody');
 
 /** A request that gets the status from the operation; each is given an active context of its own. */
@@ -123,6 +126,21 @@ const cases: Case[] = [
   ['dropDeadLetter', 401, () => send(`${letters}/${noLetter}/drop`, wrongKey)],
   ['dropDeadLetter', 404, () => send(`${letters}/${noLetter}/drop`)],
   ['dropDeadLetter', 409, async () => send(`${letters}/${await droppedLetter()}/drop`)],
+  ['githubWebhook', 200, () => deliver({ body: JSON.stringify(payload(1, 'created')) })],
+  ['githubWebhook', 202, () => deliver({ event: 'push', body: '{}' })],
+  ['githubWebhook', 400, () => deliver({ body: '{}' })],
+  ['githubWebhook', 401, () => deliver({ body: '{}', signature: null })],
+  ['githubWebhook', 413, () => deliver({ body: ' '.repeat(1024 * 1024 + 1) })],
+  ['githubWebhook', 415, () => deliver({ body: '{}', headers: { 'Content-Type': 'text/plain' } })],
+  ['githubWebhook', 422, () => reusedDelivery()],
+  ['githubWebhook', 503, () => deliver({ body: '{}', signature: null }, { GITHUB_WEBHOOK_SECRET: '' })],
+  ['listInstallations', 200, () => listedInstallation()],
+  ['listInstallations', 400, () => api(`${installations}?status=x`)],
+  ['listInstallations', 401, () => api(installations, { headers: wrongKey })],
+  ['readInstallation', 200, () => readInstallation()],
+  ['readInstallation', 400, () => api(`${installations}/${noInstallation}?x=1`)],
+  ['readInstallation', 401, () => api(`${installations}/${noInstallation}`, { headers: wrongKey })],
+  ['readInstallation', 404, () => api(`${installations}/${noInstallation}`)],
   ...(['GET', 'POST', 'PUT', 'DELETE'] as const).flatMap((method): Case[] => [
     [`embedded${method}`, 200, () => withChittyOs('/embedded/dna/health', method)],
     [`embedded${method}`, 401, () => api('/embedded/dna/health', { method, headers: wrongKey })],
@@ -182,6 +200,27 @@ async function listedDeadLetter(): Promise<Response> {
   return vi.waitFor(async () => {
     const response = await api(letters);
     expect(await response.clone().text()).toContain(id);
+    return response;
+  });
+}
+
+async function reusedDelivery(): Promise<Response> {
+  await deliver({ body: JSON.stringify(payload(2, 'created')), delivery: 'openapi' });
+  return deliver({ body: JSON.stringify(payload(2, 'deleted')), delivery: 'openapi' });
+}
+
+async function readInstallation(): Promise<Response> {
+  const repositories = [{ id: 1, full_name: 'octo/repo' }];
+  const response = await deliver({ body: JSON.stringify(payload(3, 'created', { repositories })) });
+  const { installation }: { installation: string } = await response.json();
+  return api(`${installations}/${installation}`);
+}
+
+async function listedInstallation(): Promise<Response> {
+  await readInstallation();
+  return vi.waitFor(async () => {
+    const response = await api(installations);
+    expect(await response.clone().text()).toContain('octo/repo');
     return response;
   });
 }

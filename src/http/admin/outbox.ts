@@ -4,6 +4,7 @@ import type { StreamBehind } from '../../../actors/directory-object.ts';
 import { CONTEXT_PREFIX } from '../../../events/context.ts';
 import { DEAD_LETTER_PREFIX } from '../../../events/dead-letter.ts';
 import { isId } from '../../../events/id.ts';
+import { INSTALLATION_PREFIX } from '../../../events/installation.ts';
 import { wake } from '../../delivery/wake.ts';
 import { problems } from '../operations.ts';
 import { isProblem } from '../problem.ts';
@@ -43,6 +44,13 @@ const outboxBody = z
     behind: z.array(streamSummary).meta({ description: 'The streams that have been behind longest' }),
   })
   .meta({ id: 'Outbox' });
+
+/** The prefixes of the ids by the type of the stream. */
+const PREFIXES: ReadonlyMap<string, string> = new Map([
+  ['context', CONTEXT_PREFIX],
+  ['dead_letter', DEAD_LETTER_PREFIX],
+  ['installation', INSTALLATION_PREFIX],
+]);
 
 /** GET /v1/admin/outbox */
 export const readOutbox: AuthenticatedRoute = {
@@ -93,9 +101,8 @@ export const retryOutbox: AuthenticatedRoute = {
     const query = readQuery(exchange.request, []);
     if (isProblem(query)) return query;
     const { type = '', id = '' } = exchange.request.params ?? {};
-    const isStream =
-      (type === 'context' && isId(CONTEXT_PREFIX, id)) || (type === 'dead_letter' && isId(DEAD_LETTER_PREFIX, id));
-    if (!isStream) return { problem: 'not-found', detail: 'There is no such stream.' };
+    const prefix = PREFIXES.get(type);
+    if (prefix === undefined || !isId(prefix, id)) return { problem: 'not-found', detail: 'There is no such stream.' };
     await wake(exchange.env, `${type}/${id}`);
     return new Response(null, { status: 204, headers: exchange.headers });
   },

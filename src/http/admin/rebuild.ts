@@ -3,11 +3,14 @@ import type { Context } from '../../../actors/context.ts';
 import type { DeadLetter } from '../../../actors/dead-letter.ts';
 import { isRefusal } from '../../../actors/decider.ts';
 import { Directory } from '../../../actors/directory.ts';
+import type { Installation } from '../../../actors/installation.ts';
+import type { View } from '../../../actors/messages.ts';
 import { SYSTEM } from '../../../actors/principal.ts';
 import { SYSTEM_ACTOR } from '../../../actors/system-actor.ts';
 import { clearChittyIds, projectChittyId } from '../../../projections/chitty-ids.ts';
 import { clearContexts, projectContexts } from '../../../projections/contexts.ts';
 import { clearDeadLetters, projectDeadLetter } from '../../../projections/dead-letters.ts';
+import { clearInstallations, projectInstallation } from '../../../projections/installations.ts';
 import type { Env } from '../../env.ts';
 import { problems } from '../operations.ts';
 import { invalid, isProblem } from '../problem.ts';
@@ -60,7 +63,7 @@ export const rebuildReadModels: AuthenticatedRoute = {
     if (!place || !shard) return invalid('cursor', 'must be the nextCursor of the answer before');
     if (query.cursor === undefined) {
       const { DB } = exchange.env;
-      await Promise.all([clearContexts(DB), clearChittyIds(DB), clearDeadLetters(DB)]);
+      await Promise.all([clearContexts(DB), clearChittyIds(DB), clearDeadLetters(DB), clearInstallations(DB)]);
     }
     const streams = await shard.list(place[2] ?? '', PAGE_STREAMS);
     await rebuild(exchange.env, streams);
@@ -85,14 +88,17 @@ async function rebuild(env: Env, streams: readonly string[]): Promise<void> {
   const contexts: Context[] = [];
   await Promise.all(
     streams.map(async (stream) => {
-      const [type, id = ''] = stream.split('/');
-      const namespace = type === 'context' ? env.CONTEXTS : env.DEAD_LETTERS;
-      const view = await namespace.get(namespace.idFromName(id)).view(SYSTEM);
+      const view = await read(env, stream);
       // One that was registered and never written has nothing to show.
-      if (isRefusal(view)) return;
-      if (type === 'dead_letter') {
+      if (view === null) return;
+      if (stream.startsWith('dead_letter/')) {
         const letter: DeadLetter = JSON.parse(view.body);
         await projectDeadLetter(env.DB, letter);
+        return;
+      }
+      if (stream.startsWith('installation/')) {
+        const installation: Installation = JSON.parse(view.body);
+        await projectInstallation(env.DB, installation);
         return;
       }
       const context: Context = JSON.parse(view.body);
@@ -102,4 +108,12 @@ async function rebuild(env: Env, streams: readonly string[]): Promise<void> {
     }),
   );
   await projectContexts(env.DB, contexts);
+}
+
+/** The present state of a stream, null when nothing was ever written there. */
+async function read(env: Env, stream: string): Promise<View | null> {
+  const [type, id = ''] = stream.split('/');
+  const namespace = type === 'context' ? env.CONTEXTS : type === 'installation' ? env.INSTALLATIONS : env.DEAD_LETTERS;
+  const view = await namespace.get(namespace.idFromName(id)).view(SYSTEM);
+  return isRefusal(view) ? null : view;
 }
