@@ -40,6 +40,8 @@ const cloudEventSchema = z.strictObject({
   deliverto: z.string().optional(),
   /** In the first of a message: who decided that it need not arrive, so that what is refused again is skipped. For the consumer. */
   droppedby: z.string().optional(),
+  /** In the last of a message, when the log ends there and the context is deleted. For the consumer. */
+  isdeleted: z.literal(true).optional(),
   /** Where its data is, when it was too long for a message (CloudEvents, "claim check"). For the consumer. */
   dataref: z.string().optional(),
   data: json.exactOptional(),
@@ -80,7 +82,15 @@ export function toCloudEvent(envelope: Envelope, { chittyId, dnaId }: StreamRefe
  * is sent again, when more is known, must be the same to the byte, or a service that has it rightly refuses it.
  */
 export function withoutReferences(event: OutgoingEvent): OutgoingEvent {
-  const { chittyid: _chittyid, dnaid: _dnaid, deliverto: _to, droppedby: _by, dataref: _ref, ...rest } = event;
+  const {
+    chittyid: _id,
+    dnaid: _dnaid,
+    deliverto: _to,
+    droppedby: _by,
+    isdeleted: _is,
+    dataref: _ref,
+    ...rest
+  } = event;
   return rest;
 }
 

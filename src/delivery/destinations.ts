@@ -45,7 +45,7 @@ export function toChronicle(events: readonly OutgoingEvent[], services: ChittyOs
   return deliver(events, (some) => writeEntries(some, services));
 }
 
-/** Adds one message's events to the stream's DNA record, and closes the record when the context was deleted. */
+/** Adds one message's events to the stream's DNA record, and closes the record when the context is deleted. */
 export async function toDna(events: readonly OutgoingEvent[], services: ChittyOs): Promise<DeliveryReport | null> {
   const [first] = events;
   const dnaId = first?.dnaid;
@@ -57,8 +57,8 @@ export async function toDna(events: readonly OutgoingEvent[], services: ChittyOs
     }
     return null;
   });
-  const lastTurn = events.map(eventType).findLast((type) => type === 'context_deleted' || type === 'context_restored');
-  if (report.failed !== undefined || lastTurn !== 'context_deleted') return report;
+  // Not by the deletion itself: whatever comes after it, such as a step of provisioning, opens the record again.
+  if (report.failed !== undefined || events.at(-1)?.isdeleted !== true) return report;
   // Unless the stream has gone on since: a message that comes late must not close a record that was opened again.
   const archived = await services.dna.archive(dnaId, { source: first?.source ?? '', sequence: report.last });
   return archived.ok ? report : failed(events, archived.failure);

@@ -50,13 +50,16 @@ export function queueSink(queue: Queue): Sink<ContextState> {
     intervalMs: QUEUE_INTERVAL_MS,
     // There is no DNA record to evolve before ChittyDNA has made one.
     isReady: (destination, state) => state !== null && (destination !== 'dna' || dnaId(state) !== null),
-    async deliver({ state, events, destinations }) {
+    async deliver({ state, version, events, destinations }) {
       const references = { chittyId: state?.chittyId ?? null, dnaId: dnaId(state) };
       const isForAll = destinations.length === DESTINATIONS.length || references.dnaId === null;
       const outgoing = events().map(({ text }, index): OutgoingEvent => {
         const envelope: Envelope = JSON.parse(text);
-        const event = toCloudEvent(envelope, references);
-        return index > 0 || isForAll ? event : { ...event, deliverto: destinations.join(' ') };
+        return {
+          ...toCloudEvent(envelope, references),
+          ...(index === 0 && !isForAll && { deliverto: destinations.join(' ') }),
+          ...(envelope.version === version && state?.status === 'deleted' && { isdeleted: true as const }),
+        };
       });
       const message = fitting(outgoing);
       await queue.send(message, { contentType: 'json' });

@@ -166,8 +166,18 @@ describe('poison', () => {
 });
 
 describe('what happened to the context', () => {
+  const deleted = { isdeleted: true };
+
   it('a deletion archives the DNA record', async () => {
-    await consume(bindings, { m1: events('a', 1, ['context_created', 'context_deleted']) });
+    await consume(bindings, { m1: events('a', 1, ['context_created', 'context_deleted'], deleted) });
+    expect([...services.archived]).toEqual(['dna_a']);
+    expect(services.lineage.get('dna_a')?.[1]).not.toHaveProperty('isdeleted');
+  });
+
+  it('what comes after a deletion and is no restoration leaves the record archived', async () => {
+    await consume(bindings, { m1: events('a', 1, ['context_created', 'context_deleted'], deleted) });
+    await consume(bindings, { m2: events('a', 3, ['context_certified'], deleted) });
+    expect(services.sequences('dna_a')).toEqual([1, 2, 3]);
     expect([...services.archived]).toEqual(['dna_a']);
   });
 
@@ -177,7 +187,7 @@ describe('what happened to the context', () => {
   });
 
   it('a deletion that comes again after the restoration does not close the record', async () => {
-    const deletion = events('a', 1, ['context_created', 'context_deleted']);
+    const deletion = events('a', 1, ['context_created', 'context_deleted'], deleted);
     await consume(bindings, { m1: deletion });
     await consume(bindings, { m2: events('a', 3, ['context_restored']) });
     await consume(bindings, { m3: deletion });

@@ -82,6 +82,15 @@ describe('a message to the queue', () => {
     expect(message.map(({ deliverto }) => deliverto)).toEqual(['dna', undefined]);
   });
 
+  it('says so when it ends where the log ends and the context is deleted, and only then', async () => {
+    const state = { ...provisioned, status: 'deleted' as const };
+    const marks = async (more: Partial<Delivery<ContextState>>) =>
+      (await send(['a', 'b'], more)).message.map(({ isdeleted }) => isdeleted);
+    expect(await marks({ state })).toEqual([undefined, true]);
+    expect(await marks({ state, version: 3 })).toEqual([undefined, undefined]);
+    expect(await marks({})).toEqual([undefined, undefined]);
+  });
+
   it('is for everybody there is while there is no DNA record', async () => {
     const { message } = await send(['a'], { destinations: ['chronicle'], state: contextState(1) });
     expect(message[0]).not.toHaveProperty('deliverto');
