@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
+import { inspect, parseArgs } from 'node:util';
 import {
   freePort,
   type Server,
@@ -100,7 +100,7 @@ async function run({ rounds, seed, patient }: Options): Promise<boolean> {
     await stopServer(server);
     ledger.violations.push(...checkFiles(data.path, totals.arrival.contexts.size));
   } catch (error) {
-    ledger.violations.push(`The run could not go on: ${error instanceof Error ? error.message : error}`);
+    ledger.violations.push(`The run could not go on: ${inspect(error)}; the server said: ${server.stderr()}`);
     server.kill('SIGKILL');
     await server.exited;
   }
