@@ -43,9 +43,9 @@ export interface Decider<State, Command, Event extends DomainEvent> {
   readonly initialState: State;
   /**
    * The events that `command` leads to in `state`; none when it changes nothing, a refusal when it cannot be. That `by`
-   * may ask for it at all was decided before (`access.ts`).
+   * may ask for it at all was decided before (`access.ts`). `now` is the time, in milliseconds since 1970.
    */
-  decide(command: Command, state: State, by: Principal): readonly Event[] | Refusal;
+  decide(command: Command, state: State, by: Principal, now: number): readonly Event[] | Refusal;
   /** The state after `event`. It accepts whatever was recorded and never fails. */
   evolve(state: State, event: Recorded<Event>): State;
 }

@@ -318,7 +318,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
       const detail = `The version is now ${this.#version}. Read it again, and decide whether your change still stands.`;
       return { refused: 'version-mismatch', detail, version: this.#version };
     }
-    const decision = this.#type.decider.decide(request.command, this.#state, request.principal);
+    const decision = this.#type.decider.decide(request.command, this.#state, request.principal, now);
     if (isRefusal(decision)) return { ...decision, version: this.#version };
     return this.#append(request, decision, now);
   }

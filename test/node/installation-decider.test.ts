@@ -245,7 +245,8 @@ function receiveAll(notices: readonly InstallationNotice[]): InstallationState {
   let state: InstallationState = null;
   let version = 0;
   for (const each of notices) {
-    const decision = installationDecider.decide({ type: 'receive', notice: each }, state, ADMINISTRATOR);
+    const command = { type: 'receive', notice: each } as const;
+    const decision = installationDecider.decide(command, state, ADMINISTRATOR, Date.parse(at(0)));
     if (isRefusal(decision)) throw new Error(decision.detail);
     for (const event of decision) {
       version += 1;

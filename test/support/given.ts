@@ -39,8 +39,8 @@ export function specify<State, Command, Event extends DomainEvent>(
     given(events: readonly Event[]) {
       const state = recordAll(stream, events).reduce(decider.evolve, decider.initialState);
       return {
-        when(command: Command, by: Principal = ADMINISTRATOR) {
-          const decision = decider.decide(command, state, by);
+        when(command: Command, by: Principal = ADMINISTRATOR, now = START + events.length * 1000) {
+          const decision = decider.decide(command, state, by, now);
           return {
             yields(expected: readonly Event[]) {
               expect(decision).toEqual(expected);

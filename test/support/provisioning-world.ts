@@ -141,7 +141,7 @@ export class ProvisioningWorld {
   }
 
   #append(command: ContextCommand): void {
-    const decision = contextDecider.decide(command, this.state, ADMINISTRATOR);
+    const decision = contextDecider.decide(command, this.state, ADMINISTRATOR, Date.now());
     if (isRefusal(decision)) throw new Error(decision.detail);
     this.events.push(...decision);
   }
