@@ -39,13 +39,17 @@ export type ProvisioningEvent = Extract<
 /** Tells the events of provisioning from the others. */
 export function isProvisioning(type: ContextEvent['type']): type is ProvisioningEvent['type'] {
   switch (type) {
-    case 'context_created':
-    case 'context_updated':
-    case 'context_deleted':
-    case 'context_restored':
-      return false;
-    default:
+    case 'context_identified':
+    case 'dna_initialized':
+    case 'api_keys_issued':
+    case 'context_registered':
+    case 'context_verified':
+    case 'context_certified':
+    case 'provisioning_step_failed':
+    case 'provisioning_retried':
       return true;
+    default:
+      return false;
   }
 }
 
