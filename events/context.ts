@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { canonicalText } from './canonical.ts';
-import { findJsonFault, type Json, type JsonObject, unescapeToken } from './json.ts';
+import type { Json, JsonObject } from './json.ts';
+import { notBlank, textUpTo, withoutJsonFault } from './text.ts';
 import type { Upcasters } from './upcast.ts';
 
 /** The prefix of a context's id. */
@@ -20,24 +21,6 @@ const METADATA_MAX_BYTES = 64 * 1024;
 const METADATA_MAX_DEPTH = 16;
 
 const encoder = new TextEncoder();
-
-/** Adds the faults that `findJsonFault` finds (NUL, lone surrogates, depth, prototype keys) to a schema's own. */
-function withoutJsonFault(value: unknown, context: z.RefinementCtx): void {
-  const fault = findJsonFault(value, METADATA_MAX_DEPTH);
-  if (!fault) return;
-  const path = fault.pointer.split('/').slice(1).map(unescapeToken);
-  context.addIssue({ code: 'custom', path, message: fault.message });
-}
-
-/** A text of at most `max` characters as a person counts them, which is not what `String.length` counts. */
-const textUpTo = (max: number) =>
-  z
-    .string()
-    .superRefine(withoutJsonFault)
-    // A text has at most as many code points as code units, so only one that may be too long is spread out.
-    .refine((text) => text.length <= max || [...text].length <= max, `must have at most ${max} characters`);
-
-const notBlank = (text: string) => text.trim().length > 0;
 
 /** A context's name: not blank, at most 200 characters. */
 export const contextName = textUpTo(NAME_MAX).refine(notBlank, 'must not be blank');
@@ -74,7 +57,7 @@ function metadataBytes(metadata: JsonObject): number {
 export const contextMetadata: z.ZodType<JsonObject> = z
   .unknown()
   // Before any recursive schema walks into it: the value may be nested far deeper than the stack allows.
-  .superRefine(withoutJsonFault)
+  .superRefine(withoutJsonFault(METADATA_MAX_DEPTH))
   .pipe(z.record(z.string(), json, 'must be a JSON object'))
   .refine(
     (metadata) => metadataBytes(metadata) <= METADATA_MAX_BYTES,
