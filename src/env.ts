@@ -1,12 +1,26 @@
 import type { DirectoryObject } from '../actors/directory-object.ts';
 import type { ChittyOsEnv } from './chittyos/env.ts';
-import type { ContextObject, DeadLetterObject, InstallationObject } from './objects.ts';
+import type {
+  ContextObject,
+  DeadLetterObject,
+  InstallationObject,
+  LimitsObject,
+  QuotaObject,
+  SigningKeysObject,
+} from './objects.ts';
 
 /** The bindings of wrangler.toml, its variables and the secrets. */
 export interface Env extends ChittyOsEnv {
   readonly CONTEXTS: DurableObjectNamespace<ContextObject>;
   readonly DEAD_LETTERS: DurableObjectNamespace<DeadLetterObject>;
   readonly INSTALLATIONS: DurableObjectNamespace<InstallationObject>;
+  /** The limits that callers have; one object. */
+  readonly LIMITS: DurableObjectNamespace<LimitsObject>;
+  /** How much of their quotas actors have used; one object each. */
+  readonly QUOTAS: DurableObjectNamespace<QuotaObject>;
+  /** Counts for all isolates of a place. */
+  readonly RATE_LIMIT?: RateLimit;
+  readonly SIGNING_KEYS: DurableObjectNamespace<SigningKeysObject>;
   readonly DIRECTORY: DurableObjectNamespace<DirectoryObject>;
   /** Events on their way to ChittyOS. */
   readonly CONTEXT_OPS_QUEUE: Queue;
@@ -24,6 +38,10 @@ export interface Env extends ChittyOsEnv {
   readonly CLIENT_ADDRESS_HEADER?: string;
   /** What GitHub signs the webhook's deliveries with (a secret); without it none are taken. */
   readonly GITHUB_WEBHOOK_SECRET?: string;
+  /** What the private signing keys are encrypted with (a secret): 32 bytes in base64url. Without it no token is made. */
+  readonly KEY_ENCRYPTION_KEY?: string;
+  /** The one before it, while keys are still encrypted with that. */
+  readonly KEY_ENCRYPTION_KEY_PREVIOUS?: string;
   /** A key that reads `/metrics` and opens nothing else (a secret). */
   readonly METRICS_API_KEY?: string;
 }

@@ -5,7 +5,9 @@ import { DeadLetterActor } from '../actors/dead-letter-object.ts';
 import { Directory } from '../actors/directory.ts';
 import type { InstallationState } from '../actors/installation.ts';
 import { InstallationActor } from '../actors/installation-object.ts';
+import { LimitsActor } from '../actors/limits-object.ts';
 import type { Sink } from '../actors/outbox.ts';
+import { SigningKeysActor } from '../actors/signing-keys-object.ts';
 import { projectDeadLetter } from '../projections/dead-letters.ts';
 import { projectInstallation } from '../projections/installations.ts';
 import { hasChittyOs } from './chittyos/env.ts';
@@ -16,6 +18,7 @@ import type { Env } from './env.ts';
 import { identityProcess } from './github/identity.ts';
 
 export { DirectoryObject } from '../actors/directory-object.ts';
+export { QuotaObject } from '../actors/quota-object.ts';
 
 /** The Durable Object classes, connected to what is around them. */
 
@@ -49,6 +52,13 @@ export class DeadLetterObject extends DeadLetterActor {
   }
 }
 
+/** The service's signing keys. Nothing follows from them: they are asked for where tokens are made and checked. */
+export class SigningKeysObject extends SigningKeysActor {
+  constructor(context: DurableObjectState, env: Env) {
+    super(context, env, { sinks: [] });
+  }
+}
+
 /** One installation of the GitHub App: its row in the read models always; a ChittyID when there is a ChittyOS. */
 export class InstallationObject extends InstallationActor {
   constructor(context: DurableObjectState, env: Env) {
@@ -66,5 +76,12 @@ export class InstallationObject extends InstallationActor {
       monitor: new Directory(env.DIRECTORY).monitor(),
       ...(hasChittyOs(env) && { process: identityProcess(chittyOs(env)) }),
     });
+  }
+}
+
+/** The limits that callers have. */
+export class LimitsObject extends LimitsActor {
+  constructor(context: DurableObjectState, env: Env) {
+    super(context, env, { sinks: [] });
   }
 }

@@ -5,7 +5,15 @@ import type { Env } from './env.ts';
 import { handleRequest } from './http/router.ts';
 import { countedBatch } from './metrics/queue.ts';
 
-export { ContextObject, DeadLetterObject, DirectoryObject, InstallationObject } from './objects.ts';
+export {
+  ContextObject,
+  DeadLetterObject,
+  DirectoryObject,
+  InstallationObject,
+  LimitsObject,
+  QuotaObject,
+  SigningKeysObject,
+} from './objects.ts';
 
 /** The queue of messages that others gave up (wrangler.toml). */
 const DEAD_LETTER_QUEUE = 'chittyconnect-context-ops-dlq';

@@ -69,6 +69,8 @@ const EXPOSED = [
   'Idempotent-Replayed',
   'Location',
   'Preference-Applied',
+  'RateLimit',
+  'RateLimit-Policy',
   'Retry-After',
   'Stream-Closed',
   'Stream-Next-Offset',

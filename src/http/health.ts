@@ -8,6 +8,7 @@ export const health: PublicRoute = {
   method: 'GET',
   path: '/health',
   access: 'public',
+  isUnlimited: true,
   operation: {
     operationId: 'health',
     tags: ['service'],

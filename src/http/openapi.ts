@@ -1,4 +1,5 @@
 import { createDocument, type ZodOpenApiPathsObject } from 'zod-openapi';
+import { problems } from './operations.ts';
 import type { Route } from './route.ts';
 
 /** The version of the API, which is that of the product. */
@@ -13,7 +14,11 @@ export function openApiText(routes: readonly Route[]): string {
     paths[template] = {
       ...paths[template],
       ...(names.length > 0 && { parameters: names.map(pathParameter) }),
-      [method.toLowerCase()]: { ...(access === 'public' && { security: [] }), ...operation },
+      [method.toLowerCase()]: {
+        ...(access === 'public' && { security: [] }),
+        ...operation,
+        responses: { ...(operation.operationId !== 'health' && problems(429)), ...operation.responses },
+      },
     };
   }
   const document = createDocument({
@@ -22,7 +27,9 @@ export function openApiText(routes: readonly Route[]): string {
       title: 'ChittyConnect',
       version: API_VERSION,
       summary: 'The connective layer of ChittyOS',
-      description: 'Contexts with a durable, provable history that can be watched live and replayed.',
+      description:
+        'Contexts with a durable, provable history that can be watched live and replayed. Answers to those who have ' +
+        'limits say what they are: RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers-10).',
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       contact: { name: 'ChittyConnect', url: 'https://connect.chitty.cc' },
     },

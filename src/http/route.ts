@@ -17,6 +17,8 @@ interface RouteBase {
 /** A route that anyone may call. */
 export interface PublicRoute extends RouteBase {
   readonly access: 'public';
+  /** Whether it may be called without any limit: for those who look whether the service lives. */
+  readonly isUnlimited?: boolean;
   handle(exchange: Exchange): Answer | Promise<Answer>;
 }
 

@@ -1,6 +1,10 @@
 import { type IRequest, IttyRouter } from 'itty-router';
-import { authenticate, refuseScope } from '../auth/authenticate.ts';
+import { refuseScope } from '../auth/authenticate.ts';
+import { identify, whenKnown } from '../auth/identify.ts';
 import type { Env } from '../env.ts';
+import { type Admission, admit, admitStranger } from '../limits/admit.ts';
+import { pressure } from '../limits/pressure.ts';
+import { limitsOf } from '../limits/settings.ts';
 import { withCountedDatabase } from '../metrics/database.ts';
 import { meterOf, type RouteMeter } from '../metrics/requests.ts';
 import { type Exchange, openExchange } from './exchange.ts';
@@ -76,7 +80,12 @@ async function answer(exchange: Exchange, methods: ReadonlyMap<string, Route>, m
   } catch (error) {
     response = failure(exchange, error);
   }
-  meter.note(exchange.request.method, response, Date.now() - startedAt);
+  const elapsedMs = Date.now() - startedAt;
+  meter.note(exchange.request.method, response, elapsedMs);
+  // Who asks to be kept waiting is no sign of pressure.
+  if (!exchange.request.headers.has('Prefer')) {
+    pressure.noteLatency(elapsedMs, limitsOf(exchange.env, exchange.execution).pressure);
+  }
   return response;
 }
 
@@ -85,19 +94,29 @@ function dispatch(exchange: Exchange, methods: ReadonlyMap<string, Route>): Answ
   // The runtime sends the headers of an answer to HEAD and drops its body.
   const route = methods.get(method === 'HEAD' ? 'GET' : method);
   if (!route) return method === 'OPTIONS' ? options(exchange, methods) : methodNotAllowed(methods);
-  if (route.access === 'public' || route.access === 'self-authenticating') return route.handle(exchange);
-  return whenKnown(authenticate(exchange.request, exchange.env), (principal) => {
+  if (route.access === 'public') {
+    if (route.isUnlimited) return route.handle(exchange);
+    return goOn(admitStranger(exchange), exchange, (admitted) => route.handle(admitted));
+  }
+  if (route.access === 'self-authenticating') return route.handle(exchange);
+  return whenKnown(identify(exchange), (principal) => {
     if (isProblem(principal)) return principal;
-    return refuseScope(principal, route.access) ?? route.handle({ ...exchange, principal });
+    const refusal = refuseScope(principal, route.access);
+    if (refusal) return refusal;
+    const known = { ...exchange, principal };
+    return whenKnown(admit(known, route), (admission) => goOn(admission, known, (admitted) => route.handle(admitted)));
   });
 }
 
-/** Goes on at once with what is there at once: most credentials are known, and waiting for nothing takes time too. */
-function whenKnown<Value, Result>(
-  value: Value | Promise<Value>,
-  next: (value: Value) => Result | Promise<Result>,
-): Result | Promise<Result> {
-  return value instanceof Promise ? value.then(next) : next(value);
+/** Goes on with what was admitted; its limits are part of every answer to it. */
+function goOn<Admitted extends Exchange>(
+  admission: Admission,
+  exchange: Admitted,
+  next: (exchange: Admitted) => Answer | Promise<Answer>,
+): Answer | Promise<Answer> {
+  if (isProblem(admission)) return admission;
+  if (!admission.headers) return next(exchange);
+  return next({ ...exchange, headers: { ...exchange.headers, ...admission.headers } });
 }
 
 function allowedMethods(methods: ReadonlyMap<string, Route>): string {

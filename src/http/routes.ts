@@ -1,8 +1,10 @@
 import { issueTicket, watchContext } from '../live/live.ts';
 import { dropLetter, listLetters, readLetter, replayLetter } from './admin/dead-letters.ts';
 import { listInstallations, readInstallation } from './admin/installations.ts';
+import { changeLimits, readLimits } from './admin/limits.ts';
 import { readOutbox, retryOutbox } from './admin/outbox.ts';
 import { rebuildReadModels } from './admin/rebuild.ts';
+import { listSigningKeys, resealSigningKeys, rotateSigningKeys } from './admin/signing-keys.ts';
 import { listContexts, searchContexts } from './context-lists.ts';
 import { createContext, deleteContext, patchContext, readContext, restoreContext } from './contexts.ts';
 import { ecosystem } from './ecosystem.ts';
@@ -10,6 +12,7 @@ import { embeddedRoutes } from './embedded.ts';
 import { githubWebhook } from './github-webhook.ts';
 import { health } from './health.ts';
 import { readHistory } from './history.ts';
+import { readJwks } from './jwks.ts';
 import { metrics } from './metrics.ts';
 import { openApiText } from './openapi.ts';
 import { problems } from './operations.ts';
@@ -48,6 +51,7 @@ export const routes: readonly Route[] = [
   ecosystem,
   metrics,
   openApi,
+  readJwks,
   createContext,
   listContexts,
   // Before the contexts by id, whose path takes any word.
@@ -63,6 +67,9 @@ export const routes: readonly Route[] = [
   readOutbox,
   retryOutbox,
   rebuildReadModels,
+  listSigningKeys,
+  rotateSigningKeys,
+  resealSigningKeys,
   listLetters,
   readLetter,
   replayLetter,
@@ -70,5 +77,7 @@ export const routes: readonly Route[] = [
   githubWebhook,
   listInstallations,
   readInstallation,
+  readLimits,
+  changeLimits,
   ...embeddedRoutes,
 ];

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { isRefusal } from '../../actors/decider.ts';
 import type { Principal } from '../../actors/principal.ts';
-import { authenticate, refuseScope } from '../auth/authenticate.ts';
+import { refuseScope } from '../auth/authenticate.ts';
+import { identify } from '../auth/identify.ts';
 import { contextId, contextObject } from '../http/contexts.ts';
 import type { Exchange } from '../http/exchange.ts';
 import { problems } from '../http/operations.ts';
@@ -52,7 +53,7 @@ export const watchContext: SelfAuthenticatingRoute = {
     // Only a GET can become a WebSocket (RFC 6455, section 4.1); a HEAD comes here as well.
     const isUpgrade = request.method === 'GET' && request.headers.get('Upgrade')?.toLowerCase() === 'websocket';
     const id = await contextId(exchange);
-    const principal = await identify(exchange, id, query.ticket);
+    const principal = await bearerOf(exchange, id, query.ticket);
     if (isProblem(principal)) return isUpgrade ? refuse(CLOSE_UNAUTHORIZED, principal.detail) : principal;
     const outOfScope = refuseScope(principal, 'context.watch');
     if (outOfScope) return isUpgrade ? refuse(CLOSE_FORBIDDEN, outOfScope.detail) : outOfScope;
@@ -100,12 +101,12 @@ export const issueTicket: AuthenticatedRoute = {
   },
 };
 
-async function identify(
+async function bearerOf(
   exchange: Exchange,
   id: string | Problem,
   ticket: string | undefined,
 ): Promise<Principal | Problem> {
-  const principal = authenticate(exchange.request, exchange.env);
+  const principal = await identify(exchange);
   if (ticket === undefined || isProblem(id)) return principal;
   return (await contextObject(exchange, id).redeemTicket(ticket)) ?? principal;
 }

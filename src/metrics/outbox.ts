@@ -20,11 +20,21 @@ interface Behind {
 
 const caches = new WeakMap<Env['DIRECTORY'], Cached<ReadonlyMap<string, Behind>>>();
 
-/** How far the outbox is behind, by destination. Without samples when the directory does not say in time. */
-export async function outboxFamilies({ DIRECTORY }: Env): Promise<MetricFamily[]> {
+/** How many streams the read models are behind with, as known within the last half minute; 0 when it cannot be told. */
+export async function readModelBacklog(env: Env): Promise<number> {
+  const found = await lastLookUp(env);
+  return found?.get('d1')?.streams ?? 0;
+}
+
+function lastLookUp({ DIRECTORY }: Env): Promise<ReadonlyMap<string, Behind> | null> {
   const cache = caches.get(DIRECTORY) ?? new Cached<ReadonlyMap<string, Behind>>();
   caches.set(DIRECTORY, cache);
-  const found = await cache.get(() => lookUp(DIRECTORY), PATIENCE_MS).catch(() => null);
+  return cache.get(() => lookUp(DIRECTORY), PATIENCE_MS).catch(() => null);
+}
+
+/** How far the outbox is behind, by destination. Without samples when the directory does not say in time. */
+export async function outboxFamilies(env: Env): Promise<MetricFamily[]> {
+  const found = await lastLookUp(env);
   const now = Date.now();
   const destinations = [...(found ?? [])];
   return [

@@ -2,6 +2,7 @@ import { createMessageBatch } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { describe, expect, it, vi } from 'vitest';
 import { Directory } from '../../actors/directory.ts';
+import { DEFAULT_LIMITS } from '../../events/limits.ts';
 import { consumeDeadLetters } from '../../src/delivery/dead-letters.ts';
 import { routes } from '../../src/http/routes.ts';
 import { api, createContext } from '../support/api.ts';
@@ -31,6 +32,9 @@ type Case = [operationId: string, status: number, send: (id: string) => Promise<
 const cases: Case[] = [
   ['health', 200, () => api('/health')],
   ['openApi', 200, () => api('/openapi.json')],
+  ['readLimits', 200, () => api('/v1/admin/limits')],
+  ['changeLimits', 200, () => api('/v1/admin/limits', { method: 'PUT', json: DEFAULT_LIMITS })],
+  ['changeLimits', 412, () => api('/v1/admin/limits', { method: 'PUT', json: DEFAULT_LIMITS, headers: stale })],
   ['ecosystem', 200, () => api('/v1/health/ecosystem')],
   ['ecosystem', 200, () => withChittyOs('/v1/health/ecosystem')],
   ['ecosystem', 400, () => api('/v1/health/ecosystem?x=1')],

@@ -1,0 +1,57 @@
+import type { Quotas } from '../../actors/quota-object.ts';
+import type { Env } from '../env.ts';
+
+/** Requests that an isolate asks for at once, at most. */
+const LEASE_MAX = 100;
+/** The part of what is left of a quota that one lease may take: the nearer the end, the smaller the leases. */
+const LEASE_PART = 20;
+/** Actors whose leases are kept. */
+const LEASES_MAX = 10_000;
+
+interface Held {
+  /** Requests that may still be let through. */
+  unused: number;
+  /** The UTC day that it was for. */
+  readonly day: string;
+  readonly left: Quotas;
+}
+
+/** What an actor has left of their quotas. */
+export interface QuotaReading {
+  readonly isAllowed: boolean;
+  readonly left: Quotas;
+}
+
+const leases = new Map<string, Held>();
+
+/**
+ * Uses one request of an actor's quotas up, if there is one: out of what this isolate has in hand, else it asks the one
+ * object that counts.
+ */
+export async function takeQuota(env: Env, actor: string, quotas: Quotas, now: number): Promise<QuotaReading> {
+  const day = new Date(now).toISOString().slice(0, 10);
+  const held = leases.get(actor);
+  if (held && held.day === day && held.unused > 0) {
+    held.unused -= 1;
+    return { isAllowed: true, left: leftOf(held) };
+  }
+  const smallest = Math.min(held?.left.day ?? quotas.day ?? LEASE_MAX, held?.left.month ?? quotas.month ?? LEASE_MAX);
+  const wanted = Math.max(1, Math.min(LEASE_MAX, Math.floor(smallest / LEASE_PART)));
+  const object = env.QUOTAS.get(env.QUOTAS.idFromName(actor));
+  const { granted, left } = await object.lease(quotas, wanted, now);
+  if (granted === 0) return { isAllowed: false, left };
+  // Another request may have asked meanwhile: what it got is used as well.
+  const others = leases.get(actor);
+  const unused = granted - 1 + (others && others.day === day ? others.unused : 0);
+  if (leases.size >= LEASES_MAX) leases.clear();
+  const lease = { unused, day, left };
+  leases.set(actor, lease);
+  return { isAllowed: true, left: leftOf(lease) };
+}
+
+function leftOf({ left, unused }: Held): Quotas {
+  return {
+    day: left.day === null ? null : left.day + unused,
+    month: left.month === null ? null : left.month + unused,
+  };
+}

@@ -1,0 +1,110 @@
+import { runInDurableObject } from 'cloudflare:test';
+import { env } from 'cloudflare:workers';
+import { describe, expect, it } from 'vitest';
+import { DEFAULT_LIMITS, LIMITS_ID, type Limits } from '../../events/limits.ts';
+import { takeQuota } from '../../src/limits/quotas.ts';
+import { api } from '../support/api.ts';
+import { configured, expectInvalid, expectProblem } from '../support/rest.ts';
+
+const PATH = '/v1/admin/limits';
+const put = (limits: unknown, headers: Record<string, string> = {}) =>
+  api(PATH, { method: 'PUT', json: limits, headers });
+
+/** A request that came through a proxy which says where from. */
+function from(address: string, path: string, headers: Record<string, string> = {}): Promise<Response> {
+  return configured({ CLIENT_ADDRESS_HEADER: 'X-Test-Address' }, path, {
+    headers: { 'X-Test-Address': address, ...headers },
+  });
+}
+
+const wrong = (n: number) => ({ Authorization: `Bearer cck_guess-${n}` });
+const right = { Authorization: `Bearer ${env.BOOTSTRAP_API_KEY}` };
+
+describe('the limits', () => {
+  it('are those that the service comes with until somebody sets others, which is an event', async () => {
+    const first = await api(PATH);
+    expect(await first.json()).toEqual(DEFAULT_LIMITS);
+    expect(first.headers.has('ETag')).toBe(false);
+    const limits: Limits = { ...DEFAULT_LIMITS, guesses: { requests: 5, seconds: 60 } };
+    const changed = await put(limits);
+    expect([changed.status, changed.headers.get('ETag')]).toEqual([200, '"1"']);
+    expect(await (await api(PATH)).json()).toEqual(limits);
+    expect((await put(limits)).headers.get('ETag')).toBe('"1"');
+    await expectProblem(await put(DEFAULT_LIMITS, { 'If-Match': '"7"' }), 412, 'version-mismatch');
+    const events = await runInDurableObject(env.LIMITS.get(env.LIMITS.idFromName(LIMITS_ID)), (_object, { storage }) =>
+      storage.sql.exec<{ event: string }>('SELECT event FROM events').toArray(),
+    );
+    expect(events.map(({ event }) => JSON.parse(event).type)).toEqual(['limits_changed']);
+  });
+
+  it('are not taken when something in them is wrong', async () => {
+    await expectInvalid(
+      await put({ ...DEFAULT_LIMITS, guesses: { requests: 0, seconds: 60 } }),
+      '/guesses/requests',
+      'Too small: expected number to be >=1',
+    );
+    await expectProblem(await put({}), 400, 'invalid');
+  });
+});
+
+describe('wrong credentials', () => {
+  it('are not looked at any more after too many from one address; those from others are, and those known to be right', async () => {
+    await put({ ...DEFAULT_LIMITS, guesses: { requests: 5, seconds: 60 } });
+    expect((await from('203.0.113.9', '/v1/contexts', right)).status).toBe(200);
+    const statuses: number[] = [];
+    for (let n = 0; n < 8; n++) statuses.push((await from('203.0.113.9', '/v1/contexts', wrong(n))).status);
+    expect(statuses).toEqual([401, 401, 401, 401, 401, 429, 429, 429]);
+    const refused = await from('203.0.113.9', '/v1/contexts', wrong(9));
+    expect(refused.headers.get('Retry-After')).toBe('60');
+    await expectProblem(refused, 429, 'too-many-guesses');
+    expect((await from('203.0.113.9', '/v1/contexts', right)).status).toBe(200);
+    expect((await from('2001:db8::1', '/v1/contexts', wrong(10))).status).toBe(401);
+  });
+
+  it('are counted by nothing that the caller can choose', async () => {
+    for (let n = 0; n < 10; n++) {
+      const headers = { ...wrong(n), 'CF-Connecting-IP': '198.51.100.1', 'X-Forwarded-For': `198.51.100.${n}` };
+      expect((await from('198.51.100.77', '/v1/contexts', headers)).status).toBe(n < 5 ? 401 : 429);
+    }
+  });
+});
+
+describe('callers without a credential', () => {
+  it('have a limit by address on what is for everybody, health excepted', async () => {
+    await put({ ...DEFAULT_LIMITS, unauthenticated: { requests: 2, seconds: 60 } });
+    const first = await from('192.0.2.4', '/openapi.json');
+    expect(first.headers.get('RateLimit-Policy')).toBe('"unauthenticated";q=2;w=60');
+    expect(first.headers.get('RateLimit')).toBe('"unauthenticated";r=1;t=30');
+    expect((await from('192.0.2.4', '/openapi.json')).status).toBe(200);
+    const refused = await from('192.0.2.4', '/openapi.json');
+    expect(refused.headers.get('Retry-After')).toBe('30');
+    expect(await expectProblem(refused, 429, 'quota-exceeded')).toMatchObject({
+      'violated-policies': ['unauthenticated'],
+    });
+    expect((await from('192.0.2.5', '/openapi.json')).status).toBe(200);
+    for (let n = 0; n < 5; n++) expect((await from('192.0.2.4', '/health')).status).toBe(200);
+  });
+});
+
+describe('quotas', () => {
+  const DAY_MS = 86_400_000;
+  const noon = Date.UTC(2026, 4, 10, 12);
+
+  it('are never exceeded, however many ask at once', async () => {
+    const quotas = { day: 250, month: null };
+    const answers = await Promise.all(Array.from({ length: 300 }, () => takeQuota(env, 'act_many', quotas, noon)));
+    expect(answers.filter(({ isAllowed }) => isAllowed).length).toBeLessThanOrEqual(250);
+    let more = 0;
+    while ((await takeQuota(env, 'act_many', quotas, noon)).isAllowed) more += 1;
+    expect(answers.filter(({ isAllowed }) => isAllowed).length + more).toBe(250);
+  });
+
+  it('begin anew with the UTC day, and the month goes on', async () => {
+    const quotas = { day: 3, month: 5 };
+    const take = async (now: number) => (await takeQuota(env, 'act_days', quotas, now)).isAllowed;
+    expect([await take(noon), await take(noon), await take(noon), await take(noon)]).toEqual([true, true, true, false]);
+    const next = noon + DAY_MS;
+    expect([await take(next), await take(next), await take(next)]).toEqual([true, true, false]);
+    expect(await take(noon + 30 * DAY_MS)).toBe(true);
+  });
+});
