@@ -11,6 +11,7 @@ import type { StreamType } from './stream-type.ts';
 const ACTION_OF: Readonly<Record<ContextCommand['type'], Action>> = {
   create: 'context.create',
   update: 'context.update',
+  revert: 'context.update',
   delete: 'context.delete',
   restore: 'context.restore',
   retryProvisioning: 'context.retry',

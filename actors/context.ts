@@ -11,6 +11,7 @@ import {
   type ProvisioningEvent,
   unprovisioned,
 } from './provisioning.ts';
+import { type Revert, revert, revertedMetadata } from './revert.ts';
 
 /** A context: what a person, a team or an AI agent is working on. The JSON that clients see. */
 export type Context = {
@@ -52,6 +53,7 @@ type ContextPatch = {
 export type ContextCommand =
   | { readonly type: 'create'; readonly data: Created }
   | { readonly type: 'update'; readonly data: ContextPatch }
+  | ({ readonly type: 'revert' } & Revert)
   | { readonly type: 'delete' }
   | { readonly type: 'restore' }
   | { readonly type: 'retryProvisioning' }
@@ -62,12 +64,14 @@ export type ContextCommand =
 export const contextDecider: Decider<ContextState, ContextCommand, ContextEvent> = {
   initialState: null,
 
-  decide(command, state) {
+  decide(command, state, by, _now, past) {
     if (command.type === 'create') return create(command.data, state);
     if (state === null) return { refused: 'not-found', detail: 'There is no such context.' };
     switch (command.type) {
       case 'update':
         return update(command.data, state);
+      case 'revert':
+        return revert(command, state, by, past);
       case 'delete':
         if (state.status === 'deleted') {
           return {
@@ -174,6 +178,10 @@ function apply(state: ContextState, event: Recorded<ContextEvent>): Context {
       if (metadata === undefined) return { ...state, ...fields };
       const merged = metadata === null ? {} : applyMergePatch(state.metadata, metadata);
       return { ...state, ...fields, metadata: merged };
+    }
+    case 'context_reverted': {
+      const { to, metadata, ...fields } = event.data;
+      return { ...state, ...fields, ...(metadata && { metadata: revertedMetadata(state.metadata, metadata) }) };
     }
     case 'context_deleted':
       return { ...state, status: 'deleted' };

@@ -11,6 +11,7 @@ export type RefusalCode =
   | 'already-deleted'
   | 'not-deleted'
   | 'already-exists'
+  | 'conflict'
   | 'invalid'
   | 'version-mismatch'
   | 'idempotency-key-reused'
@@ -24,7 +25,19 @@ export interface Refusal {
   readonly detail: string;
   /** Where the input is wrong, when it is. */
   readonly errors?: readonly JsonFault[];
+  /** Whose changes would be lost, when that is the reason. */
+  readonly conflicts?: readonly Conflict[];
 }
+
+/** A change of somebody else's that a command would undo. */
+export type Conflict = {
+  /** What was changed: an RFC 6901 pointer into the state. */
+  readonly pointer: string;
+  /** The last event that changed it, who caused it and when. */
+  readonly version: number;
+  readonly actor: string;
+  readonly time: string;
+};
 
 /** Tells a refusal from any other answer. */
 export function isRefusal(answer: object): answer is Refusal {
@@ -33,6 +46,17 @@ export function isRefusal(answer: object): answer is Refusal {
 
 /** An event of the union as it was recorded: the envelope keeps each type together with its payload. */
 export type Recorded<Event extends DomainEvent> = Event extends DomainEvent ? Envelope<Event> : never;
+
+/** A moment in a stream's past: a version, or a time in ISO 8601 (UTC, milliseconds). */
+export type Moment = { readonly version: number } | { readonly time: string };
+
+/** The past of a stream, for the few commands that look back. */
+export interface Past<State, Event extends DomainEvent> {
+  /** The state as it was; the latest after the end, version 0 before the first event. */
+  at(moment: Moment): { readonly version: number; readonly state: State };
+  /** The events after version `after`, newest first. Ends early when they are too many to be read in one turn. */
+  newestFirst(after: number): Iterable<Recorded<Event>>;
+}
 
 /**
  * The whole behaviour of one kind of stream, pure and synchronous (J. Chassaing, "The Decider pattern"; the shape is
@@ -45,7 +69,13 @@ export interface Decider<State, Command, Event extends DomainEvent> {
    * The events that `command` leads to in `state`; none when it changes nothing, a refusal when it cannot be. That `by`
    * may ask for it at all was decided before (`access.ts`). `now` is the time, in milliseconds since 1970.
    */
-  decide(command: Command, state: State, by: Principal, now: number): readonly Event[] | Refusal;
+  decide(
+    command: Command,
+    state: State,
+    by: Principal,
+    now: number,
+    past: Past<State, Event>,
+  ): readonly Event[] | Refusal;
   /** The state after `event`. It accepts whatever was recorded and never fails. */
   evolve(state: State, event: Recorded<Event>): State;
 }

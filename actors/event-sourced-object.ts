@@ -5,7 +5,7 @@ import { currentSchemaVersion, upcast } from '../events/upcast.ts';
 import { type Action, decideAccess } from './access.ts';
 import { AlarmClock } from './alarm-clock.ts';
 import { ANSWER_TTL_MS, Answers } from './answers.ts';
-import { isRefusal, type Recorded, recorded } from './decider.ts';
+import { isRefusal, type Moment, type Recorded, recorded } from './decider.ts';
 import { GroupCommit } from './group-commit.ts';
 import { EventLog } from './log.ts';
 import type {
@@ -13,12 +13,12 @@ import type {
   CommandRequest,
   HistoryPage,
   HistoryStream,
-  Moment,
   Ports,
   RefusalReply,
   View,
 } from './messages.ts';
 import { type DeliveryReport, Outbox } from './outbox.ts';
+import { type FieldHistoryPage, StreamPast } from './past.ts';
 import { type Principal, SYSTEM } from './principal.ts';
 import { ProcessRunner } from './process.ts';
 import { SNAPSHOT_EVERY, Snapshots } from './snapshots.ts';
@@ -49,6 +49,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
   readonly #type: StreamType<State, Command, Event>;
   readonly #log: EventLog;
   readonly #snapshots: Snapshots<State>;
+  readonly #past: StreamPast<State, Event>;
   readonly #answers: Answers;
   readonly #alarm: AlarmClock;
   readonly #outbox: Outbox<State>;
@@ -81,6 +82,14 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
       initialState: type.decider.initialState,
       stateSchema: type.stateSchema,
       step: (state, text) => type.decider.evolve(state, this.#open(text)),
+    });
+    this.#past = new StreamPast({
+      log: this.#log,
+      snapshots: this.#snapshots,
+      open: (text) => this.#open(text),
+      evolve: type.decider.evolve,
+      view: type.view,
+      version: () => this.#version,
     });
     const hydrated = this.#snapshots.at(LATEST);
     this.#state = hydrated.state;
@@ -119,13 +128,9 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
 
   /** The state as it is, or as it was at `moment`; after the end, the latest. */
   view(principal: Principal, moment?: Moment): View | RefusalReply {
-    const refusal = this.refuse(principal, this.#type.reading.read);
-    if (refusal) return refusal;
-    const version = this.#resolve(moment);
-    if (version === 0) {
-      return { refused: 'before-creation', detail: 'It did not exist yet at that time.', version: this.#version };
-    }
-    if (version >= this.#version) {
+    const version = this.refuse(principal, this.#type.reading.read) ?? this.#endAt(moment, 0);
+    if (typeof version !== 'number') return version;
+    if (version === this.#version) {
       const isClosed = this.#type.isClosed(this.#state);
       return { version: this.#version, body: this.#currentText(), isClosed };
     }
@@ -133,28 +138,27 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     return { version, body: this.#text(past.state), isClosed: this.#type.isClosed(past.state) };
   }
 
-  /** A page of events after version `after`. */
-  history(principal: Principal, after: number, limit: number): HistoryPage | RefusalReply {
-    const refusal = this.#refuseAfter(principal, after);
-    if (refusal) return refusal;
-    const events = this.#log.read(after, Math.min(limit, HISTORY_PAGE_EVENTS), HISTORY_PAGE_CHARS);
+  /** A page of events after version `after`, as the history was at `moment`: it ends there. */
+  history(principal: Principal, after: number, limit: number, moment?: Moment): HistoryPage | RefusalReply {
+    const end = this.refuse(principal, this.#type.reading.history) ?? this.#endAt(moment, after);
+    if (typeof end !== 'number') return end;
+    const events = this.#log.read(after, Math.min(limit, HISTORY_PAGE_EVENTS, end - after), HISTORY_PAGE_CHARS);
     const lastVersion = events.at(-1)?.version ?? after;
     return {
       events: events.map((event) => event.text),
       lastVersion,
-      isUpToDate: lastVersion === this.#version,
-      isClosed: this.#type.isClosed(this.#state),
+      isUpToDate: lastVersion === end,
+      isClosed: end === this.#version && this.#type.isClosed(this.#state),
     };
   }
 
   /**
-   * All events after version `after` up to the one that is the last now, as NDJSON: one envelope per line. A page is
-   * read when the reader has room for it, so that memory stays flat however long the history is.
+   * All events after version `after` up to the one that is the last now, or was at `moment`, as NDJSON: one envelope per
+   * line. A page is read when the reader has room for it, so that memory stays flat however long the history is.
    */
-  historyStream(principal: Principal, after: number): HistoryStream | RefusalReply {
-    const refusal = this.#refuseAfter(principal, after);
-    if (refusal) return refusal;
-    const last = this.#version;
+  historyStream(principal: Principal, after: number, moment?: Moment): HistoryStream | RefusalReply {
+    const last = this.refuse(principal, this.#type.reading.history) ?? this.#endAt(moment, after);
+    if (typeof last !== 'number') return last;
     const encoder = new TextEncoder();
     let reached = after;
     const source: UnderlyingByteSource = {
@@ -168,6 +172,22 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
       },
     };
     return { lines: new ReadableStream(source), lastVersion: last };
+  }
+
+  /**
+   * A page of the changes of one field of the view after version `after`, as the history was at `moment`.
+   *
+   * @param tokens the field, as the tokens of a JSON Pointer
+   */
+  fieldHistory(
+    principal: Principal,
+    tokens: readonly string[],
+    after: number,
+    limit: number,
+    moment?: Moment,
+  ): FieldHistoryPage | RefusalReply {
+    const end = this.refuse(principal, this.#type.reading.history) ?? this.#endAt(moment, after);
+    return typeof end === 'number' ? this.#past.fieldHistory(tokens, after, end, limit) : end;
   }
 
   /** A single-use ticket that lets its bearer watch this stream as the principal, for clients that cannot send headers. */
@@ -318,7 +338,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
       const detail = `The version is now ${this.#version}. Read it again, and decide whether your change still stands.`;
       return { refused: 'version-mismatch', detail, version: this.#version };
     }
-    const decision = this.#type.decider.decide(request.command, this.#state, request.principal, now);
+    const decision = this.#type.decider.decide(request.command, this.#state, request.principal, now, this.#past);
     if (isRefusal(decision)) return { ...decision, version: this.#version };
     return this.#append(request, decision, now);
   }
@@ -423,17 +443,13 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     this.#stream = stream;
   }
 
-  #resolve(moment: Moment | undefined): number {
-    if (!moment) return this.#version;
-    return 'version' in moment ? moment.version : this.#log.versionAt(moment.time, this.#version);
-  }
-
-  #refuseAfter(principal: Principal, after: number): RefusalReply | null {
+  /** The last version there was at `moment`, for somebody who reads on after version `after`. */
+  #endAt(moment: Moment | undefined, after: number): number | RefusalReply {
     const version = this.#version;
-    const refusal = this.refuse(principal, this.#type.reading.history);
-    if (refusal) return refusal;
-    if (after <= version) return null;
-    const detail = `There are ${version} events; what you asked for begins after number ${after}.`;
+    const end = this.#past.resolve(moment);
+    if (end === 0) return { refused: 'before-creation', detail: 'It did not exist yet at that time.', version };
+    if (after <= end) return end;
+    const detail = `There are ${end} events; what you asked for begins after number ${after}.`;
     return { refused: 'ahead-of-stream', detail, version };
   }
 

@@ -56,15 +56,21 @@ export class EventLog {
    * @param maxChars stops after the event that reaches so many characters: a page of events is bounded in memory too
    */
   read(after: number, limit: number, maxChars = Number.POSITIVE_INFINITY): StoredEvent[] {
+    const query = 'SELECT version, event FROM events WHERE version > ? ORDER BY version LIMIT ?';
+    return this.#page(query, [after, limit], maxChars);
+  }
+
+  /** Events before `before` down to the one after `after`, newest first; `limit` and `maxChars` as for `read`. */
+  readBack(before: number, after: number, limit: number, maxChars: number): StoredEvent[] {
+    const query = 'SELECT version, event FROM events WHERE version < ? AND version > ? ORDER BY version DESC LIMIT ?';
+    return this.#page(query, [before, after, limit], maxChars);
+  }
+
+  #page(query: string, bindings: readonly number[], maxChars: number): StoredEvent[] {
     if (!this.#exists) return [];
     const page: StoredEvent[] = [];
     let chars = 0;
-    const rows = this.#sql.exec<{ version: number; event: string }>(
-      'SELECT version, event FROM events WHERE version > ? ORDER BY version LIMIT ?',
-      after,
-      limit,
-    );
-    for (const { version, event } of rows) {
+    for (const { version, event } of this.#sql.exec<{ version: number; event: string }>(query, ...bindings)) {
       page.push({ version, text: event });
       chars += event.length;
       if (chars >= maxChars) break;

@@ -69,6 +69,3 @@ export interface Ports<State, Command> {
   /** What it does by itself. */
   readonly process?: Process<State, Command>;
 }
-
-/** A moment in a stream's past: a version, or a time in ISO 8601 (UTC, milliseconds). */
-export type Moment = { readonly version: number } | { readonly time: string };

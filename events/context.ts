@@ -110,6 +110,18 @@ export const contextEvents = {
     tools: eventLabels.exactOptional(),
     metadata: contextMetadata.nullable().exactOptional(),
   }),
+  /**
+   * What people write was brought back to what it was at version `to`; only what changed by it. Of the metadata these
+   * are its members: those that got another value, nulls included, and the names of those that went.
+   */
+  context_reverted: z.strictObject({
+    to: z.int().min(1),
+    name: contextName.exactOptional(),
+    description: contextDescription.exactOptional(),
+    systems: eventLabels.exactOptional(),
+    tools: eventLabels.exactOptional(),
+    metadata: z.strictObject({ set: contextMetadata, removed: z.array(z.string()) }).exactOptional(),
+  }),
   context_deleted: z.strictObject({}),
   context_restored: z.strictObject({}),
   /** The ChittyID authority gave it an id. */

@@ -100,7 +100,7 @@ export const readContext: AuthenticatedRoute = {
   async handle(exchange) {
     const query = readQuery(exchange.request, ['at']);
     if (isProblem(query)) return query;
-    const moment = query.at === undefined ? undefined : readMoment(query.at);
+    const moment = query.at === undefined ? undefined : readMoment('at', query.at);
     if (isProblem(moment)) return moment;
     const id = await contextId(exchange);
     if (isProblem(id)) return id;

@@ -18,11 +18,11 @@ export const PROBLEMS = {
   'method-not-allowed': { status: 405, title: 'Method not allowed' },
   'not-acceptable': { status: 406, title: 'None of the accepted media types can be had' },
   'already-exists': { status: 409, title: 'It exists already' },
+  conflict: { status: 409, title: 'It conflicts with what has happened meanwhile' },
   deleted: { status: 409, title: 'It is deleted' },
   'already-deleted': { status: 409, title: 'It is deleted already' },
   'not-deleted': { status: 409, title: 'It is not deleted' },
   suspended: { status: 409, title: 'It is suspended' },
-  conflict: { status: 409, title: 'It is not in the state for this' },
   'limit-reached': { status: 409, title: 'There are as many as there can be' },
   gone: { status: 410, title: 'It was deleted' },
   'version-mismatch': { status: 412, title: 'The version has changed' },
@@ -63,6 +63,7 @@ export function problemOf(refusal: RefusalReply): Problem {
     problem: refusal.refused,
     detail: refusal.detail,
     ...(refusal.errors && { errors: refusal.errors }),
+    ...(refusal.conflicts && { extensions: { conflicts: refusal.conflicts } }),
     ...(refusal.version > 0 && { headers: { ETag: `"${refusal.version}"` } }),
   };
 }

@@ -1,4 +1,4 @@
-import type { Moment } from '../../actors/messages.ts';
+import type { Moment } from '../../actors/decider.ts';
 import type { RoutedRequest } from './exchange.ts';
 import { invalid, isProblem, type Problem } from './problem.ts';
 
@@ -10,6 +10,9 @@ const OFFSET_START = '-1';
 const OFFSET_NOW = 'now';
 
 const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})$/;
+
+/** What `readMoment` takes, in words. */
+const MOMENT = 'a version such as 3, or a time with its zone such as 2026-01-31T12:00:00Z';
 
 /** The last millisecond that has the usual text. */
 const TIME_MAX = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
@@ -50,10 +53,10 @@ export function readInteger(name: string, text: string, min: number, max: number
   return value >= min && value <= max ? value : invalid(name, `must be a whole number from ${min} to ${max}`);
 }
 
-/** `at`: a version, or a time in ISO 8601 with its zone. */
-export function readMoment(text: string): Moment | Problem {
+/** A version, or a time in ISO 8601 with its zone. @param name the parameter that it stands in */
+export function readMoment(name: string, text: string): Moment | Problem {
   if (/^\d+$/.test(text)) {
-    const version = readInteger('at', text, 1, Number.MAX_SAFE_INTEGER);
+    const version = readInteger(name, text, 1, Number.MAX_SAFE_INTEGER);
     return isProblem(version) ? version : { version };
   }
   // An unescaped + of a zone arrives as a space.
@@ -61,7 +64,7 @@ export function readMoment(text: string): Moment | Problem {
   const time = TIME.test(iso) && isDay(iso) ? Date.parse(iso) : Number.NaN;
   // Past the year 9999 the text would be longer and sort before everything.
   if (!Number.isNaN(time)) return { time: new Date(Math.min(time, TIME_MAX)).toISOString() };
-  return invalid('at', 'must be a version such as 3, or a time with its zone such as 2026-01-31T12:00:00Z');
+  return invalid(name, `must be ${MOMENT}`);
 }
 
 /** The opaque offset of the position after `version`. */

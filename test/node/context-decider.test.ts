@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { contextDecider } from '../../actors/context.ts';
+import { type ContextCommand, type ContextState, contextDecider } from '../../actors/context.ts';
+import type { Past } from '../../actors/decider.ts';
 import type { ContextEvent } from '../../events/context.ts';
 import { specify } from '../support/given.ts';
+import { principalOf } from '../support/principals.ts';
 
 const created: ContextEvent = {
   type: 'context_created',
@@ -138,6 +140,165 @@ describe('deleting and restoring', () => {
       version: 3,
       updatedAt: '2026-01-01T00:00:02.000Z',
     });
+  });
+});
+
+describe('reverting a context', () => {
+  const [ann, ben] = ['act_ann', 'act_ben'];
+  const by = principalOf(ann);
+  const revert = (to: number, more: Partial<Extract<ContextCommand, { type: 'revert' }>> = {}): ContextCommand => ({
+    type: 'revert',
+    to: { version: to },
+    onConflict: 'refuse',
+    ...more,
+  });
+  const reverted = (data: Extract<ContextEvent, { type: 'context_reverted' }>['data']): ContextEvent => ({
+    type: 'context_reverted',
+    data,
+  });
+
+  it('records what changes by it, and the version that it goes back to', () => {
+    const change = updated({ name: 'B', tools: ['linear'], metadata: { priority: 9, tags: { a: null }, more: true } });
+    const event = reverted({
+      to: 1,
+      name: 'Planning',
+      tools: [],
+      metadata: { set: { priority: 2, tags: { a: 1, b: 2 } }, removed: ['more'] },
+    });
+    context.given([created, change], [ann, ann]).when(revert(1), by).yields([event]);
+    expect(context.given([created, change, event]).state).toMatchObject({ ...created.data, version: 3 });
+  });
+
+  it('goes back to a time as well', () => {
+    context
+      .given([created, updated({ name: 'B' }), updated({ name: 'C' })], [ann, ann, ann])
+      .when(revert(1, { to: { time: '2026-01-01T00:00:01.500Z' } }), by)
+      .yields([reverted({ to: 2, name: 'B' })]);
+  });
+
+  it('brings a null in the metadata back, which no merge patch could', () => {
+    const withNull: ContextEvent = { type: 'context_created', data: { ...created.data, metadata: { a: null } } };
+    const event = reverted({ to: 1, metadata: { set: { a: null }, removed: [] } });
+    context
+      .given([withNull, updated({ metadata: { a: 1 } })], [ann, ann])
+      .when(revert(1), by)
+      .yields([event]);
+    expect(context.given([withNull, updated({ metadata: { a: 1 } }), event]).state?.metadata).toEqual({ a: null });
+  });
+
+  it('to what it is already records nothing', () => {
+    context.given([created], [ann]).when(revert(1), by).yieldsNothing();
+    context
+      .given([created, updated({ name: 'B' }), updated({ name: 'Planning' })])
+      .when(revert(1), by)
+      .yieldsNothing();
+  });
+
+  it('leaves alone what nobody writes: whether it is deleted, and its place in ChittyOS', () => {
+    const identified: ContextEvent = { type: 'context_identified', data: { chittyId: 'x', did: 'y' } };
+    const events = [created, deleted, restored, identified, updated({ name: 'B' })];
+    context
+      .given(
+        events,
+        Array.from(events, () => ann),
+      )
+      .when(revert(2), by)
+      .yields([reverted({ to: 2, name: 'Planning' })]);
+    expect(context.given([...events, reverted({ to: 2, name: 'Planning' })]).state).toMatchObject({
+      status: 'active',
+      chittyId: 'x',
+      name: 'Planning',
+    });
+  });
+
+  it('brings back only the fields that are named', () => {
+    context
+      .given([created, updated({ name: 'B', systems: [] })], [ann, ann])
+      .when(revert(1, { fields: ['systems', 'tools'] }), by)
+      .yields([reverted({ to: 1, systems: ['github'] })]);
+  });
+
+  it('is refused when somebody else has changed since what it would change', () => {
+    const events = [created, updated({ name: 'B' }), updated({ name: 'C', tools: ['linear'] })];
+    const refusal = context.given(events, [ann, ann, ben]).when(revert(1), by).isRefused('conflict');
+    expect(refusal?.conflicts).toEqual([
+      { pointer: '/name', version: 3, actor: ben, time: '2026-01-01T00:00:02.000Z' },
+      { pointer: '/tools', version: 3, actor: ben, time: '2026-01-01T00:00:02.000Z' },
+    ]);
+    expect(refusal?.detail).toContain('/name was changed by act_ben in version 3');
+  });
+
+  it('is not refused for what others changed at that version or before, or what the caller has changed since then', () => {
+    const events = [created, updated({ name: 'B' }), updated({ name: 'C' }), updated({ name: 'D' })];
+    context
+      .given(events, [ben, ben, ben, ann])
+      .when(revert(2), by)
+      .yields([reverted({ to: 2, name: 'B' })]);
+  });
+
+  it('is not refused for what others have changed elsewhere, members of the metadata included', () => {
+    const events = [
+      created,
+      updated({ metadata: { priority: 3 } }),
+      updated({ description: 'x', metadata: { note: 'y' } }),
+    ];
+    context
+      .given(events, [ann, ann, ben])
+      .when(revert(1, { fields: ['metadata'] }), by)
+      .isRefused('conflict');
+    context
+      .given([...events, updated({ metadata: { note: null } })], [ann, ann, ben, ben])
+      .when(revert(1, { fields: ['metadata'] }), by)
+      .yields([reverted({ to: 1, metadata: { set: { priority: 2 }, removed: [] } })]);
+  });
+
+  it.each([
+    ['emptied the metadata', updated({ metadata: null }), ['/metadata/priority', '/metadata/tags']],
+    [
+      'reverted',
+      reverted({ to: 1, metadata: { set: { priority: 5 }, removed: ['tags'] } }),
+      ['/metadata/priority', '/metadata/tags'],
+    ],
+    ['changed a member whose name has a slash', updated({ metadata: { 'a/b~c': 1 } }), ['/metadata/a~1b~0c']],
+  ])('is refused when somebody else has %s', (_what, event, pointers) => {
+    const refusal = context.given([created, event], [ann, ben]).when(revert(1), by).isRefused('conflict');
+    expect(refusal?.conflicts?.map(({ pointer }) => pointer)).toEqual(pointers);
+  });
+
+  it('overwrites what others have changed when it is told to', () => {
+    context
+      .given([created, updated({ name: 'B' })], [ann, ben])
+      .when(revert(1, { onConflict: 'overwrite' }), by)
+      .yields([reverted({ to: 1, name: 'Planning' })]);
+  });
+
+  it('is refused, and not done blindly, when the past is too long to be read through', () => {
+    const short: Past<ContextState, ContextEvent> = {
+      at: () => ({ version: 1, state: context.given([created]).state }),
+      newestFirst: () => [],
+    };
+    const { state } = context.given([created, updated({ name: 'B' })]);
+    const decision = contextDecider.decide(revert(1), state, by, 0, short);
+    expect(decision).toMatchObject({ refused: 'conflict', conflicts: [] });
+    expect(contextDecider.decide(revert(1, { onConflict: 'overwrite' }), state, by, 0, short)).toHaveLength(1);
+  });
+
+  it('names twenty conflicts at most', () => {
+    const many = updated({
+      metadata: Object.fromEntries(Array.from({ length: 50 }, (_, index) => [`k${index}`, index])),
+    });
+    const refusal = context.given([created, many], [ann, ben]).when(revert(1), by).isRefused('conflict');
+    expect(refusal?.conflicts).toHaveLength(20);
+  });
+
+  it('needs a context that is there, not deleted, and has been at that version', () => {
+    context.given([]).when(revert(1), by).isRefused('not-found');
+    context.given([created, deleted]).when(revert(1), by).isRefused('deleted');
+    context.given([created]).when(revert(2), by).isRefused('ahead-of-stream');
+    context
+      .given([created])
+      .when(revert(1, { to: { time: '2025-12-31T23:59:59.999Z' } }), by)
+      .isRefused('before-creation');
   });
 });
 

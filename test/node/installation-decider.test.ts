@@ -8,7 +8,7 @@ import {
   installationDecider,
 } from '../../actors/installation.ts';
 import type { InstallationEvent } from '../../events/installation.ts';
-import { specify } from '../support/given.ts';
+import { NO_PAST, specify } from '../support/given.ts';
 import { ADMINISTRATOR } from '../support/principals.ts';
 import { printedSeed } from '../support/seed.ts';
 
@@ -246,7 +246,7 @@ function receiveAll(notices: readonly InstallationNotice[]): InstallationState {
   let version = 0;
   for (const each of notices) {
     const command = { type: 'receive', notice: each } as const;
-    const decision = installationDecider.decide(command, state, ADMINISTRATOR, Date.parse(at(0)));
+    const decision = installationDecider.decide(command, state, ADMINISTRATOR, Date.parse(at(0)), NO_PAST);
     if (isRefusal(decision)) throw new Error(decision.detail);
     for (const event of decision) {
       version += 1;

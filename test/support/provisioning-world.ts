@@ -6,7 +6,7 @@ import { ProcessRunner } from '../../actors/process.ts';
 import type { ContextEvent } from '../../events/context.ts';
 import { chittyOs, ServiceMemory } from '../../src/chittyos/services.ts';
 import { provisioningProcess } from '../../src/delivery/provisioning.ts';
-import { specify } from './given.ts';
+import { NO_PAST, specify } from './given.ts';
 import { ADMINISTRATOR } from './principals.ts';
 
 /** Ids that the real authority has minted. */
@@ -141,7 +141,7 @@ export class ProvisioningWorld {
   }
 
   #append(command: ContextCommand): void {
-    const decision = contextDecider.decide(command, this.state, ADMINISTRATOR, Date.now());
+    const decision = contextDecider.decide(command, this.state, ADMINISTRATOR, Date.now(), NO_PAST);
     if (isRefusal(decision)) throw new Error(decision.detail);
     this.events.push(...decision);
   }
