@@ -94,7 +94,10 @@ export async function arrive(
       };
     }
     if (!isPatient && waitedMs() > HURRY_AFTER_MS) {
-      const due = late.filter((id) => waitedMs() - (hurriedAt.get(id) ?? -HURRY_EVERY_MS) >= HURRY_EVERY_MS);
+      const stands = listings.behind.flatMap((stream) => /^context\/(.+)$/.exec(stream)?.[1] ?? []);
+      const due = [...new Set([...late, ...stands])].filter(
+        (id) => waitedMs() - (hurriedAt.get(id) ?? -HURRY_EVERY_MS) >= HURRY_EVERY_MS,
+      );
       await inParallel(due, (id) => hurry(target, id));
       for (const id of due) hurriedAt.set(id, waitedMs());
     }

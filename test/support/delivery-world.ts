@@ -282,7 +282,7 @@ const CHANGES = ['rename', 'note', 'turn', 'provision'] as const;
 export type Change = (typeof CHANGES)[number];
 
 const which = fc.nat({ max: 5 });
-const writeFates = fc.array(fc.constantFrom<WriteFate>('done', 'lost', 'answer lost'), { maxLength: 4 });
+const writeFates = fc.array(fc.constantFrom<WriteFate>('done', 'lost', 'answer lost'), { maxLength: 4, size: 'max' });
 
 /** Something that happens. `which` is taken modulo what there is. */
 export const happening = fc.oneof(

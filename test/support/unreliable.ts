@@ -8,7 +8,7 @@ const FATES = ['done', 'lost', 'answer lost', 'odd answer', 'refused'] as const;
 export type Fate = (typeof FATES)[number];
 
 /** What becomes of the next few requests. */
-export const fates = fc.array(fc.constantFrom(...FATES), { maxLength: 8 });
+export const fates = fc.array(fc.constantFrom(...FATES), { maxLength: 8, size: 'max' });
 
 /** ChittyChronicle and ChittyDNA behind a network that cannot be relied on. */
 export class UnreliableChittyOs {

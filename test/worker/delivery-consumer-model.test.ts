@@ -31,7 +31,7 @@ type Message = typeof message extends fc.Arbitrary<infer Value> ? Value : never;
 
 /** What the queue hands over at once, and what becomes of the requests that follow from it. */
 const batch = fc.record({
-  messages: fc.array(message, { minLength: 1, maxLength: 6 }),
+  messages: fc.array(message, { minLength: 1, maxLength: 6, size: 'max' }),
   fates,
   areObjectsDown: fc.boolean(),
 });
@@ -135,7 +135,7 @@ describe('the consumer', () => {
     timeout: 120_000,
   }, async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(batch, { maxLength: 12 }), async (batches) => {
+      fc.asyncProperty(fc.array(batch, { maxLength: 12, size: 'max' }), async (batches) => {
         vi.setSystemTime(Date.now() + BREAKER_MS);
         const world = new World();
         for (const { messages, fates: ofBatch, areObjectsDown } of batches) {

@@ -52,7 +52,7 @@ describe('from the log to every sink', () => {
     const seed = printedSeed('delivery model');
     await withStorage('delivery model', (sql) =>
       fc.assert(
-        fc.asyncProperty(fc.array(happening, { maxLength: 40 }), async (happenings) => {
+        fc.asyncProperty(fc.array(happening, { maxLength: 60, size: 'max' }), async (happenings) => {
           vi.setSystemTime(Date.now() + BREAKER_MS);
           await clearReadModels();
           const world = new DeliveryWorld(sql);
