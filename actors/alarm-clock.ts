@@ -9,6 +9,7 @@ export class AlarmClock {
   readonly #storage: AlarmContext['storage'];
   /** When it is set to fire. */
   #firesAt: number | null = null;
+  #isRinging = false;
 
   constructor(context: AlarmContext, isWritten: boolean) {
     this.#storage = context.storage;
@@ -20,16 +21,29 @@ export class AlarmClock {
     }
   }
 
-  /** Makes sure that the alarm fires at `time` (milliseconds since 1970) or before. Writes a row when it has to be set. */
-  armBy(time: number): void {
-    if (this.#firesAt !== null && this.#firesAt <= time) return;
+  /**
+   * Makes sure that the alarm fires at `latest` (milliseconds since 1970) or before; when it has to be set for that,
+   * which writes a row, then to `time`.
+   */
+  armBy(time: number, latest = time): void {
+    if (this.#firesAt !== null && this.#firesAt <= latest) return;
     this.#firesAt = time;
     // Not awaited: the write belongs to this turn's transaction, and the output gate waits for it.
-    void this.#storage.setAlarm(time);
+    if (!this.#isRinging) void this.#storage.setAlarm(time);
   }
 
-  /** Called when the alarm has fired: it is not set any more. */
-  fired(): void {
+  /**
+   * Does what is to be done when the alarm has fired. Whatever asks for the alarm meanwhile has it set once, when all is
+   * done: until then the platform fires it again should the object be lost.
+   */
+  async ring(work: () => Promise<void>): Promise<void> {
     this.#firesAt = null;
+    this.#isRinging = true;
+    try {
+      await work();
+    } finally {
+      this.#isRinging = false;
+      if (this.#firesAt !== null) void this.#storage.setAlarm(this.#firesAt);
+    }
   }
 }

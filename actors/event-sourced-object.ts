@@ -104,7 +104,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
       stream: () => this.#stream,
       state: () => this.#state,
       version: () => this.#version,
-      armBy: (time: number) => this.#alarm.armBy(time),
+      armBy: (time: number, latest?: number) => this.#alarm.armBy(time, latest),
       isClosed: () => this.#type.isClosed(this.#state),
       stateText: () => this.#currentText(),
     };
@@ -261,13 +261,14 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
 
   /** Drains what is behind and prunes what has expired. It must not throw: an alarm that keeps throwing is dropped. */
   override async alarm(): Promise<void> {
-    this.#alarm.fired();
-    if (!this.#log.exists) return;
-    await Promise.all([this.#outbox.alarm(), this.#process?.run()]);
-    const nextEnd = this.#subscribers.closeExpired(Date.now());
-    if (nextEnd !== null) this.#alarm.armBy(nextEnd);
-    const nextExpiry = this.#answers.prune(Date.now());
-    if (nextExpiry !== null && nextExpiry < FOR_EVER) this.#alarm.armBy(nextExpiry);
+    await this.#alarm.ring(async () => {
+      if (!this.#log.exists) return;
+      await Promise.all([this.#outbox.alarm(), this.#process?.alarm()]);
+      const nextEnd = this.#subscribers.closeExpired(Date.now());
+      if (nextEnd !== null) this.#alarm.armBy(nextEnd);
+      const nextExpiry = this.#answers.prune(Date.now());
+      if (nextExpiry !== null && nextExpiry < FOR_EVER) this.#alarm.armBy(nextExpiry);
+    });
   }
 
   /** Why the principal may not read in this way; null when they may. */

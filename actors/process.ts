@@ -17,7 +17,7 @@ export interface Process<State, Command> {
   next(state: State): Step<Command> | null;
 }
 
-/** How long after a step began the alarm looks whether it has to be made again, because the object was lost meanwhile. */
+/** How long after a step began the alarm looks whether it has to be made again, because the object was lost meanwhile. Any alarm before that does. */
 const LOST_STEP_MS = 60_000;
 
 /** What a runner needs to know of its object. */
@@ -40,9 +40,22 @@ export class ProcessRunner<State, Command> {
     this.#process = process;
   }
 
-  /** Makes every step that is due. Called after each append and by the alarm; never throws. */
-  async run(): Promise<void> {
-    if (this.#isRunning) return;
+  /** Makes every step that is due. Called after each append; never throws. */
+  run(): Promise<void> {
+    return this.#run(true);
+  }
+
+  /** Makes every step that is due. The alarm's work is done when they are made, or fires again: no other need stand behind them. */
+  alarm(): Promise<void> {
+    return this.#run(false);
+  }
+
+  async #run(isGuarded: boolean): Promise<void> {
+    if (this.#isRunning) {
+      // The alarm that stood behind the step under way may just have fired.
+      this.#alarm.armBy(Date.now() + LOST_STEP_MS);
+      return;
+    }
     this.#isRunning = true;
     try {
       for (;;) {
@@ -52,7 +65,7 @@ export class ProcessRunner<State, Command> {
           this.#alarm.armBy(next.dueAt);
           return;
         }
-        this.#alarm.armBy(Date.now() + LOST_STEP_MS);
+        if (isGuarded) this.#alarm.armBy(Date.now() + LOST_STEP_MS);
         this.#source.record(await next.perform());
       }
     } catch (error) {

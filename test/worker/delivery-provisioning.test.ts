@@ -109,7 +109,7 @@ describe('provisioning', () => {
     world.services.faults.set(PATHS.identify, ['lose-answer', 'lose-answer', 'lose-answer', 'hang']);
     world.services.faults.set(PATHS.issueApiKeys, ['lose-answer']);
     await world.create();
-    for (let round = 0; round < 3; round++) {
+    for (let round = 0; round < 2; round++) {
       world.evict();
       await world.nextAlarm();
     }
@@ -133,6 +133,33 @@ describe('provisioning', () => {
       expect(world.types).toEqual(COMPLETE);
       expect(world.services.minted).toHaveLength(1);
     }
+  });
+
+  it('sets no alarm for nothing: each that fires makes a step, and none is left at the end', async () => {
+    world.services.broken.set(PATHS.verify, down);
+    await world.create();
+    for (let alarms = 1; alarms <= 12; alarms++) {
+      expect(world.alarmAt).toBe(Date.parse(failures().at(-1)?.retryAt ?? ''));
+      await world.nextAlarm();
+      expect(failures()).toHaveLength(alarms + 1);
+    }
+    world.services.broken.clear();
+    await vi.advanceTimersByTimeAsync(60_000);
+    await world.nextAlarm();
+    expect(world.state?.provisioning.status).toBe('complete');
+    expect(world.alarmAt).toBeNull();
+  });
+
+  it('is not left without an alarm when one fires while a step is under way', async () => {
+    world.services.faults.set(PATHS.identify, ['hang']);
+    await world.create();
+    // The alarm of something else in the object.
+    world.alarmAt = Date.now();
+    await world.nextAlarm();
+    expect(world.services.minted).toHaveLength(0);
+    world.evict();
+    await world.finish();
+    expect(world.services.minted).toHaveLength(1);
   });
 
   it('stops while the context is deleted, and goes on when it is restored', async () => {
