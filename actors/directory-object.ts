@@ -1,5 +1,5 @@
 import { DurableObject } from 'cloudflare:workers';
-import type { Cursor } from './outbox.ts';
+import type { CursorReport } from './cursors.ts';
 
 /** Streams that one sweep of a shard wakes only because it is their turn, to find what no report tells of. */
 const ROTATION = 20;
@@ -13,7 +13,7 @@ export interface StreamBehind {
   readonly stream: string;
   /** ISO 8601: when it was first reported. */
   readonly since: string;
-  readonly cursors: Readonly<Record<string, Cursor>>;
+  readonly cursors: Readonly<Record<string, CursorReport>>;
 }
 
 /**
@@ -55,7 +55,7 @@ export class DirectoryObject extends DurableObject<unknown> {
   }
 
   /** Notes that a stream is behind. */
-  noteBehind(stream: string, cursors: Readonly<Record<string, Cursor>>): void {
+  noteBehind(stream: string, cursors: Readonly<Record<string, CursorReport>>): void {
     const now = Date.now();
     this.#sql.exec(
       `INSERT INTO behind (stream, since, reported_at, cursors) VALUES (?, ?, ?, ?)

@@ -1,5 +1,6 @@
-import { backoffMs } from './backoff.ts';
+import { BACKOFF_MS, type Cursor, type CursorReport, Cursors, fail, rewind, sent, succeed } from './cursors.ts';
 import type { EventLog, StoredEvent } from './log.ts';
+import { Pace } from './pace.ts';
 
 /** Events read for a sink at once. */
 const BATCH_EVENTS = 500;
@@ -7,16 +8,12 @@ const BATCH_EVENTS = 500;
 const BATCH_CHARS = 64 * 1024;
 /** When the alarm behind a change fires. The drain starts at once; the alarm is for when the object is lost first. */
 const SAFETY_MS = 5_000;
-/** The shortest time from one drain to the next. */
-const INTERVAL_MS = 1_000;
-/** The first pause after a failed delivery, and the longest. */
-const BACKOFF_MS = { base: 1_000, cap: 5 * 60_000 };
-/** How long a sink that confirms later may take before the same events are sent again, and the longest such pause. */
-const RESEND_MS = { base: 30_000, cap: 15 * 60_000 };
-/** The pause after a delivery that was refused: nothing will change until somebody looks at the dead letter. */
-const REFUSED_MS = { base: 60 * 60_000, cap: 24 * 60 * 60_000 };
-/** Characters of an error message that are kept. */
-const ERROR_CHARS = 300;
+/** An alarm that fires before this is as good: a busy stream has it set anew twice a minute, not every few seconds. */
+const SAFETY_LATEST_MS = 30_000;
+/** How soon the monitor hears of a change for the worse or the better. */
+const TELL_MS = 1_000;
+/** Events confirmed on a busy stream before the cursors are stored: so many are sent again when the object is lost. */
+const STORE_EVERY = 100;
 
 /** What a sink is asked to deliver: everything of one stream after a version, as events or as the state they lead to. */
 export interface Delivery<State> {
@@ -54,25 +51,16 @@ export type DeliveryReport = {
   readonly failed?: string;
   /** They will not be taken as they are, however often they are sent. */
   readonly isRefused?: boolean;
+  /** They could not be taken because the destination has no event from this version on, though it may have had it. */
+  readonly missingFrom?: number;
 };
 
 /** Who keeps an eye on the streams that are behind. */
 export interface Monitor {
   /** This stream is behind, and why. */
-  behind(stream: string, cursors: Readonly<Record<string, Cursor>>): Promise<void>;
+  behind(stream: string, cursors: Readonly<Record<string, CursorReport>>): Promise<void>;
   /** It no longer is. */
   caughtUp(stream: string): Promise<void>;
-}
-
-/** How far one destination has come. */
-export interface Cursor {
-  /** The last version it has confirmed. */
-  confirmed: number;
-  /** Failed or unanswered attempts since the last confirmation. */
-  attempts: number;
-  /** When the next attempt may be made, in milliseconds since 1970. */
-  retryAt: number;
-  lastError: string | null;
 }
 
 /** Somebody who waits until a cursor has reached a version. */
@@ -80,12 +68,6 @@ interface Waiter {
   readonly cursor: Cursor;
   readonly version: number;
   resolve(isConfirmed: boolean): void;
-}
-
-/** The row that keeps the cursors. */
-interface StoredOutbox {
-  readonly cursors: Readonly<Record<string, Cursor>>;
-  readonly isReported: boolean;
 }
 
 /** What the outbox needs to know of its object. */
@@ -96,8 +78,8 @@ export interface OutboxSource<State> {
   state(): State;
   /** The version of the last event. */
   version(): number;
-  /** Makes sure that the object's alarm fires at this time or before. */
-  armBy(time: number): void;
+  /** Makes sure that the object's alarm fires at `latest` or before; if it has to be set for that, to `time`. */
+  armBy(time: number, latest?: number): void;
 }
 
 /**
@@ -107,97 +89,103 @@ export interface OutboxSource<State> {
  * other, and the busier a stream is, the more events share a message.
  */
 export class Outbox<State> {
-  readonly #sql: SqlStorage;
   readonly #source: OutboxSource<State>;
   readonly #sinks: readonly Sink<State>[];
-  readonly #cursors: Map<string, Cursor>;
+  readonly #cursors: Cursors;
   readonly #draining = new Set<Sink<State>>();
   /** Who waits for a cursor to move. */
   readonly #waiters = new Set<Waiter>();
-  /** When the last drain of each sink began, in milliseconds since 1970, and how long after it the next one begins. */
-  readonly #paces = new Map<Sink<State>, { readonly startedAt: number; readonly intervalMs: number }>();
-  /** The next drain of each sink, while it waits for the interval to pass. */
+  readonly #paces: ReadonlyMap<Sink<State>, Pace>;
+  /** The next drain of each sink, while it waits for its time. */
   readonly #timers = new Map<Sink<State>, ReturnType<typeof setTimeout>>();
   readonly #monitor: Monitor | undefined;
-  /** Whether the monitor was told that this stream is behind. */
-  #isReported: boolean;
-  /** The row as it is stored. */
-  #stored: string;
+  /** When the monitor may be told again after it could not be, in milliseconds since 1970. */
+  #tellAt = 0;
+  /** When the last event was appended, in milliseconds since 1970. */
+  #appendedAt = 0;
 
   constructor(sql: SqlStorage, source: OutboxSource<State>, sinks: readonly Sink<State>[], monitor?: Monitor) {
-    this.#sql = sql;
     this.#source = source;
     this.#sinks = sinks;
     this.#monitor = monitor;
-    const [row] = source.log.exists
-      ? sql.exec<{ cursors: string }>('SELECT cursors FROM cursors WHERE id = 1').toArray()
-      : [];
-    this.#stored = row?.cursors ?? '';
-    const stored: StoredOutbox = row ? JSON.parse(row.cursors) : { cursors: {}, isReported: false };
-    this.#isReported = stored.isReported;
-    const start: Cursor = { confirmed: 0, attempts: 0, retryAt: 0, lastError: null };
-    this.#cursors = new Map(
-      sinks.flatMap(({ destinations }) => destinations.map((name) => [name, { ...(stored.cursors[name] ?? start) }])),
-    );
+    const destinations = sinks.flatMap((sink) => sink.destinations);
+    this.#cursors = new Cursors(sql, destinations, source.log.exists);
+    this.#paces = new Map(sinks.map((sink) => [sink, new Pace(sink.intervalMs)]));
   }
 
   /** The cursors by destination, for whoever watches. */
   get cursors(): ReadonlyMap<string, Readonly<Cursor>> {
-    return this.#cursors;
+    return this.#cursors.all;
   }
 
   /** Called in the turn of an append: arms the alarm in the same transaction, then starts to drain. */
   appended(now: number): void {
-    if (this.#sinks.length === 0) return;
-    this.#source.armBy(now + SAFETY_MS);
+    this.#appendedAt = now;
+    this.#arm(now, SAFETY_MS);
     for (const sink of this.#sinks) this.#drainSoon(sink, now);
   }
 
-  /** Starts a drain, at once or when the interval since the last one is over. */
+  /** Arms the alarm once for everything that needs it: what is behind, what has to be tried again, who has to be told. */
+  #arm(now: number, safetyMs = SAFETY_LATEST_MS): void {
+    let [time, latest] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
+    const need = (from: number, to: number) => {
+      time = Math.min(time, from);
+      latest = Math.min(latest, to);
+    };
+    for (const [, { retryAt, lastError }] of this.#sinks.flatMap((sink) => this.#behind(sink))) {
+      // An answer that does not come may be waited for a little longer.
+      if (retryAt > now) need(retryAt, lastError === null ? retryAt + SAFETY_LATEST_MS : retryAt);
+      else need(now + safetyMs, now + SAFETY_LATEST_MS);
+    }
+    if (this.#monitor && this.#cursors.isTroubled !== this.#cursors.isReported) {
+      const tellAt = Math.max(now + TELL_MS, this.#tellAt);
+      need(tellAt, tellAt);
+    }
+    if (time < Number.POSITIVE_INFINITY) this.#source.armBy(time, latest);
+  }
+
+  /** Starts a drain of what is due, at once or when its time has come. */
   #drainSoon(sink: Sink<State>, now: number): void {
     if (this.#timers.has(sink) || this.#draining.has(sink)) return;
-    const pace = this.#paces.get(sink);
-    const wait = pace ? pace.startedAt + pace.intervalMs - now : 0;
-    if (wait <= 0) {
+    const due = this.#due(sink, now);
+    if (due.length === 0) return;
+    const silentMs = now - this.#appendedAt;
+    const wait = this.#paces.get(sink)?.wait(now, this.#eventsFor(due), silentMs) ?? 0;
+    if (wait === 0) {
       void this.#drain(sink, false);
       return;
     }
     const timer = setTimeout(() => {
       this.#timers.delete(sink);
-      void this.#drain(sink, false);
+      this.#drainSoon(sink, Date.now());
     }, wait);
     this.#timers.set(sink, timer);
   }
 
   /**
-   * Notes that a drain begins. The next one begins an interval later, which doubles while the stream stays busy: what
-   * comes meanwhile shares a message, a request and a row, and a lone change never waits.
-   */
-  #keepPace(sink: Sink<State>): void {
-    const startedAt = Date.now();
-    const last = this.#paces.get(sink);
-    const isBusy = last !== undefined && startedAt < last.startedAt + 2 * last.intervalMs;
-    const intervalMs = isBusy ? Math.min(sink.intervalMs, 2 * last.intervalMs) : INTERVAL_MS;
-    this.#paces.set(sink, { startedAt, intervalMs });
-  }
-
-  /**
-   * The alarm's part: delivers what is due, stores the cursors when they moved, and arms the alarm again while a
-   * destination is behind.
+   * The alarm's part: delivers what is due, stores the cursors, and arms the alarm again while a destination is behind.
    */
   async alarm(): Promise<void> {
-    await Promise.all(this.#sinks.map((sink) => this.#drain(sink, false)));
+    // What waits for company is not lost as long as its timer is there.
+    const idle = this.#sinks.filter((sink) => !this.#timers.has(sink));
+    await Promise.all(idle.map((sink) => this.#drain(sink, false)));
     await this.#tellMonitor();
-    this.#store();
-    const due = this.#sinks.flatMap((sink) => this.#behind(sink)).map(([, cursor]) => cursor.retryAt);
-    if (due.length > 0) this.#source.armBy(Math.max(Math.min(...due), Date.now() + BACKOFF_MS.base));
+    const now = Date.now();
+    // While all goes well and more comes, another alarm follows, and what is stored now would soon be stored again.
+    const isBusy = now < this.#appendedAt + SAFETY_MS && !this.#cursors.isTroubled && this.#isBehind();
+    if (!isBusy || this.#cursors.movedSinceStored >= STORE_EVERY) this.#cursors.store();
+    this.#arm(now);
+  }
+
+  #isBehind(): boolean {
+    return this.#sinks.some((sink) => this.#behind(sink).length > 0);
   }
 
   /** Delivers everything now, also what was backing off. @returns whether every destination is up to date */
   async flush(): Promise<boolean> {
     await Promise.all(this.#sinks.map((sink) => this.#drain(sink, true)));
-    this.#store();
-    return this.#sinks.every((sink) => this.#behind(sink).length === 0);
+    this.#cursors.store();
+    return !this.#isBehind();
   }
 
   /**
@@ -231,21 +219,28 @@ export class Outbox<State> {
 
   /** Takes the reports of a delivery by destination, and sends what comes next. */
   report(reports: Readonly<Record<string, DeliveryReport>>): void {
+    const now = Date.now();
     for (const [destination, report] of Object.entries(reports)) {
-      const { first, last, failed, isRefused = false } = report;
       const cursor = this.#cursors.get(destination);
-      // A report that comes late or twice moves nothing back, and none moves past events that have not arrived.
-      if (!cursor || last <= cursor.confirmed || first > cursor.confirmed + 1 || last > this.#source.version())
-        continue;
-      if (failed === undefined) succeed(cursor, last);
-      else this.#fail(cursor, failed, isRefused);
+      if (cursor) this.#take(cursor, report, now);
     }
     this.#tellWaiters();
-    // The monitor is the alarm's part; it should hear soon of trouble, and that it is over.
-    const now = Date.now();
-    const isFailing = [...this.#cursors.values()].some((cursor) => cursor.lastError !== null);
-    if (isFailing !== this.#isReported) this.#source.armBy(now + BACKOFF_MS.base);
+    this.#arm(now);
     for (const sink of this.#sinks) this.#drainSoon(sink, now);
+  }
+
+  #take(cursor: Cursor, report: DeliveryReport, now: number): void {
+    const { first, last, failed, isRefused = false, missingFrom } = report;
+    if (last > this.#source.version()) return;
+    // However old the report is: what is lost has to be sent again, and what it has by now it takes twice.
+    if (missingFrom !== undefined && missingFrom <= Math.min(cursor.confirmed, first)) {
+      rewind(cursor, missingFrom - 1, `${failed ?? ''} It has lost events and gets them again.`.trim(), now);
+      return;
+    }
+    // A report that comes late or twice moves nothing back, and none moves past events that have not arrived.
+    if (last <= cursor.confirmed || first > cursor.confirmed + 1) return;
+    if (failed === undefined) succeed(cursor, last);
+    else fail(cursor, failed, isRefused, now);
   }
 
   /** The cursors of the destinations that are ready and not up to date, by name. */
@@ -259,30 +254,44 @@ export class Outbox<State> {
       });
   }
 
+  /** Those that may be delivered to now. */
+  #due(sink: Sink<State>, now: number): [string, Cursor][] {
+    return this.#behind(sink).filter(([, cursor]) => cursor.retryAt <= now);
+  }
+
+  /** How many events wait for the one of these that is furthest behind. */
+  #eventsFor(due: readonly [string, Cursor][]): number {
+    return this.#source.version() - Math.min(...due.map(([, cursor]) => cursor.confirmed));
+  }
+
   /**
    * Brings one sink to where the log ends now. At most one drain per sink is under way; a failure ends it and is noted.
-   * What comes meanwhile has its turn when the interval is over, or at once when somebody waits for it.
+   * What comes meanwhile has its turn when its time has come, or at once when somebody waits for it.
    */
   async #drain(sink: Sink<State>, early: boolean): Promise<void> {
     if (this.#draining.has(sink)) return;
-    this.#draining.add(sink);
-    this.#keepPace(sink);
     const end = this.#source.version();
     // Those that have to wait now, for a confirmation or because they failed.
     const waiting = new Set<Cursor>();
     const ready = () => this.#behind(sink).filter(([, cursor]) => !waiting.has(cursor));
     const due = () => ready().filter(([, cursor]) => cursor.confirmed < end && (early || cursor.retryAt <= Date.now()));
+    let turn = due();
+    if (turn.length === 0) return;
+    this.#draining.add(sink);
+    this.#paces.get(sink)?.started(Date.now(), this.#eventsFor(turn));
     try {
-      for (let turn = due(); turn.length > 0; turn = due()) {
+      for (; turn.length > 0; turn = due()) {
         for (const cursor of await this.#deliver(sink, turn)) waiting.add(cursor);
       }
     } finally {
       this.#draining.delete(sink);
     }
+    const now = Date.now();
+    this.#arm(now);
     const isAwaited = ready().some(([, cursor]) => [...this.#waiters].some((waiter) => waiter.cursor === cursor));
     if (isAwaited) void this.#drain(sink, true);
     // One that is backing off is the alarm's.
-    else if (ready().some(([, cursor]) => cursor.retryAt <= Date.now())) this.#drainSoon(sink, Date.now());
+    else this.#drainSoon(sink, now);
   }
 
   /** Delivers what comes next for the one that is furthest behind, and for those who want some of it. @returns who has to wait */
@@ -305,55 +314,28 @@ export class Outbox<State> {
       }
       // One that was told already that they arrived waits for nothing; nor does one that is further than they reach.
       const asked = cursors.filter((cursor) => cursor.confirmed < progress.sent);
-      for (const cursor of asked) {
-        cursor.attempts += 1;
-        cursor.retryAt = Date.now() + backoffMs(cursor.attempts, RESEND_MS);
-        this.#source.armBy(cursor.retryAt);
-      }
+      for (const cursor of asked) sent(cursor, Date.now());
       return asked;
     } catch (error) {
       for (const cursor of cursors) {
         cursor.attempts += 1;
-        this.#fail(cursor, String(error instanceof Error ? error.message : error), false);
+        fail(cursor, String(error instanceof Error ? error.message : error), false, Date.now());
       }
       return cursors;
     }
   }
 
-  /** Notes why an attempt, which was counted when it was made, failed. */
-  #fail(cursor: Cursor, error: string, isRefused: boolean): void {
-    cursor.attempts = Math.max(cursor.attempts, 1);
-    cursor.lastError = error.slice(0, ERROR_CHARS);
-    cursor.retryAt = Date.now() + backoffMs(cursor.attempts, isRefused ? REFUSED_MS : BACKOFF_MS);
-    this.#source.armBy(cursor.retryAt);
-  }
-
-  /** Tells the monitor of a change for the worse or the better; when it cannot be told, the next alarm tries again. */
+  /** Tells the monitor of a change for the worse or the better; when it cannot be told, a later alarm tries again. */
   async #tellMonitor(): Promise<void> {
     if (!this.#monitor) return;
-    const failing = [...this.#cursors].filter(([, cursor]) => cursor.attempts > 1 || cursor.lastError !== null);
+    const troubled = this.#cursors.troubled();
+    const isTroubled = Object.keys(troubled).length > 0;
     try {
-      if (failing.length > 0) await this.#monitor.behind(this.#source.stream(), Object.fromEntries(failing));
-      else if (this.#isReported) await this.#monitor.caughtUp(this.#source.stream());
-      this.#isReported = failing.length > 0;
+      if (isTroubled) await this.#monitor.behind(this.#source.stream(), troubled);
+      else if (this.#cursors.isReported) await this.#monitor.caughtUp(this.#source.stream());
+      this.#cursors.isReported = isTroubled;
     } catch {
-      this.#source.armBy(Date.now() + BACKOFF_MS.cap);
+      this.#tellAt = Date.now() + BACKOFF_MS.cap;
     }
   }
-
-  /** Writes one row for all cursors, when any of them moved since. */
-  #store(): void {
-    const stored: StoredOutbox = { cursors: Object.fromEntries(this.#cursors), isReported: this.#isReported };
-    const cursors = JSON.stringify(stored);
-    if (cursors === this.#stored) return;
-    this.#sql.exec('INSERT OR REPLACE INTO cursors (id, cursors) VALUES (1, ?)', cursors);
-    this.#stored = cursors;
-  }
-}
-
-function succeed(cursor: Cursor, version: number): void {
-  cursor.confirmed = version;
-  cursor.attempts = 0;
-  cursor.retryAt = 0;
-  cursor.lastError = null;
 }

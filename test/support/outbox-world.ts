@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, vi } from 'vitest';
+import { AlarmClock } from '../../actors/alarm-clock.ts';
 import { EventLog } from '../../actors/log.ts';
 import { type Delivery, type DeliveryReport, Outbox, type Progress, type Sink } from '../../actors/outbox.ts';
 
@@ -36,26 +37,40 @@ export class OutboxWorld {
     ['fast', []],
     ['slow', []],
   ]);
+  /** When each of them came, in milliseconds since 1970. */
+  readonly receivedAt = new Map<string, number[]>();
   /** Whether the next delivery never ends. */
   isHanging = false;
   isListedAsBehind = false;
   version = 0;
   outbox: Outbox<null>;
   onSend = () => {};
+  /** Rows written so far; to set the alarm is one. */
+  rows = 0;
+  /** How often each sink was given something. */
+  readonly deliveries = { direct: 0, queue: 0 };
 
   readonly #sql: SqlStorage;
+  readonly #eventsMax: number;
   #log: EventLog;
+  #clock: AlarmClock;
   #alarmAt: number | null = null;
   #isAlarmRunning = false;
+  /** Destinations that may have lost what they had confirmed. */
+  readonly #restored = new Set<string>();
 
-  constructor(sql: SqlStorage) {
+  /** @param eventsMax events that a sink takes at once */
+  constructor(sql: SqlStorage, eventsMax = EVENTS_MAX) {
+    this.#eventsMax = eventsMax;
     for (const table of ['events', 'snapshots', 'answers', 'cursors', 'tickets']) {
       sql.exec(`DROP TABLE IF EXISTS ${table}`);
     }
     vi.clearAllTimers();
-    this.#sql = sql;
-    this.#log = new EventLog(sql);
+    this.#sql = this.#counted(sql);
+    this.#log = new EventLog(this.#sql);
     this.#log.create();
+    this.rows = 0;
+    this.#clock = this.#wound();
     this.outbox = this.#wakeUp();
   }
 
@@ -73,7 +88,13 @@ export class OutboxWorld {
     if (this.#isAlarmRunning) this.#alarmAt = Date.now();
     this.#isAlarmRunning = false;
     this.#log = new EventLog(this.#sql);
+    this.#clock = this.#wound();
     this.outbox = this.#wakeUp();
+  }
+
+  /** When the alarm is set to fire, in milliseconds since 1970. */
+  get alarmAt(): number | null {
+    return this.#alarmAt;
   }
 
   /** Lets time pass; the alarm fires when it is due. */
@@ -88,9 +109,11 @@ export class OutboxWorld {
   async fireAlarm(): Promise<void> {
     const { outbox } = this;
     this.#isAlarmRunning = true;
-    void outbox.alarm().then(() => {
-      if (outbox === this.outbox) this.#isAlarmRunning = false;
-    });
+    void this.#clock
+      .ring(() => outbox.alarm())
+      .then(() => {
+        if (outbox === this.outbox) this.#isAlarmRunning = false;
+      });
     await vi.advanceTimersByTimeAsync(0);
   }
 
@@ -99,13 +122,21 @@ export class OutboxWorld {
     const reports: Record<string, DeliveryReport> = {};
     for (const name of destinations) {
       const range = { first: versions[0] ?? 0, last: versions.at(-1) ?? 0 };
+      const missingFrom = (this.received.get(name)?.length ?? 0) + 1;
       if (this.broken.has(name)) reports[name] = { ...range, failed: `${name} is down`, isRefused: false };
+      else if (range.first > missingFrom) reports[name] = { ...range, failed: `${name} misses some`, missingFrom };
       else {
         this.#receive(name, versions);
         reports[name] = range;
       }
     }
     this.reports.push(reports);
+  }
+
+  /** A destination is restored from a backup that has only the first so many events. */
+  restore(name: string, events: number): void {
+    this.received.get(name)?.splice(events);
+    this.#restored.add(name);
   }
 
   /** Everything that is on its way arrives, and an alarm that is due fires. */
@@ -131,9 +162,10 @@ export class OutboxWorld {
     }
   }
 
-  /** No cursor may stand past an event that its destination has not got. */
+  /** No cursor may stand past an event that its destination has not got, or has lost. */
   expectNothingPassedOver(): void {
     for (const [name, { confirmed }] of this.outbox.cursors) {
+      if (this.#restored.has(name)) continue;
       const received = this.received.get(name) ?? [];
       expect([name, received.slice(0, confirmed)]).toEqual([
         name,
@@ -144,8 +176,37 @@ export class OutboxWorld {
 
   #receive(name: string, versions: readonly number[]): void {
     const received = this.received.get(name) ?? [];
-    received.push(...versions.filter((version) => !received.includes(version)));
+    const fresh = versions.filter((version) => !received.includes(version));
+    received.push(...fresh);
     this.received.set(name, received);
+    this.receivedAt.set(name, [...(this.receivedAt.get(name) ?? []), ...fresh.map(() => Date.now())]);
+  }
+
+  /** An alarm clock as a woken object has it: it knows the alarm that is set. */
+  #wound(): AlarmClock {
+    const setAt = this.#alarmAt;
+    const storage = {
+      getAlarm: async () => setAt,
+      setAlarm: async (time: number) => {
+        this.rows += 1;
+        this.#alarmAt = time;
+      },
+    };
+    return new AlarmClock({ storage, blockConcurrencyWhile: (work) => work() }, setAt !== null);
+  }
+
+  /** The storage with its written rows counted. */
+  #counted(sql: SqlStorage): SqlStorage {
+    return new Proxy(sql, {
+      get: (target, name) => {
+        if (name !== 'exec') return Reflect.get(target, name, target);
+        return (...statement: Parameters<SqlStorage['exec']>) => {
+          const cursor = target.exec(...statement);
+          this.rows += cursor.rowsWritten;
+          return cursor;
+        };
+      },
+    });
   }
 
   #wakeUp(): Outbox<null> {
@@ -154,18 +215,20 @@ export class OutboxWorld {
       stream: () => 'counter/world',
       state: () => null,
       version: () => this.version,
-      armBy: (time: number) => {
-        this.#alarmAt = Math.min(time, this.#alarmAt ?? Number.POSITIVE_INFINITY);
-      },
+      armBy: (time: number, latest?: number) => this.#clock.armBy(time, latest),
     };
-    const deliver = async (name: string, { events, destinations }: Delivery<null>): Promise<readonly number[]> => {
+    const deliver = async (
+      name: 'direct' | 'queue',
+      { events, destinations }: Delivery<null>,
+    ): Promise<readonly number[]> => {
       if (this.isHanging) {
         this.isHanging = false;
         await new Promise(() => {});
       }
+      this.deliveries[name] += 1;
       if (this.broken.has(name)) throw new Error(`${name} is down`);
       const versions = events()
-        .slice(0, EVENTS_MAX)
+        .slice(0, this.#eventsMax)
         .map((event) => event.version);
       if (name === 'queue') this.messages.push({ destinations, versions });
       else this.#receive(name, versions);
@@ -217,6 +280,7 @@ export const step = fc.oneof(
     weight: 5,
     arbitrary: fc.record({ kind: fc.constant('tick' as const), ms: fc.constantFrom(1, 900, 3_000, 40_000, 3_600_000) }),
   },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('restore' as const), events: fc.nat({ max: 20 }) }) },
   {
     weight: 4,
     arbitrary: fc.record({
@@ -249,6 +313,9 @@ export async function act(world: OutboxWorld, next: Step): Promise<void> {
       return;
     case 'mend':
       world.broken.delete(next.name);
+      return;
+    case 'restore':
+      world.restore('slow', next.events);
       return;
     case 'tick':
       return world.tick(next.ms);

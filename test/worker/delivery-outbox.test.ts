@@ -27,7 +27,7 @@ function withStorage(name: string, test: (sql: SqlStorage) => Promise<void>): Pr
 const versions = (last: number) => Array.from({ length: last }, (_, index) => index + 1);
 
 describe('the outbox', () => {
-  it('brings every destination each event once and in order, whatever is lost, late, twice, down or evicted', {
+  it('brings every destination each event once and in order, whatever is lost, late, twice, down, evicted or restored from a backup', {
     timeout: 120_000,
   }, async () => {
     const seed = printedSeed('outbox model');
@@ -39,6 +39,9 @@ describe('the outbox', () => {
             await act(world, next);
             world.expectNothingPassedOver();
           }
+          await world.settle();
+          // One that has lost events is found out by the next one.
+          await world.append(1);
           await world.settle();
           for (const [name, received] of world.received) {
             expect([name, received]).toEqual([name, versions(world.version)]);
@@ -129,4 +132,72 @@ describe('a report', () => {
       expect(world.outbox.cursors.get('fast')).toMatchObject({ confirmed: 1, attempts: 0, retryAt: 0 });
       expect(world.outbox.cursors.get('slow')).toMatchObject({ confirmed: 1, attempts: 0, retryAt: 0 });
     }));
+});
+
+describe('a destination that was restored from a backup', () => {
+  /** A world whose destinations all have so many events. */
+  async function settled(sql: SqlStorage, events: number, eventsMax?: number): Promise<OutboxWorld> {
+    const world = new OutboxWorld(sql, eventsMax);
+    await world.append(events);
+    await world.settle();
+    expect(world.received.get('slow')).toEqual(versions(events));
+    return world;
+  }
+
+  it('gets again what it has lost, and the others nothing', () =>
+    withStorage('outbox restored', async (sql) => {
+      const world = await settled(sql, 8);
+      world.restore('slow', 2);
+      await world.append(1);
+      for (const message of world.messages.splice(0)) world.consume(message);
+      for (const reports of world.reports.splice(0)) world.outbox.report(reports);
+      expect(world.outbox.cursors.get('slow')).toMatchObject({
+        confirmed: 2,
+        lastError: expect.stringContaining('has lost events'),
+      });
+      await world.pass();
+      expect(world.messages.every(({ destinations }) => destinations.join() === 'slow')).toBe(true);
+      await world.settle();
+      expect(world.received.get('slow')).toEqual(versions(9));
+      expect(world.received.get('fast')).toEqual(versions(9));
+      expect(world.outbox.cursors.get('slow')).toMatchObject({ confirmed: 9, lastError: null });
+    }));
+
+  it('remembers over an eviction how far it has to go back', () =>
+    withStorage('outbox restored and evicted', async (sql) => {
+      const world = await settled(sql, 5);
+      world.restore('slow', 0);
+      await world.append(1);
+      await world.pass();
+      await world.tick(60_000);
+      world.evict();
+      expect(world.outbox.cursors.get('slow')?.confirmed).toBeLessThan(6);
+      await world.settle();
+      expect(world.received.get('slow')).toEqual(versions(6));
+    }));
+
+  it(
+    'that loses whatever it confirms is sent the stream again ever more seldom',
+    () =>
+      withStorage('outbox liar', async (sql) => {
+        const world = await settled(sql, 6, 500);
+        const before = world.deliveries.queue;
+        // A change a minute for six hours, each of which finds that nothing is left.
+        for (let minute = 0; minute < 360; minute++) {
+          world.restore('slow', 0);
+          await world.append(1);
+          await world.tick(10_000);
+          for (const message of world.messages.splice(0)) world.consume(message);
+          for (const reports of world.reports.splice(0)) world.outbox.report(reports);
+          await world.tick(50_000);
+        }
+        const cursor = world.outbox.cursors.get('slow');
+        // Once an hour at last; the pause has doubled a dozen times before.
+        expect(cursor?.rewinds).toBeGreaterThan(10);
+        expect(cursor?.rewinds).toBeLessThan(25);
+        expect(world.deliveries.queue - before).toBeLessThan(360 + 2 * 25);
+        expect(cursor?.lastError).not.toBeNull();
+      }),
+    60_000,
+  );
 });
