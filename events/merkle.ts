@@ -76,7 +76,7 @@ export function foldRoots(roots: readonly Uint8Array[]): Uint8Array {
 }
 
 /** A hash as the JSON forms of this folder write it. */
-const hexHash = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lowercase hexadecimal digits');
+export const hexHash = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lowercase hexadecimal digits');
 
 const frontierSchema = z.strictObject({ size: z.int().min(0), roots: z.array(hexHash).max(53) });
 
