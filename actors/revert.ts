@@ -6,7 +6,7 @@ import type { Conflict, Moment, Past, Recorded, Refusal } from './decider.ts';
 import type { Principal } from './principal.ts';
 
 /** The fields that can be brought back: what people write. */
-const REVERTIBLE_FIELDS = ['name', 'description', 'systems', 'tools', 'metadata'] as const;
+export const REVERTIBLE_FIELDS = ['name', 'description', 'systems', 'tools', 'metadata'] as const;
 
 /** A field that can be brought back. */
 type RevertibleField = (typeof REVERTIBLE_FIELDS)[number];

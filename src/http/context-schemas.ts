@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { ROLES } from '../../actors/access.ts';
+import type { Moment } from '../../actors/decider.ts';
+import { REVERTIBLE_FIELDS } from '../../actors/revert.ts';
 import {
   contextDescription,
   contextLabel,
@@ -8,6 +10,8 @@ import {
   contextName,
   provisioningStep,
 } from '../../events/context.ts';
+import { isProblem } from './problem.ts';
+import { MOMENT, readMoment } from './query.ts';
 
 const name = z
   .string()
@@ -63,6 +67,38 @@ export const patchContextBody = z
       'A JSON Merge Patch (RFC 7396): only the members to change. Objects in metadata merge, null removes a member; ' +
       'description, systems, tools and metadata become empty when they are null.',
   });
+
+const moment = z
+  .union([z.int(`must be ${MOMENT}`).min(1, `must be ${MOMENT}`), z.string()], `must be ${MOMENT}`)
+  .transform((value, context): Moment => {
+    if (typeof value === 'number') return { version: value };
+    const read = readMoment('to', value);
+    if (!isProblem(read)) return read;
+    context.addIssue({ code: 'custom', message: `must be ${MOMENT}` });
+    return z.NEVER;
+  })
+  .meta({
+    description: 'A version, or a time with its zone',
+    override: { anyOf: [{ type: 'integer', minimum: 1 }, { type: 'string' }] },
+    examples: [3, '2026-01-31T12:00:00Z'],
+  });
+
+/** The body of POST /v1/contexts/{id}/revert. */
+export const revertContextBody = z
+  .strictObject({
+    to: moment,
+    fields: z
+      .array(z.enum(REVERTIBLE_FIELDS))
+      .min(1, 'must name a field; leave it out for all')
+      .max(REVERTIBLE_FIELDS.length)
+      .exactOptional()
+      .meta({ description: 'Bring back only these; all when left out' }),
+    onConflict: z
+      .enum(['refuse', 'overwrite'])
+      .default('refuse')
+      .meta({ description: 'What to do when somebody else has changed since what would be brought back' }),
+  })
+  .meta({ id: 'Revert' });
 
 const stepState = z.strictObject({
   status: z.enum(['done', 'failed']),

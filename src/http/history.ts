@@ -1,12 +1,12 @@
 import { z } from 'zod';
-import { isRefusal } from '../../actors/decider.ts';
+import { isRefusal, type Moment } from '../../actors/decider.ts';
 import { envelopeSchema } from '../../events/envelope.ts';
 import { eventStream } from '../live/event-stream.ts';
 import { contextId, contextObject } from './contexts.ts';
 import type { AuthenticatedExchange } from './exchange.ts';
-import { problems } from './operations.ts';
-import { isProblem, type Problem, problemOf } from './problem.ts';
-import { offsetOf, readInteger, readOffset, readQuery } from './query.ts';
+import { atParameter, problems } from './operations.ts';
+import { invalid, isProblem, type Problem, problemOf } from './problem.ts';
+import { offsetOf, readInteger, readMoment, readOffset, readQuery } from './query.ts';
 import { empty, jsonText } from './respond.ts';
 import type { Answer, AuthenticatedRoute } from './route.ts';
 
@@ -44,6 +44,9 @@ export const readHistory: AuthenticatedRoute = {
           .max(LIMIT_MAX)
           .default(LIMIT_DEFAULT)
           .meta({ description: 'Events in a JSON page at most' }),
+        at: atParameter.shape.at.meta({
+          description: 'Where the history ends: a version, or a time with its zone. Not for server-sent events',
+        }),
       }),
       header: z.object({
         'Last-Event-ID': z
@@ -71,16 +74,19 @@ export const readHistory: AuthenticatedRoute = {
     },
   },
   handle(exchange) {
-    const query = readQuery(exchange.request, ['offset', 'limit']);
+    const query = readQuery(exchange.request, ['offset', 'limit', 'at']);
     if (isProblem(query)) return query;
     const limit = query.limit === undefined ? LIMIT_DEFAULT : readInteger('limit', query.limit, 1, LIMIT_MAX);
     if (isProblem(limit)) return limit;
+    const moment = query.at === undefined ? undefined : readMoment('at', query.at);
+    if (isProblem(moment)) return moment;
     switch (negotiate(exchange.request.headers.get('Accept'))) {
       case 'application/json':
-        return page(exchange, query.offset, limit);
+        return page(exchange, query.offset, limit, moment);
       case 'application/x-ndjson':
-        return lines(exchange, query.offset);
+        return lines(exchange, query.offset, moment);
       case 'text/event-stream':
+        if (moment) return invalid('at', 'is for pages and NDJSON: a stream that goes on does not end in the past');
         return follow(exchange, query.offset);
       default:
         return {
@@ -120,10 +126,15 @@ function isForm(mediaType: string): mediaType is Form {
   return Object.hasOwn(FORMS, mediaType);
 }
 
-async function page(exchange: AuthenticatedExchange, offset: string | undefined, limit: number): Promise<Answer> {
-  const start = await locate(exchange, 'offset', offset);
+async function page(
+  exchange: AuthenticatedExchange,
+  offset: string | undefined,
+  limit: number,
+  moment: Moment | undefined,
+): Promise<Answer> {
+  const start = await locate(exchange, 'offset', offset, moment);
   if (isProblem(start)) return start;
-  const history = await contextObject(exchange, start.id).history(exchange.principal, start.after, limit);
+  const history = await contextObject(exchange, start.id).history(exchange.principal, start.after, limit, moment);
   if (isRefusal(history)) return problemOf(history);
   return jsonText(exchange, 200, `[${history.events.join(',')}]`, {
     'Stream-Next-Offset': offsetOf(history.lastVersion),
@@ -132,10 +143,14 @@ async function page(exchange: AuthenticatedExchange, offset: string | undefined,
   });
 }
 
-async function lines(exchange: AuthenticatedExchange, offset: string | undefined): Promise<Answer> {
-  const start = await locate(exchange, 'offset', offset);
+async function lines(
+  exchange: AuthenticatedExchange,
+  offset: string | undefined,
+  moment: Moment | undefined,
+): Promise<Answer> {
+  const start = await locate(exchange, 'offset', offset, moment);
   if (isProblem(start)) return start;
-  const history = await contextObject(exchange, start.id).historyStream(exchange.principal, start.after);
+  const history = await contextObject(exchange, start.id).historyStream(exchange.principal, start.after, moment);
   if ('refused' in history) return problemOf(history);
   return new Response(history.lines, {
     headers: {
@@ -166,12 +181,13 @@ async function locate(
   exchange: AuthenticatedExchange,
   name: string,
   offset = '-1',
+  moment?: Moment,
 ): Promise<{ id: string; after: number } | Problem> {
   const after = readOffset(name, offset);
   if (isProblem(after)) return after;
   const id = await contextId(exchange);
   if (isProblem(id)) return id;
   if (after !== 'now') return { id, after };
-  const view = await contextObject(exchange, id).view(exchange.principal);
+  const view = await contextObject(exchange, id).view(exchange.principal, moment);
   return isRefusal(view) ? problemOf(view) : { id, after: view.version };
 }

@@ -20,6 +20,21 @@ const goneSchema = problemSchema
   .extend({ tombstone })
   .meta({ id: 'GoneProblem', description: 'A problem with what is left of a deleted context' });
 
+const conflictSchema = problemSchema
+  .extend({
+    conflicts: z
+      .array(
+        z.strictObject({
+          pointer: z.string().meta({ description: 'What was changed, as a pointer into the context' }),
+          version: z.int().min(1).meta({ description: 'The event that changed it last' }),
+          actor: z.string(),
+          time: z.iso.datetime(),
+        }),
+      )
+      .optional(),
+  })
+  .meta({ id: 'ConflictProblem', description: 'A problem with the changes of others that would be undone' });
+
 const etagHeader = z.string().meta({ description: 'The version in quotes', examples: ['"3"'] });
 
 export const changeHeaders = z.object({
@@ -59,11 +74,13 @@ export const ifMatchParameter = z.object({
     .meta({ description: 'Only change this version', examples: ['"3"'] }),
 });
 
+/** A parameter that is a version or a time. */
+export function momentParameter(description: string) {
+  return z.string().meta({ description, examples: ['3', '2026-01-31T12:00:00Z'] });
+}
+
 export const atParameter = z.object({
-  at: z
-    .string()
-    .optional()
-    .meta({ description: 'A version, or a time with its zone; after the end, the latest', examples: ['3'] }),
+  at: momentParameter('A version, or a time with its zone; after the end, the latest').optional(),
 });
 
 /** A JSON request body. */
@@ -76,6 +93,12 @@ export function jsonBody(schema: z.ZodType, ...mediaTypes: string[]) {
 export function contextResponse(description: string, headers: z.ZodObject = z.object({ ETag: etagHeader })) {
   return { description, headers, content: { 'application/json': { schema: contextBody } } };
 }
+
+/** The response to a change that would undo what others have changed, or that the context's status does not allow. */
+export const conflictResponse = {
+  description: 'It would undo what others have changed; or: it is deleted',
+  content: { 'application/problem+json': { schema: conflictSchema } },
+};
 
 /** The problem responses of an operation by status. */
 export function problems(...statuses: number[]): ZodOpenApiResponsesObject {

@@ -12,7 +12,7 @@ const OFFSET_NOW = 'now';
 const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})$/;
 
 /** What `readMoment` takes, in words. */
-const MOMENT = 'a version such as 3, or a time with its zone such as 2026-01-31T12:00:00Z';
+export const MOMENT = 'a version such as 3, or a time with its zone such as 2026-01-31T12:00:00Z';
 
 /** The last millisecond that has the usual text. */
 const TIME_MAX = Date.UTC(9999, 11, 31, 23, 59, 59, 999);

@@ -7,8 +7,10 @@ import { rebuildReadModels } from './admin/rebuild.ts';
 import { listSigningKeys, resealSigningKeys, rotateSigningKeys } from './admin/signing-keys.ts';
 import { listContexts, searchContexts } from './context-lists.ts';
 import { createContext, deleteContext, patchContext, readContext, restoreContext } from './contexts.ts';
+import { diffContext } from './diff.ts';
 import { ecosystem } from './ecosystem.ts';
 import { embeddedRoutes } from './embedded.ts';
+import { readFieldHistory } from './field-history.ts';
 import { githubWebhook } from './github-webhook.ts';
 import { health } from './health.ts';
 import { readHistory } from './history.ts';
@@ -18,6 +20,7 @@ import { openApiText } from './openapi.ts';
 import { problems } from './operations.ts';
 import { retryProvisioning } from './provisioning.ts';
 import { jsonText } from './respond.ts';
+import { revertContext } from './revert.ts';
 import type { PublicRoute, Route } from './route.ts';
 
 /** The document is built when it is first asked for: nobody else should wait for it. */
@@ -60,8 +63,11 @@ export const routes: readonly Route[] = [
   patchContext,
   deleteContext,
   restoreContext,
+  revertContext,
   retryProvisioning,
   readHistory,
+  readFieldHistory,
+  diffContext,
   watchContext,
   issueTicket,
   readOutbox,

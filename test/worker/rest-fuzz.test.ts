@@ -32,6 +32,7 @@ const oddText = fc.oneof(
     '~1',
     '"',
   ),
+  fc.constantFrom('/name', '/metadata/a', '/metadata/~', '2026-01-31T12:00:00Z', '0000000000000001'),
   fc.constantFrom('1', '-1', '0', 'now', 'null', 'NaN', '1e309', '9007199254740993', '2026-02-30T25:61:61Z'),
   fc.nat(300).map((length) => 'x'.repeat(length * 10)),
 );
@@ -60,9 +61,20 @@ const nearlyRight = fc.record(
   { requiredKeys: [] },
 );
 
+/** The body of a revert, or nearly one. */
+const revert = fc.record(
+  {
+    to: fc.oneof(fc.constantFrom<unknown>(1, 2, 3, '2026-01-31T12:00:00Z'), json),
+    fields: fc.oneof(fc.subarray(['name', 'description', 'systems', 'tools', 'metadata']), json),
+    onConflict: fc.oneof(fc.constantFrom('refuse', 'overwrite'), json),
+  },
+  { requiredKeys: ['to'] },
+);
+
 const body: fc.Arbitrary<string | Uint8Array<ArrayBuffer> | undefined> = fc.oneof(
   { weight: 5, arbitrary: nearlyRight.map((value) => JSON.stringify(value)) },
   { weight: 1, arbitrary: json.map((value) => JSON.stringify(value)) },
+  { weight: 1, arbitrary: revert.map((value) => JSON.stringify(value)) },
   // A valid text that is cut off or has something put in.
   {
     weight: 1,
@@ -107,12 +119,15 @@ const header = fc
     ),
   );
 
+/** Query parameters that some route takes, and others. */
+const parameters = ['at', 'offset', 'limit', 'after', 'ticket', 'from', 'to', 'pointer', 'cursor', 'x', '__proto__'];
+
 const query = fc.oneof(
   { weight: 3, arbitrary: fc.constant('') },
   {
     weight: 2,
     arbitrary: fc
-      .array(fc.tuple(fc.constantFrom('at', 'offset', 'limit', 'after', 'ticket', 'x', '__proto__'), oddText), {
+      .array(fc.tuple(fc.constantFrom(...parameters), oddText), {
         maxLength: 3,
       })
       .map(

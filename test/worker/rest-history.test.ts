@@ -147,7 +147,7 @@ describe('history in pages', () => {
 
   it('an unknown parameter and one that comes twice are 400', async () => {
     const { id } = await createContext();
-    const known = 'is not a query parameter here; known are: offset, limit';
+    const known = 'is not a query parameter here; known are: offset, limit, at';
     await expectInvalid(await events(id, '?after=1'), 'after', known);
     await expectInvalid(await events(id, '?limit=1&limit=2'), 'limit', 'must be given once');
   });
@@ -158,6 +158,69 @@ describe('history in pages', () => {
         await expectProblem(await events(derivedId('ctx', 'no history'), query, { Accept }), 404, 'not-found');
       }
     }
+  });
+});
+
+describe('history with ?at=', () => {
+  const NDJSON = { Accept: 'application/x-ndjson' };
+  const text = async (response: Response) => new TextDecoder().decode(await response.arrayBuffer());
+
+  it('ends with the event that was the last then, in pages and as NDJSON', async () => {
+    const id = await contextWith(5);
+    const whole = (await historyText(id)).trimEnd().split('\n');
+    const response = await events(id, '?at=3');
+    expect(response.headers.get('Stream-Next-Offset')).toBe(offset(3));
+    expect(response.headers.get('Stream-Up-To-Date')).toBe('true');
+    expect(await response.text()).toBe(`[${whole.slice(0, 3).join(',')}]`);
+    expect(await text(await events(id, '?at=3', NDJSON))).toBe(`${whole.slice(0, 3).join('\n')}\n`);
+  });
+
+  it('is read page by page, and its end is where "now" was', async () => {
+    const id = await contextWith(5);
+    const first = await events(id, '?at=3&limit=2');
+    expect(first.headers.get('Stream-Up-To-Date')).toBeNull();
+    const rest = await events(id, `?at=3&limit=2&offset=${offset(2)}`);
+    expect(versionsOf(page.parse(await rest.json()))).toEqual([3]);
+    expect(rest.headers.get('Stream-Up-To-Date')).toBe('true');
+    const now = await events(id, '?at=3&offset=now');
+    expect(now.headers.get('Stream-Next-Offset')).toBe(offset(3));
+    expect(await now.json()).toEqual([]);
+  });
+
+  it('takes a time, and after the end gives all there is', async () => {
+    const id = await contextWith(3);
+    const { time } = (await history(id))[2] ?? {};
+    for (const at of [time, '99', '2999-01-01T00:00:00Z']) {
+      expect(versionsOf(page.parse(await (await events(id, `?at=${at}`)).json()))).toEqual([1, 2, 3]);
+    }
+  });
+
+  it('is closed only where the deletion is its end', async () => {
+    const id = await contextWith(2);
+    await remove(id);
+    expect((await events(id, '?at=2')).headers.get('Stream-Closed')).toBeNull();
+    expect((await events(id, '?at=3')).headers.get('Stream-Closed')).toBe('true');
+  });
+
+  it.each([
+    ['?at=x', 'at', 'must be a version such as 3, or a time with its zone such as 2026-01-31T12:00:00Z'],
+    ['?at=0', 'at', 'must be a whole number from 1 to 9007199254740991'],
+    ['?at=1&at=2', 'at', 'must be given once'],
+  ])('%s is 400', async (query, pointer, message) => {
+    const { id } = await createContext();
+    await expectInvalid(await events(id, query), pointer, message);
+  });
+
+  it('before the creation is 404, from an offset after its end 400, and a stream that goes on has none', async () => {
+    const id = await contextWith(3);
+    await expectProblem(await events(id, '?at=2001-01-01T00:00:00Z'), 404, 'before-creation');
+    await expectProblem(await events(id, '?at=2001-01-01T00:00:00Z', NDJSON), 404, 'before-creation');
+    await expectProblem(await events(id, `?at=2&offset=${offset(3)}`), 400, 'ahead-of-stream');
+    await expectInvalid(
+      await events(id, '?at=2', { Accept: 'text/event-stream' }),
+      'at',
+      'is for pages and NDJSON: a stream that goes on does not end in the past',
+    );
   });
 });
 

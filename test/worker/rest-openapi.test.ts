@@ -8,7 +8,8 @@ import { routes } from '../../src/http/routes.ts';
 import { api, createContext } from '../support/api.ts';
 import { deliver, payload } from '../support/github.ts';
 import { expectDocumented, openApiDocument, operationOf, validator } from '../support/openapi.ts';
-import { configured, derivedId, patch, post, read, remove, restore } from '../support/rest.ts';
+import { principalOf } from '../support/principals.ts';
+import { configured, derivedId, objectOf, patch, post, read, remove, restore } from '../support/rest.ts';
 
 async function deletedContext(): Promise<string> {
   const { id } = await createContext();
@@ -76,8 +77,27 @@ const cases: Case[] = [
   ['restoreContext', 404, () => restore(nobody)],
   ['restoreContext', 409, (id) => restore(id)],
   ['restoreContext', 412, (id) => restore(id, stale)],
+  ['revertContext', 200, (id) => revert(id)],
+  ['revertContext', 400, (id) => revert(id, { to: 0 })],
+  ['revertContext', 401, (id) => revert(id, { to: 1 }, wrongKey)],
+  ['revertContext', 404, () => revert(nobody)],
+  ['revertContext', 409, async () => revert(await deletedContext())],
+  ['revertContext', 409, (id) => conflictingRevert(id)],
+  ['revertContext', 412, (id) => revert(id, { to: 1 }, stale)],
+  ['revertContext', 413, (id) => revert(id, { to: 'x'.repeat(1024 * 1024) })],
+  ['revertContext', 415, (id) => revert(id, {}, { 'Content-Type': 'text/plain' })],
+  ['diffContext', 200, (id) => changedAndBack(id, 'diff?from=1&to=2')],
+  ['diffContext', 400, (id) => api(`/v1/contexts/${id}/diff`)],
+  ['diffContext', 401, (id) => api(`/v1/contexts/${id}/diff?from=1`, { headers: wrongKey })],
+  ['diffContext', 404, () => api(`/v1/contexts/${nobody}/diff?from=1`)],
+  ['readFieldHistory', 200, (id) => changedAndBack(id, 'history?pointer=/metadata/a')],
+  ['readFieldHistory', 200, (id) => changedAndBack(id, 'history?pointer=/name&limit=1')],
+  ['readFieldHistory', 400, (id) => api(`/v1/contexts/${id}/history?pointer=name`)],
+  ['readFieldHistory', 401, (id) => api(`/v1/contexts/${id}/history?pointer=/name`, { headers: wrongKey })],
+  ['readFieldHistory', 404, () => api(`/v1/contexts/${nobody}/history?pointer=/name`)],
   ['readHistory', 200, (id) => events(id)],
   ['readHistory', 200, (id) => events(id, { Accept: 'application/x-ndjson' })],
+  ['readHistory', 200, (id) => api(`/v1/contexts/${id}/events?at=1`)],
   ['readHistory', 204, async () => events(await deletedContext(), sse({ 'Last-Event-ID': '0000000000000002' }))],
   ['readHistory', 400, (id) => events(id, sse({ 'Last-Event-ID': 'x' }))],
   ['readHistory', 401, (id) => events(id, wrongKey)],
@@ -154,6 +174,25 @@ const cases: Case[] = [
 
 function send(path: string, headers: Record<string, string> = {}): Promise<Response> {
   return api(path, { method: 'POST', headers });
+}
+
+function revert(id: string, json: object = { to: 1 }, headers: Record<string, string> = {}): Promise<Response> {
+  return api(`/v1/contexts/${id}/revert`, { method: 'POST', json, headers });
+}
+
+/** A revert that somebody else's change stands against. */
+async function conflictingRevert(id: string): Promise<Response> {
+  const principal = principalOf('act_ben', { capabilities: ['administrator'] });
+  const cause = { correlationId: 'test', causationId: null, commandId: 'test' };
+  await objectOf(id).execute({ id, command: { type: 'update', data: { name: 'Two' } }, principal, cause });
+  return revert(id);
+}
+
+/** Reads of a context to which a member was added, of which one was changed and one was taken away. */
+async function changedAndBack(id: string, rest: string): Promise<Response> {
+  await patch(id, { name: 'Two', metadata: { a: null, b: 1 }, tools: [] });
+  await patch(id, { name: 'Three', metadata: { a: { c: [1] } } });
+  return api(`/v1/contexts/${id}/${rest}`);
 }
 
 function retryProvisioning(id: string, headers: Record<string, string> = {}): Promise<Response> {

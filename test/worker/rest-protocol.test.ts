@@ -128,12 +128,13 @@ describe('an address that is not there', () => {
 
   it.each(ids)('a context id %s is 404 on every route and makes no object', async (id) => {
     const objects = await listDurableObjectIds(env.CONTEXTS);
-    for (const { method, path } of routes.filter((route) => route.path.includes(':id'))) {
+    const bodies: Record<string, object> = { patchContext: { name: 'x' }, revertContext: { to: 1 } };
+    for (const { method, path, operation } of routes.filter((route) => route.path.includes(':id'))) {
       // The address of the collection or of the root is another route.
       if (id === '..' || id === '%2e%2e') continue;
       const response = await api(path.replace(':id', id), {
         method,
-        ...(method === 'PATCH' && { json: { name: 'x' } }),
+        json: bodies[operation.operationId ?? ''],
       });
       await expectProblem(response, 404, 'not-found');
     }
