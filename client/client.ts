@@ -1,12 +1,14 @@
+import type { PatchOperation } from '../events/json-patch.ts';
 import { Connection } from './connection.ts';
 import { LiveError, ProblemError, problemOf, versionOf } from './errors.ts';
 import { readLines } from './lines.ts';
 import { type LiveEndpoint, mayPass, type WatchOptions, watch } from './watch.ts';
-import type { Context, ContextPatch, LiveMessage, NewContext, RecordedEvent } from './wire.ts';
+import type { Context, ContextPatch, FieldChange, LiveMessage, NewContext, RecordedEvent } from './wire.ts';
 
+export type { PatchOperation } from '../events/json-patch.ts';
 export { LiveError, type ProblemDetails, ProblemError } from './errors.ts';
 export type { WatchOptions } from './watch.ts';
-export type { Context, ContextPatch, LiveMessage, NewContext, RecordedEvent } from './wire.ts';
+export type { Context, ContextPatch, FieldChange, LiveMessage, NewContext, RecordedEvent } from './wire.ts';
 
 /** Where the API is and who calls. */
 export interface ConnectOptions {
@@ -34,19 +36,51 @@ export interface ChangeOptions extends CallOptions {
   readonly ifMatch?: number;
 }
 
+/** A version, or a time in ISO 8601 with its zone. */
+type Moment = number | string;
+
+/** What a revert takes. */
+export interface RevertOptions extends ChangeOptions {
+  /** Bring back only these fields. */
+  readonly fields?: readonly (keyof ContextPatch)[];
+  /** Whether to undo what others have changed since, instead of a ProblemError of status 409 that names it. */
+  readonly onConflict?: 'refuse' | 'overwrite';
+}
+
 /** The contexts of one ChittyConnect. Every call throws a ProblemError when the API refuses. */
 export interface Client {
   create(fields: NewContext, options?: Omit<ChangeOptions, 'ifMatch'>): Promise<Context>;
-  /** The context as it is, or as it was at a version or a time (ISO 8601 with its zone). 410 when it is deleted. */
-  read(id: string, options?: CallOptions & { readonly at?: number | string }): Promise<Context>;
+  /** The context as it is, or as it was. 410 when it is deleted. */
+  read(id: string, options?: CallOptions & { readonly at?: Moment }): Promise<Context>;
   patch(id: string, patch: ContextPatch, options?: ChangeOptions): Promise<Context>;
   /** @returns the version of the deletion */
   delete(id: string, options?: ChangeOptions): Promise<number>;
   restore(id: string, options?: ChangeOptions): Promise<Context>;
-  /** Every event so far, oldest first, as they arrive: memory stays flat. */
-  history(id: string, options?: CallOptions & { readonly offset?: string }): AsyncGenerator<RecordedEvent, void>;
+  /** Brings back, by a new event, what it was at `to`. */
+  revert(id: string, to: Moment, options?: RevertOptions): Promise<Context>;
+  /** The JSON Patch (RFC 6902) from what it was at `from` to what it was at `to`, to what it is when left out. */
+  diff(id: string, from: Moment, to?: Moment, options?: CallOptions): Promise<readonly PatchOperation[]>;
+  /** Every event so far, or up to `at`, oldest first, as they arrive: memory stays flat. */
+  history(
+    id: string,
+    options?: CallOptions & { readonly offset?: string; readonly at?: Moment },
+  ): AsyncGenerator<RecordedEvent, void>;
+  /** Every change of one field, oldest first. @param pointer an RFC 6901 pointer such as `/metadata/priority` */
+  fieldHistory(
+    id: string,
+    pointer: string,
+    options?: CallOptions & { readonly at?: Moment },
+  ): AsyncGenerator<FieldChange, void>;
   /** One hello, then every event from there on, each once and in order; see `watch`. */
   watch(id: string, options?: WatchOptions): AsyncGenerator<LiveMessage, void, undefined>;
+}
+
+/** Changes asked for at once: the most that there may be. */
+const FIELD_HISTORY_PAGE = 100;
+
+interface FieldHistoryPage {
+  readonly items: readonly FieldChange[];
+  readonly nextCursor: string | null;
 }
 
 /** Whether WebSockets of this platform take headers, as Node's do; found out by the first one that is given some. */
@@ -57,7 +91,13 @@ export function connect({ baseUrl, apiKey, getTicket }: ConnectOptions): Client 
   const contexts = new URL('v1/contexts', String(baseUrl).replace(/\/*$/, '/'));
   const credential: Record<string, string> = apiKey === undefined ? {} : { Authorization: `Bearer ${apiKey}` };
 
-  const address = (id: string, rest = '') => new URL(`${contexts}/${encodeURIComponent(id)}${rest}`);
+  function address(id: string, rest = '', query: Readonly<Record<string, Moment | null | undefined>> = {}): URL {
+    const url = new URL(`${contexts}/${encodeURIComponent(id)}${rest}`);
+    for (const [name, value] of Object.entries(query)) {
+      if (value !== undefined && value !== null) url.searchParams.set(name, String(value));
+    }
+    return url;
+  }
 
   async function call(url: URL, { headers, signal, ...init }: RequestInit): Promise<Response> {
     const request = { ...init, headers: { ...credential, ...headers }, ...(signal && { signal }) };
@@ -88,10 +128,8 @@ export function connect({ baseUrl, apiKey, getTicket }: ConnectOptions): Client 
   }
 
   function liveUrl(id: string, after: number | undefined, ticket?: string): URL {
-    const url = address(id, '/live');
+    const url = address(id, '/live', { after, ticket });
     url.protocol = url.protocol.replace('http', 'ws');
-    if (after !== undefined) url.searchParams.set('after', String(after));
-    if (ticket !== undefined) url.searchParams.set('ticket', ticket);
     return url;
   }
 
@@ -129,9 +167,7 @@ export function connect({ baseUrl, apiKey, getTicket }: ConnectOptions): Client 
       return (await change('POST', contexts, options, fields)).json();
     },
     async read(id, { at, signal } = {}) {
-      const url = address(id);
-      if (at !== undefined) url.searchParams.set('at', String(at));
-      return (await call(url, { signal: signal ?? null })).json();
+      return (await call(address(id, '', { at }), { signal: signal ?? null })).json();
     },
     async patch(id, patch, options = {}) {
       return (await change('PATCH', address(id), options, patch)).json();
@@ -142,9 +178,24 @@ export function connect({ baseUrl, apiKey, getTicket }: ConnectOptions): Client 
     async restore(id, options = {}) {
       return (await change('POST', address(id, '/restore'), options)).json();
     },
-    async *history(id, { offset = '-1', signal } = {}) {
-      const url = address(id, '/events');
-      url.searchParams.set('offset', offset);
+    async revert(id, to, { fields, onConflict, ...options } = {}) {
+      const body = { to, ...(fields && { fields }), ...(onConflict && { onConflict }) };
+      return (await change('POST', address(id, '/revert'), options, body)).json();
+    },
+    async diff(id, from, to, { signal } = {}) {
+      return (await call(address(id, '/diff', { from, to }), { signal: signal ?? null })).json();
+    },
+    async *fieldHistory(id, pointer, { at, signal } = {}) {
+      let cursor: string | null = null;
+      do {
+        const url = address(id, '/history', { pointer, at, cursor, limit: FIELD_HISTORY_PAGE });
+        const page: FieldHistoryPage = await (await call(url, { signal: signal ?? null })).json();
+        yield* page.items;
+        cursor = page.nextCursor;
+      } while (cursor !== null);
+    },
+    async *history(id, { offset = '-1', at, signal } = {}) {
+      const url = address(id, '/events', { offset, at });
       const { body } = await call(url, { headers: { Accept: 'application/x-ndjson' }, signal: signal ?? null });
       if (!body) return;
       for await (const line of readLines(body)) {

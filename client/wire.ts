@@ -1,6 +1,6 @@
 import type { ContextEvent } from '../events/context.ts';
 import type { DomainEvent, Envelope } from '../events/envelope.ts';
-import type { JsonObject } from '../events/json.ts';
+import type { Json, JsonObject } from '../events/json.ts';
 
 /** A context as the API gives it. */
 export interface Context {
@@ -39,6 +39,19 @@ export interface ContextPatch {
   readonly systems?: readonly string[] | null;
   readonly tools?: readonly string[] | null;
   readonly metadata?: JsonObject | null;
+}
+
+/** One change of one field. */
+export interface FieldChange {
+  /** The event that changed it: its version, time and type, and who caused it. */
+  readonly version: number;
+  readonly time: string;
+  readonly type: RecordedEvent['type'];
+  readonly actor: string;
+  /** What it was; left out when there was nothing. */
+  readonly from?: Json;
+  /** What it became; left out when nothing was left. */
+  readonly to?: Json;
 }
 
 /** Keeps each event's type together with its payload. */

@@ -75,6 +75,34 @@ describe('the client', () => {
     expect(types.filter((type) => ours.includes(type))).toEqual(ours);
   });
 
+  it('compares, brings back and follows what a context was', async () => {
+    const { id } = await api.create({ name: 'One', tools: ['linear'], metadata: { priority: 0 } });
+    const second = await api.patch(id, { name: 'Two', tools: null });
+    for (let priority = 1; priority <= 120; priority++) await api.patch(id, { metadata: { priority } });
+    expect(await api.diff(id, 1, second.version)).toContainEqual({ op: 'replace', path: '/name', value: 'Two' });
+    expect(await api.diff(id, second.updatedAt)).toContainEqual({
+      op: 'replace',
+      path: '/metadata/priority',
+      value: 120,
+    });
+    const priorities: unknown[] = [];
+    for await (const { to } of api.fieldHistory(id, '/metadata/priority')) priorities.push(to);
+    expect(priorities).toEqual([0, ...upTo(120)]);
+    const names: unknown[] = [];
+    for await (const { from, to } of api.fieldHistory(id, '/name', { at: second.version })) names.push([from, to]);
+    expect(names).toEqual([
+      [undefined, 'One'],
+      ['One', 'Two'],
+    ]);
+    const reverted = await api.revert(id, 1, { fields: ['name'], onConflict: 'refuse', idempotencyKey: 'back' });
+    expect(reverted).toMatchObject({ name: 'One', tools: [], metadata: { priority: 120 } });
+    expect(await api.revert(id, second.updatedAt)).toMatchObject({ name: 'Two', tools: [], metadata: { priority: 0 } });
+    await expect(api.revert(id, 1, { ifMatch: 1 })).rejects.toMatchObject({ status: 412 });
+    const versions: number[] = [];
+    for await (const { version } of api.history(id, { at: second.version })) versions.push(version);
+    expect(versions).toEqual(upTo(second.version));
+  });
+
   it('throws the problem with its pointers', async () => {
     const wrong = await api.create({ name: ' ' }).catch((error: unknown) => error);
     expect(wrong).toMatchObject({ status: 400, problem: { errors: [{ pointer: '/name' }] } });
