@@ -29,8 +29,8 @@ export type Member = {
 export type Relation = Role | 'self' | 'invited' | 'known' | 'administrator' | 'creator' | null;
 
 interface Rule {
-  /** What the credential must be good for. */
-  readonly scope: Scope;
+  /** What the credential must be good for; null for what every credential may do with itself. */
+  readonly scope: Scope | null;
   /** To whom it is allowed; `anyone` for what concerns no thing that is there already. */
   readonly to: 'anyone' | readonly Exclude<Relation, null>[];
 }
@@ -54,6 +54,20 @@ export const ACTIONS = {
   'context.restore': { scope: 'contexts:write', to: OWNERS },
   /** What the service records about its own work. */
   'context.record': { scope: 'admin', to: ADMINISTRATORS },
+  'actor.register': { scope: 'admin', to: ADMINISTRATORS },
+  'actor.list': { scope: 'actors:read', to: 'anyone' },
+  /** By id or ChittyID, the little that everybody may know: sharing needs it. */
+  'actor.find': { scope: 'actors:read', to: ['self', 'administrator', 'known'] },
+  'actor.read': { scope: 'actors:read', to: ['self', 'administrator'] },
+  'actor.update': { scope: 'actors:write', to: ['self', 'administrator'] },
+  /** Keys and sessions: make, rotate, end. */
+  'actor.credentials': { scope: 'actors:write', to: ['self', 'administrator'] },
+  /** Refresh or end the very session that asks for it. */
+  'session.own': { scope: null, to: ['self', 'administrator'] },
+  /** Capabilities, suspension, deletion. */
+  'actor.govern': { scope: 'admin', to: ADMINISTRATORS },
+  /** What the service records about its own work. */
+  'actor.record': { scope: 'admin', to: ADMINISTRATORS },
   'admin.read': { scope: 'admin', to: ADMINISTRATORS },
   'admin.write': { scope: 'admin', to: ADMINISTRATORS },
   /** How the services around are: nothing that is anybody's. */
@@ -71,7 +85,8 @@ export type Verdict = 'allowed' | 'insufficient-scope' | 'forbidden' | 'hidden';
 
 /** Whether a credential is good for an action at all, whatever it is done to. */
 export function hasScope(principal: Principal, action: Action): boolean {
-  return principal.scopes.includes(ACTIONS[action].scope);
+  const { scope }: Rule = ACTIONS[action];
+  return scope === null || principal.scopes.includes(scope);
 }
 
 /** Whether the caller acts as an administrator: the subject is one and the credential may be used as one's. */
@@ -100,6 +115,17 @@ export function relationToContext(principal: Principal, id: string, members: rea
   if (isAdministrator(principal)) return 'administrator';
   const role = members.find(({ actor }) => actor === principal.subject)?.role ?? null;
   return role ?? (isAuditor(principal) ? 'auditor' : null);
+}
+
+/**
+ * What the caller is to an actor. Who acts for somebody else is not that somebody: a key made for the time after would
+ * outlive the delegation. A credential that is limited to some contexts governs nobody.
+ */
+export function relationToActor(principal: Principal, id: string, exists: boolean): Relation {
+  const isForItself = principal.chain.length === 0;
+  if (isForItself && principal.contexts === null && isAdministrator(principal)) return 'administrator';
+  if (!exists) return null;
+  return isForItself && principal.actor === id ? 'self' : 'known';
 }
 
 /** What the caller is to something that only administrators have to do with. */

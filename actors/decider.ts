@@ -10,6 +10,8 @@ export type RefusalCode =
   | 'deleted'
   | 'already-deleted'
   | 'not-deleted'
+  | 'suspended'
+  | 'limit-reached'
   | 'already-exists'
   | 'conflict'
   | 'invalid'

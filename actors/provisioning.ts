@@ -14,7 +14,15 @@ type StepState = {
   readonly reference?: string;
 };
 
-/** How far a context's place in ChittyOS has been made; steps that were not tried yet are not in `steps`. */
+/** What an event says of a step that failed. */
+export interface StepFailure {
+  readonly step: ProvisioningStep;
+  readonly reason: string;
+  readonly attempt: number;
+  readonly retryAt: string;
+}
+
+/** How far a context's or an actor's place in ChittyOS has been made; steps that were not tried yet are not in `steps`. */
 export type Provisioning = {
   readonly status: 'pending' | 'failing' | 'complete';
   readonly steps: { readonly [Step in ProvisioningStep]?: StepState };
@@ -68,7 +76,15 @@ export const unprovisioned: Provisioning = { status: 'pending', steps: {} };
 
 /** The first step that is not done, undefined when all are. */
 export function nextStep({ steps }: Pick<Provisioning, 'steps'>): ProvisioningStep | undefined {
-  return ORDER.find((step) => steps[step]?.status !== 'done');
+  return nextOf(ORDER, steps);
+}
+
+/** The first of some steps that is not done, undefined when all are. */
+export function nextOf<Name extends ProvisioningStep>(
+  order: readonly Name[],
+  steps: Provisioning['steps'],
+): Name | undefined {
+  return order.find((step) => steps[step]?.status !== 'done');
 }
 
 /** The provisioning after one of its events. */
@@ -86,11 +102,8 @@ export function evolveProvisioning(state: Provisioning, event: Recorded<Provisio
       return done(state, 'verify', event.time, event.data.verificationId);
     case 'context_certified':
       return done(state, 'certify', event.time, event.data.certificateId);
-    case 'provisioning_step_failed': {
-      const { step, attempt, reason, retryAt } = event.data;
-      const failed: StepState = { status: 'failed', at: event.time, attempt, reason, retryAt };
-      return { ...state, status: 'failing', steps: { ...state.steps, [step]: failed } };
-    }
+    case 'provisioning_step_failed':
+      return stepFailed(state, event.data, event.time);
     case 'provisioning_retried': {
       const step = nextStep(state);
       const failed = step && state.steps[step];
@@ -103,9 +116,30 @@ export function evolveProvisioning(state: Provisioning, event: Recorded<Provisio
 }
 
 function done(state: Provisioning, step: ProvisioningStep, at: string, reference?: string): Provisioning {
+  return stepDone(ORDER, state, step, at, reference);
+}
+
+/** The provisioning after a step was done. @param order the steps that there are for this kind of thing */
+export function stepDone(
+  order: readonly ProvisioningStep[],
+  state: Provisioning,
+  step: ProvisioningStep,
+  at: string,
+  reference?: string,
+): Provisioning {
   const steps = {
     ...state.steps,
     [step]: { status: 'done' as const, at, ...(reference !== undefined && { reference }) },
   };
-  return { status: nextStep({ steps }) === undefined ? 'complete' : 'pending', steps };
+  return { status: nextOf(order, steps) === undefined ? 'complete' : 'pending', steps };
+}
+
+/** The provisioning after a step failed. */
+export function stepFailed(
+  state: Provisioning,
+  { step, attempt, reason, retryAt }: StepFailure,
+  at: string,
+): Provisioning {
+  const failed: StepState = { status: 'failed', at, attempt, reason, retryAt };
+  return { ...state, status: 'failing', steps: { ...state.steps, [step]: failed } };
 }

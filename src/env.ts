@@ -1,6 +1,7 @@
 import type { DirectoryObject } from '../actors/directory-object.ts';
 import type { ChittyOsEnv } from './chittyos/env.ts';
 import type {
+  ActorObject,
   ContextObject,
   DeadLetterObject,
   InstallationObject,
@@ -12,6 +13,7 @@ import type {
 /** The bindings of wrangler.toml, its variables and the secrets. */
 export interface Env extends ChittyOsEnv {
   readonly CONTEXTS: DurableObjectNamespace<ContextObject>;
+  readonly ACTORS: DurableObjectNamespace<ActorObject>;
   readonly DEAD_LETTERS: DurableObjectNamespace<DeadLetterObject>;
   readonly INSTALLATIONS: DurableObjectNamespace<InstallationObject>;
   /** The limits that callers have; one object. */

@@ -1,3 +1,5 @@
+import type { ActorState } from '../actors/actor.ts';
+import { ActorActor } from '../actors/actor-object.ts';
 import type { ContextState } from '../actors/context.ts';
 import { ContextActor } from '../actors/context-object.ts';
 import type { DeadLetterState } from '../actors/dead-letter.ts';
@@ -8,6 +10,7 @@ import { InstallationActor } from '../actors/installation-object.ts';
 import { LimitsActor } from '../actors/limits-object.ts';
 import type { Sink } from '../actors/outbox.ts';
 import { SigningKeysActor } from '../actors/signing-keys-object.ts';
+import { projectActor } from '../projections/actors.ts';
 import { projectDeadLetter } from '../projections/dead-letters.ts';
 import { projectInstallation } from '../projections/installations.ts';
 import { hasChittyOs } from './chittyos/env.ts';
@@ -33,6 +36,26 @@ export class ContextObject extends ContextActor {
     }
     const process = provisioningProcess(chittyOs(env), env.PUBLIC_URL ?? 'https://connect.chitty.cc');
     super(context, env, { sinks: [...sinks, queueSink(env.CONTEXT_OPS_QUEUE)], monitor, process });
+  }
+}
+
+/** One actor: found in the read models, and what it has open ends with its credentials. */
+export class ActorObject extends ActorActor {
+  constructor(context: DurableObjectState, env: Env) {
+    const sink: Sink<ActorState> = {
+      destinations: ['d1'],
+      intervalMs: 1_000,
+      isReady: (_destination, state) => state !== null,
+      async deliver({ state, version }) {
+        if (state !== null) await projectActor(env.DB, state);
+        return { confirmed: version };
+      },
+    };
+    super(context, env, {
+      sinks: [sink],
+      monitor: new Directory(env.DIRECTORY).monitor(),
+      endSubscriptions: (id, ended) => env.CONTEXTS.get(env.CONTEXTS.idFromName(id)).endSubscriptions(ended),
+    });
   }
 }
 

@@ -6,6 +6,7 @@ import { handleRequest } from './http/router.ts';
 import { countedBatch } from './metrics/queue.ts';
 
 export {
+  ActorObject,
   ContextObject,
   DeadLetterObject,
   DirectoryObject,

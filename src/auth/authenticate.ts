@@ -4,11 +4,12 @@ import { sha256Hex } from '../../events/hash.ts';
 import type { Env } from '../env.ts';
 import { isProblem, type Problem } from '../http/problem.ts';
 import { BOOTSTRAP_ACTOR } from './bootstrap-actor.ts';
+import { equalInConstantTime } from './constant-time.ts';
+import { authenticateKey } from './stored-keys.ts';
+import { whenKnown } from './when-known.ts';
 
 /** Characters of a credential at most; longer ones are not even hashed. */
 const CREDENTIAL_MAX = 4096;
-
-const encoder = new TextEncoder();
 
 /**
  * Credentials that were found right, with the hash they have: the next request with the same one need not be hashed. One
@@ -36,14 +37,18 @@ const UNAUTHORIZED: Problem = {
 export function authenticate(request: Request, env: Env): Principal | Problem | Promise<Principal | Problem> {
   const credential = presentedCredential(request.headers);
   if (credential === null) return UNAUTHORIZED;
+  if (isBootstrapKey(credential, env)) return FIRST_ADMINISTRATOR;
+  return whenKnown(authenticateKey(env, credential), (principal) => principal ?? UNAUTHORIZED);
+}
+
+function isBootstrapKey(credential: string, env: Env): boolean {
   const expected = bootstrapKeyHash(env);
-  if (expected === null) return UNAUTHORIZED;
-  if (verified.get(credential) !== expected) {
-    if (!equalInConstantTime(sha256Hex(credential), expected)) return UNAUTHORIZED;
-    if (verified.size >= VERIFIED_MAX) verified.clear();
-    verified.set(credential, expected);
-  }
-  return FIRST_ADMINISTRATOR;
+  if (expected === null) return false;
+  if (verified.get(credential) === expected) return true;
+  if (!equalInConstantTime(sha256Hex(credential), expected)) return false;
+  if (verified.size >= VERIFIED_MAX) verified.clear();
+  verified.set(credential, expected);
+  return true;
 }
 
 /** Whom the bootstrap key stands for. */
@@ -101,9 +106,4 @@ function hashOf(key: string): string {
   const known = hashOfKey.get(key) ?? sha256Hex(key);
   hashOfKey.set(key, known);
   return known;
-}
-
-function equalInConstantTime(a: string, b: string): boolean {
-  const [left, right] = [encoder.encode(a), encoder.encode(b)];
-  return left.byteLength === right.byteLength && crypto.subtle.timingSafeEqual(left, right);
 }

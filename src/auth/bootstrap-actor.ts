@@ -1,2 +1,1 @@
-/** The first administrator, to whom the bootstrap key belongs. */
-export const BOOTSTRAP_ACTOR = 'act_00000000000000000000000000';
+export { BOOTSTRAP_ACTOR } from '../../events/bootstrap-actor.ts';

@@ -3,6 +3,7 @@ import type { Exchange } from '../http/exchange.ts';
 import { isProblem, type Problem } from '../http/problem.ts';
 import { noteGuess, refuseGuess } from '../limits/guesses.ts';
 import { authenticate } from './authenticate.ts';
+import { whenKnown } from './when-known.ts';
 
 /** Finds out who calls. A wrong credential counts as a guess. */
 export function identify(exchange: Exchange): Principal | Problem | Promise<Principal | Problem> {
@@ -13,12 +14,4 @@ export function identify(exchange: Exchange): Principal | Problem | Promise<Prin
     else if (principal.problem === 'unauthorized') noteGuess(exchange, false);
     return principal;
   });
-}
-
-/** Goes on at once with what is there at once: most credentials are known, and waiting for nothing takes time too. */
-export function whenKnown<Value, Result>(
-  value: Value | Promise<Value>,
-  next: (value: Value) => Result | Promise<Result>,
-): Result | Promise<Result> {
-  return value instanceof Promise ? value.then(next) : next(value);
 }

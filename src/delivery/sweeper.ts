@@ -1,4 +1,5 @@
 import { Directory } from '../../actors/directory.ts';
+import { ensureFirstAdministrator } from '../auth/first-administrator.ts';
 import type { Env } from '../env.ts';
 import { provisionSelf } from './self.ts';
 import { wake } from './wake.ts';
@@ -11,6 +12,7 @@ import { wake } from './wake.ts';
 export async function sweep(env: Env): Promise<void> {
   await Promise.allSettled([
     provisionSelf(env),
+    ensureFirstAdministrator(env),
     ...new Directory(env.DIRECTORY).shards().map(async (shard) => {
       for (const stream of await shard.sweep()) {
         if (await wake(env, stream)) await shard.noteCaughtUp(stream);

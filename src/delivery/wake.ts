@@ -11,6 +11,8 @@ export async function wake(env: Env, stream: string): Promise<boolean> {
   switch (type) {
     case 'context':
       return env.CONTEXTS.get(env.CONTEXTS.idFromName(id)).flushOutbox();
+    case 'actor':
+      return env.ACTORS.get(env.ACTORS.idFromName(id)).flushOutbox();
     case 'dead_letter':
       return env.DEAD_LETTERS.get(env.DEAD_LETTERS.idFromName(id)).flushOutbox();
     case 'installation':

@@ -1,6 +1,7 @@
 import { type IRequest, IttyRouter } from 'itty-router';
 import { refuseScope } from '../auth/authenticate.ts';
-import { identify, whenKnown } from '../auth/identify.ts';
+import { identify } from '../auth/identify.ts';
+import { whenKnown } from '../auth/when-known.ts';
 import type { Env } from '../env.ts';
 import { type Admission, admit, admitStranger } from '../limits/admit.ts';
 import { pressure } from '../limits/pressure.ts';

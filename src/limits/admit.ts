@@ -91,7 +91,7 @@ function classOf({ access }: AuthenticatedRoute): LimitClass {
   if (access === 'context.list') return 'search';
   const { scope } = ACTIONS[access];
   if (scope === 'contexts:read' || scope === 'contexts:write') return scope === 'contexts:read' ? 'read' : 'write';
-  return scope.endsWith(':read') ? 'read' : 'manage';
+  return scope?.endsWith(':read') ? 'read' : 'manage';
 }
 
 /** The problem types are those of the draft that the headers are from, section "Problem Types". */

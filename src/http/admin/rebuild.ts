@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { ActorRecord } from '../../../actors/actor.ts';
 import type { Context } from '../../../actors/context.ts';
 import type { DeadLetter } from '../../../actors/dead-letter.ts';
 import { isRefusal } from '../../../actors/decider.ts';
@@ -7,11 +8,13 @@ import type { Installation } from '../../../actors/installation.ts';
 import type { View } from '../../../actors/messages.ts';
 import { SYSTEM } from '../../../actors/principal.ts';
 import { SYSTEM_ACTOR } from '../../../actors/system-actor.ts';
+import { clearActors, projectActor } from '../../../projections/actors.ts';
 import { clearChittyIds, projectChittyId } from '../../../projections/chitty-ids.ts';
 import { clearContexts, projectContexts } from '../../../projections/contexts.ts';
 import { clearDeadLetters, projectDeadLetter } from '../../../projections/dead-letters.ts';
 import { clearInstallations, projectInstallation } from '../../../projections/installations.ts';
 import type { Env } from '../../env.ts';
+import type { ContextObject } from '../../objects.ts';
 import { problems } from '../operations.ts';
 import { invalid, isProblem } from '../problem.ts';
 import { readQuery } from '../query.ts';
@@ -63,7 +66,13 @@ export const rebuildReadModels: AuthenticatedRoute = {
     if (!place || !shard) return invalid('cursor', 'must be the nextCursor of the answer before');
     if (query.cursor === undefined) {
       const { DB } = exchange.env;
-      await Promise.all([clearContexts(DB), clearChittyIds(DB), clearDeadLetters(DB), clearInstallations(DB)]);
+      await Promise.all([
+        clearActors(DB),
+        clearContexts(DB),
+        clearChittyIds(DB),
+        clearDeadLetters(DB),
+        clearInstallations(DB),
+      ]);
     }
     const streams = await shard.list(place[2] ?? '', PAGE_STREAMS);
     await rebuild(exchange.env, streams);
@@ -101,6 +110,11 @@ async function rebuild(env: Env, streams: readonly string[]): Promise<void> {
         await projectInstallation(env.DB, installation);
         return;
       }
+      if (stream.startsWith('actor/')) {
+        const actor: ActorRecord = JSON.parse(view.body);
+        await projectActor(env.DB, actor);
+        return;
+      }
       const context: Context = JSON.parse(view.body);
       if (context.owner === SYSTEM_ACTOR) return;
       contexts.push(context);
@@ -110,10 +124,20 @@ async function rebuild(env: Env, streams: readonly string[]): Promise<void> {
   await projectContexts(env.DB, contexts);
 }
 
+/** The objects of the streams that have a read model, by the type of the stream. */
+const READ_FROM: Readonly<Record<string, (env: Env, id: string) => Pick<DurableObjectStub<ContextObject>, 'view'>>> = {
+  actor: ({ ACTORS }, id) => ACTORS.get(ACTORS.idFromName(id)),
+  context: ({ CONTEXTS }, id) => CONTEXTS.get(CONTEXTS.idFromName(id)),
+  dead_letter: ({ DEAD_LETTERS }, id) => DEAD_LETTERS.get(DEAD_LETTERS.idFromName(id)),
+  installation: ({ INSTALLATIONS }, id) => INSTALLATIONS.get(INSTALLATIONS.idFromName(id)),
+};
+
 /** The present state of a stream, null when nothing was ever written there. */
 async function read(env: Env, stream: string): Promise<View | null> {
   const [type, id = ''] = stream.split('/');
-  const namespace = type === 'context' ? env.CONTEXTS : type === 'installation' ? env.INSTALLATIONS : env.DEAD_LETTERS;
-  const view = await namespace.get(namespace.idFromName(id)).view(SYSTEM);
+  const objectOf = READ_FROM[type ?? ''];
+  // One of a type that has no read model.
+  if (objectOf === undefined) return null;
+  const view = await objectOf(env, id).view(SYSTEM);
   return isRefusal(view) ? null : view;
 }

@@ -1,0 +1,179 @@
+import { type ActorEvent, actorEvents, actorUpcasters } from '../events/actor.ts';
+import { type Action, decideAccess, relationToActor } from './access.ts';
+import {
+  type ActorCommand,
+  type ActorRecord,
+  type ActorState,
+  type ActorSummary,
+  actorDecider,
+  isActorBookkeeping,
+  recordOf,
+} from './actor.ts';
+import { type AccessView, accessViewOf, summaryOf } from './actor-access.ts';
+import { type ApiKey, isGoodAt, keyAt } from './actor-keys.ts';
+import { isSessionGoodAt, type Session } from './actor-sessions.ts';
+import { isRefusal } from './decider.ts';
+import { EventSourcedObject } from './event-sourced-object.ts';
+import { LastUses } from './last-uses.ts';
+import { liveSink } from './live-sink.ts';
+import type { CommandRequest, Ports, RefusalReply } from './messages.ts';
+import { type Principal, SYSTEM } from './principal.ts';
+import type { StreamType } from './stream-type.ts';
+import type { EndedAccess } from './subscribers.ts';
+import { Watching } from './watching.ts';
+
+/** What each command is called where it is decided who may have it carried out. */
+const ACTION_OF: Readonly<Record<ActorCommand['type'], Action>> = {
+  register: 'actor.register',
+  update: 'actor.update',
+  grantCapability: 'actor.govern',
+  revokeCapability: 'actor.govern',
+  suspend: 'actor.govern',
+  reinstate: 'actor.govern',
+  delete: 'actor.govern',
+  issueKey: 'actor.credentials',
+  rotateKey: 'actor.credentials',
+  revokeKey: 'actor.credentials',
+  startSession: 'actor.credentials',
+  refreshSession: 'session.own',
+  endOwnSession: 'session.own',
+  endSession: 'actor.credentials',
+  endAllSessions: 'actor.credentials',
+  recordProvisioning: 'actor.record',
+};
+
+const actorStream: StreamType<ActorState, ActorCommand, ActorEvent> = {
+  name: 'actor',
+  reading: { read: 'actor.read', history: 'actor.read', watch: 'actor.read' },
+  actionOf: ({ type }) => ACTION_OF[type],
+  relation: (principal, id, actor) => relationToActor(principal, id, actor !== null),
+  changesRelations: () => false,
+  decider: actorDecider,
+  events: actorEvents,
+  upcasters: actorUpcasters,
+  stateSchema: 1,
+  view: (actor) => actor && recordOf(actor),
+  isBookkeeping: isActorBookkeeping,
+  isClosed: (actor) => actor?.status === 'deleted',
+};
+
+/** A key as its actor gets to see it. */
+export type KeyRecord = Omit<ApiKey, 'hash'> & { readonly lastUsedAt: string | null };
+
+/** A session as its actor gets to see it. */
+export type SessionRecord = Omit<Session, 'familyHash' | 'refreshHash' | 'csrfHash'> & {
+  readonly usesCookies: boolean;
+  readonly lastUsedAt: string | null;
+};
+
+/** What an actor's object is connected to: also to the contexts where something of the actor's is open. */
+export interface ActorPorts extends Ports<ActorState, ActorCommand> {
+  /** Closes what ended credentials have open in a context. */
+  endSubscriptions(context: string, ended: EndedAccess): Promise<void>;
+}
+
+/** One actor; `src/objects.ts` connects it. */
+export class ActorActor extends EventSourcedObject<ActorState, ActorCommand, ActorEvent, unknown> {
+  readonly #watching: Watching;
+  readonly #lastUses: LastUses;
+
+  constructor(context: DurableObjectState, env: unknown, ports: ActorPorts) {
+    const watching = new Watching(context.storage.sql);
+    super(context, env, actorStream, { ...ports, sinks: [...ports.sinks, liveSink(watching, ports.endSubscriptions)] });
+    this.#watching = watching;
+    this.#lastUses = new LastUses(context.storage.sql);
+  }
+
+  /**
+   * What the edge needs to check credentials by. For the edge alone: no principal is asked for, because it is what
+   * principals are made of.
+   *
+   * @param id the id that the object was addressed by
+   */
+  accessView(id: string): AccessView {
+    const looked = this.look(SYSTEM, 'actor.read', (actor) => accessViewOf(id, actor));
+    return 'refused' in looked ? accessViewOf(id, null) : looked.seen;
+  }
+
+  /** Notes that a key or a session was used. */
+  noteUse(credential: string): void {
+    const looked = this.look(SYSTEM, 'actor.read', (actor) =>
+      [...(actor?.keys ?? []), ...(actor?.sessions ?? [])].map(({ id }) => id),
+    );
+    if ('refused' in looked || !looked.seen.includes(credential)) return;
+    this.#lastUses.note(credential, looked.seen, Date.now());
+  }
+
+  /** All of an actor for those who may see it, the little that everybody may know for the others. */
+  find(principal: Principal): { readonly version: number; readonly seen: ActorRecord | ActorSummary } | RefusalReply {
+    return this.look(principal, 'actor.find', (actor) => {
+      if (actor === null) throw new Error('an actor that is there has a state');
+      const relation = relationToActor(principal, actor.id, true);
+      return decideAccess(principal, 'actor.read', relation) === 'allowed' ? recordOf(actor) : summaryOf(actor);
+    });
+  }
+
+  /** The keys that are good, oldest first. */
+  keys(principal: Principal): readonly KeyRecord[] | RefusalReply {
+    const now = new Date().toISOString();
+    const looked = this.look(principal, 'actor.read', (actor) =>
+      (actor?.keys ?? []).filter(({ expiresAt }) => isGoodAt(expiresAt, now)),
+    );
+    if ('refused' in looked) return looked;
+    const uses = this.#lastUses.all();
+    return looked.seen.map(({ hash: _hash, ...key }) => ({ ...key, lastUsedAt: uses.get(key.id) ?? null }));
+  }
+
+  /** The sessions that are good, oldest first. */
+  sessions(principal: Principal): readonly SessionRecord[] | RefusalReply {
+    const now = new Date().toISOString();
+    const looked = this.look(principal, 'actor.read', (actor) =>
+      actor === null ? [] : actor.sessions.filter((session) => isSessionGoodAt(actor, session, now)),
+    );
+    if ('refused' in looked) return looked;
+    const uses = this.#lastUses.all();
+    return looked.seen.map(({ familyHash: _family, refreshHash: _refresh, csrfHash, ...session }) => ({
+      ...session,
+      usesCookies: csrfHash !== null,
+      lastUsedAt: uses.get(session.id) ?? null,
+    }));
+  }
+
+  /**
+   * Exchanges a refresh token.
+   *
+   * @returns the session, null when it is not good (any more): nothing more is said of why
+   */
+  async refresh(request: CommandRequest<Extract<ActorCommand, { type: 'refreshSession' }>>): Promise<Session | null> {
+    const reply = await this.execute(request);
+    if (isRefusal(reply)) return null;
+    const { session: id, nextRefreshHash } = request.command;
+    const looked = this.look(SYSTEM, 'actor.read', (actor) => actor?.sessions.find((session) => session.id === id));
+    // Reuse ends the session: then there is none, or not with the token that was to come next.
+    return 'refused' in looked || looked.seen?.refreshHash !== nextRefreshHash ? null : looked.seen;
+  }
+
+  /**
+   * Notes that something was opened in a context with rights of this actor, so that it can be closed when they end.
+   * It is noted after the opening: what ended before is told here, what ends after is told to the context.
+   *
+   * @returns whether the rights are still there
+   */
+  noteWatching(context: string, principal: Principal): boolean {
+    const now = new Date().toISOString();
+    const looked = this.look(SYSTEM, 'actor.read', (actor) => {
+      if (actor?.status !== 'active') return false;
+      if (actor.id === principal.subject && principal.capabilities.some((each) => !actor.capabilities.includes(each))) {
+        return false;
+      }
+      if (actor.id !== principal.actor) return true;
+      const { kind, id } = principal.credential;
+      const session = kind === 'session' ? actor.sessions.find((each) => each.id === id) : undefined;
+      if (kind === 'session') return session !== undefined && isSessionGoodAt(actor, session, now);
+      return kind !== 'api-key' || keyAt(actor, id, now) !== undefined;
+    });
+    if ('refused' in looked || !looked.seen) return false;
+    this.#watching.note(context);
+    return true;
+  }
+}

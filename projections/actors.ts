@@ -1,0 +1,55 @@
+import type { D1Database } from '@cloudflare/workers-types';
+import { type ActorRecord, recordOf } from '../actors/actor.ts';
+import { fold } from './fold.ts';
+
+/** What to look up; what is left out does not matter. */
+export interface ActorQuery {
+  /** A part of the name, or the whole ChittyID; not blank. */
+  readonly text?: string;
+  readonly kind?: ActorRecord['kind'];
+  readonly status?: ActorRecord['status'];
+  readonly limit: number;
+  /** The id of the last one of the page before. */
+  readonly after?: string;
+}
+
+/** Writes the latest state of an actor, without the credentials; guarded by its version. */
+export async function projectActor(db: D1Database, actor: ActorRecord): Promise<void> {
+  const { id, version, kind, status, chittyId, createdAt, name } = actor;
+  await db
+    .prepare(
+      `INSERT INTO actors (id, version, kind, status, chitty_id, created_at, name, body)
+       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+       ON CONFLICT (id) DO UPDATE SET version = ?2, status = ?4, chitty_id = ?5, name = ?7, body = ?8
+       WHERE version < ?2`,
+    )
+    .bind(id, version, kind, status, chittyId, createdAt, fold(name), JSON.stringify(recordOf(actor)))
+    .run();
+}
+
+/** A page of actors, newest first. */
+export async function listActors(db: D1Database, query: ActorQuery): Promise<ActorRecord[]> {
+  const { text = null, kind = null, status = null, limit, after = null } = query;
+  const { results } = await db
+    .prepare(
+      `SELECT body FROM actors
+       WHERE (?1 IS NULL OR instr(name, ?1) > 0 OR chitty_id = ?2)
+         AND (?3 IS NULL OR kind = ?3)
+         AND (?4 IS NULL OR status = ?4)
+         AND (?5 IS NULL OR (created_at, id) < (SELECT created_at, id FROM actors WHERE id = ?5))
+       ORDER BY created_at DESC, id DESC LIMIT ?6`,
+    )
+    .bind(text && fold(text), text, kind, status, after, limit)
+    .all<{ body: string }>();
+  return results.map((row): ActorRecord => JSON.parse(row.body));
+}
+
+/** The id of the actor that a ChittyID belongs to, null when none is known. */
+export function findActorByChittyId(db: D1Database, chittyId: string): Promise<string | null> {
+  return db.prepare('SELECT id FROM actors WHERE chitty_id = ?').bind(chittyId).first<string>('id');
+}
+
+/** Empties the table, to be filled again from the logs. */
+export async function clearActors(db: D1Database): Promise<void> {
+  await db.prepare('DELETE FROM actors').run();
+}
