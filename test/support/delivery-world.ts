@@ -36,8 +36,10 @@ const STEPS: Readonly<Record<ProvisioningStep, ContextEvent>> = {
   certify: { type: 'context_certified', data: { certificateId: 'crt_1' } },
 };
 
-/** What of the read model goes wrong with a write: it is not made, or it is made and nobody hears of it. */
-type WriteFate = 'done' | 'lost' | 'answer lost';
+const WRITE_FATES = ['done', 'lost', 'answer lost', 'late'] as const;
+
+/** What becomes of a write: it is not made, or it is made, at once or much later, and nobody hears of it. */
+type WriteFate = (typeof WRITE_FATES)[number];
 
 /** Reports on their way to the outbox. */
 type Reports = Readonly<Record<string, DeliveryReport>>;
@@ -66,6 +68,8 @@ export class DeliveryWorld {
   #alarmAt: number | null = null;
   /** Writes to D1 that are under way. */
   #writing = 0;
+  /** Writes that come to D1 later than anybody waits for them. */
+  readonly #late: (() => Promise<unknown>)[] = [];
 
   constructor(sql: SqlStorage) {
     for (const table of ['events', 'snapshots', 'answers', 'cursors']) sql.exec(`DROP TABLE IF EXISTS ${table}`);
@@ -184,8 +188,9 @@ export class DeliveryWorld {
       .catch(() => undefined);
   }
 
-  /** Waits until D1 has answered everything. */
+  /** Waits until D1 has answered everything; what is late comes now. */
   async quiet(): Promise<void> {
+    for (const write of this.#late.splice(0)) await write();
     do await new Promise((resolve) => realSetTimeout(resolve, 0));
     while (this.#writing > 0);
     await vi.advanceTimersByTimeAsync(0);
@@ -211,7 +216,8 @@ export class DeliveryWorld {
 
   async #send(body: unknown): Promise<void> {
     const fate = this.queueFates.shift() ?? 'done';
-    if (fate !== 'lost') this.messages.push(body);
+    if (fate === 'done' || fate === 'answer lost') this.messages.push(body);
+    if (fate === 'late') this.#late.push(async () => this.messages.push(body));
     if (fate !== 'done') throw new Error('the queue did not answer');
   }
 
@@ -221,7 +227,8 @@ export class DeliveryWorld {
       const fate = this.databaseFates.shift() ?? 'done';
       this.#writing += 1;
       try {
-        if (fate === 'lost') throw new Error('D1 did not answer');
+        if (fate === 'late') this.#late.push(write);
+        if (fate === 'lost' || fate === 'late') throw new Error('D1 did not answer');
         const value = await write();
         if (fate === 'answer lost') throw new Error('D1 did not answer');
         return value;
@@ -282,7 +289,7 @@ const CHANGES = ['rename', 'note', 'turn', 'provision'] as const;
 export type Change = (typeof CHANGES)[number];
 
 const which = fc.nat({ max: 5 });
-const writeFates = fc.array(fc.constantFrom<WriteFate>('done', 'lost', 'answer lost'), { maxLength: 4, size: 'max' });
+const writeFates = fc.array(fc.constantFrom(...WRITE_FATES), { maxLength: 4, size: 'max' });
 
 /** Something that happens. `which` is taken modulo what there is. */
 export const happening = fc.oneof(
