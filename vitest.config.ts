@@ -7,6 +7,9 @@ const TEST_KEY = 'cck_test-key-of-the-worker-tests';
 /** What the tests sign with in GitHub's place. */
 const TEST_WEBHOOK_SECRET = 'the secret of the webhook in the worker tests';
 
+/** What the tests' signing keys are encrypted with: 32 bytes in base64url. */
+const TEST_KEY_ENCRYPTION_KEY = 'dGhlIGtleSBlbmNyeXB0aW9uIGtleSBvZiB0ZXN0cyE';
+
 const migrations = await readD1Migrations('projections/migrations');
 
 export default defineConfig({
@@ -19,7 +22,11 @@ export default defineConfig({
             main: './test/worker/entry.ts',
             wrangler: { configPath: './wrangler.toml' },
             miniflare: {
-              bindings: { BOOTSTRAP_API_KEY: TEST_KEY, GITHUB_WEBHOOK_SECRET: TEST_WEBHOOK_SECRET },
+              bindings: {
+                BOOTSTRAP_API_KEY: TEST_KEY,
+                GITHUB_WEBHOOK_SECRET: TEST_WEBHOOK_SECRET,
+                KEY_ENCRYPTION_KEY: TEST_KEY_ENCRYPTION_KEY,
+              },
               // Without CHITTYOS_TOKEN nothing is sent there: contexts keep to themselves in these tests.
               serviceBindings: { CHITTYOS: () => new Response('not embedded', { status: 503 }) },
               durableObjects: { COUNTERS: { className: 'CounterObject', useSQLite: true } },

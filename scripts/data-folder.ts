@@ -27,6 +27,10 @@ const HASH = /^[0-9a-f]{64}$/;
 /** Random bytes in a generated key: 192 bits. */
 const KEY_BYTES = 24;
 
+/** Bytes of the key that encrypts other keys, and its text in base64url. */
+const ENCRYPTION_KEY_BYTES = 32;
+const ENCRYPTION_KEY = /^[\w-]{43}$/;
+
 /** The data folder of a server, held by this process until it ends. */
 export interface DataFolder {
   readonly path: string;
@@ -105,6 +109,40 @@ export function bootstrapKey(folder: DataFolder, fromEnvironment: string | undef
       renameSync(`${file}.new`, file);
     },
   };
+}
+
+/**
+ * What private signing keys are encrypted with: the key from the environment, else the one that was made at the first
+ * start and is kept in the data folder, readable by its owner only.
+ *
+ * @throws {StartError} when there is one that cannot be used: a new one could not open what the old one has encrypted
+ */
+export function keyEncryptionKey(folder: DataFolder, fromEnvironment: string | undefined): string {
+  if (fromEnvironment) {
+    if (ENCRYPTION_KEY.test(fromEnvironment)) return fromEnvironment;
+    throw new StartError(
+      'KEY_ENCRYPTION_KEY is not 32 bytes in base64url. Make one: openssl rand 32 | basenc --base64url | tr -d =',
+    );
+  }
+  const file = join(folder.path, 'key-encryption-key');
+  if (existsSync(file)) return readEncryptionKey(file);
+  const made = randomBytes(ENCRYPTION_KEY_BYTES).toString('base64url');
+  writeFileSync(`${file}.new`, `${made}\n`, { mode: 0o600, flush: true });
+  renameSync(`${file}.new`, file);
+  return made;
+}
+
+function readEncryptionKey(file: string): string {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    throw new StartError(`${file} cannot be read (${error instanceof Error ? error.message : error}). Mend it.`);
+  }
+  if (ENCRYPTION_KEY.test(text)) return text;
+  throw new StartError(
+    `${file} does not hold a key. Put it back from a backup; or delete it, and replace the signing keys after the start: POST /v1/admin/signing-keys/rotate.`,
+  );
 }
 
 /** The hash that was kept; null when there is none that could be one. */

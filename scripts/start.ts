@@ -2,7 +2,7 @@ import { CONTEXT_PREFIX } from '../events/context.ts';
 import { derivedId } from '../events/id.ts';
 import { BOOTSTRAP_ACTOR } from '../src/auth/bootstrap-actor.ts';
 import { build } from './build.ts';
-import { bootstrapKey, holdDataFolder, StartError } from './data-folder.ts';
+import { bootstrapKey, holdDataFolder, keyEncryptionKey, StartError } from './data-folder.ts';
 import { serve } from './serve.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
@@ -18,7 +18,7 @@ function readPort(text: string): number {
 
 /** What is handed on to the Worker, when it is set: settings, and the tokens and addresses of the real ChittyOS services. */
 const HANDED_ON =
-  /^(CORS_ORIGINS|CLIENT_ADDRESS_HEADER|METRICS_API_KEY|GITHUB_WEBHOOK_SECRET|CHITTY_[A-Z]+(_SERVICE)?_TOKEN|CHITTY_[A-Z]+_URL|CHITTY_REGISTRY_FALLBACK)$/;
+  /^(CORS_ORIGINS|KEY_ENCRYPTION_KEY_PREVIOUS|CLIENT_ADDRESS_HEADER|METRICS_API_KEY|GITHUB_WEBHOOK_SECRET|CHITTY_[A-Z]+(_SERVICE)?_TOKEN|CHITTY_[A-Z]+_URL|CHITTY_REGISTRY_FALLBACK)$/;
 
 function fromEnvironment(): Record<string, string> {
   return Object.fromEntries(
@@ -44,6 +44,7 @@ async function start(): Promise<void> {
   const port = readPort(process.env.PORT || '8787');
   const folder = holdDataFolder(process.env.DATA_DIR || '.data');
   const key = bootstrapKey(folder, process.env.BOOTSTRAP_API_KEY);
+  const encryptionKey = keyEncryptionKey(folder, process.env.KEY_ENCRYPTION_KEY);
   await build();
   const server = await serve({
     host,
@@ -51,6 +52,7 @@ async function start(): Promise<void> {
     dataFolder: folder.path,
     variables: {
       BOOTSTRAP_API_KEY_SHA256: key.hash,
+      KEY_ENCRYPTION_KEY: encryptionKey,
       ...fromEnvironment(),
     },
   });

@@ -34,6 +34,16 @@ export async function readBody<Output>(
   return isProblem(bytes) ? bytes : parseBody(bytes, schema);
 }
 
+/** Reads a JSON request body that may be left out, which is as good as an empty object. */
+export async function readOptionalBody<Output>(
+  exchange: Exchange,
+  schema: z.ZodType<Output>,
+): Promise<Output | Problem> {
+  const { headers, body } = exchange.request;
+  const isEmpty = headers.get('Content-Type') === null && (body === null || headers.get('Content-Length') === '0');
+  return isEmpty ? validate(schema, {}) : readBody(exchange, schema);
+}
+
 /**
  * Reads the bytes of a JSON request body as they came, for whoever has to look at them before they are parsed.
  *

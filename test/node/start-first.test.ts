@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { CONTEXT_PREFIX } from '../../events/context.ts';
@@ -93,6 +93,41 @@ describe('the first start', () => {
     const file = join(temporary.path, 'kept', 'bootstrap-key.sha256');
     expect(readFileSync(file, 'utf8')).toMatch(/^[0-9a-f]{64}\n$/);
     expect(statSync(file).mode & 0o077).toBe(0);
+    await stop(server);
+  });
+});
+
+describe('the key that encrypts the signing keys', () => {
+  const file = (folder: string) => join(temporary.path, folder, 'key-encryption-key');
+
+  it('is made once, readable by nobody else, and is the same at the next start', async () => {
+    const server = await start('encryption');
+    expect(statSync(file('encryption')).mode & 0o077).toBe(0);
+    const made = readFileSync(file('encryption'), 'utf8');
+    expect(made).toMatch(/^[\w-]{43}\n$/);
+    const headers = { Authorization: `Bearer ${server.apiKey}` };
+    const rotated = await fetch(`${server.url}/v1/admin/signing-keys/rotate`, { method: 'POST', headers });
+    expect(rotated.status).toBe(200);
+    await stop(server, 'SIGKILL');
+    const again = await start('encryption');
+    expect(readFileSync(file('encryption'), 'utf8')).toBe(made);
+    const resealed = await fetch(`${again.url}/v1/admin/signing-keys/reseal`, { method: 'POST', headers });
+    expect(resealed.status).toBe(200);
+    await stop(again);
+  });
+
+  it('is not replaced when it is damaged: a new one could not open what the old one has encrypted', async () => {
+    const server = await start('damaged');
+    await stop(server);
+    writeFileSync(file('damaged'), 'no key');
+    await expect(start('damaged')).rejects.toThrow(/key-encryption-key does not hold a key\. Put it back/);
+    expect(readFileSync(file('damaged'), 'utf8')).toBe('no key');
+  });
+
+  it('may be given, and a wrong one ends the start in plain words', async () => {
+    await expect(start('given', { KEY_ENCRYPTION_KEY: 'short' })).rejects.toThrow(/KEY_ENCRYPTION_KEY is not 32 bytes/);
+    const server = await start('given', { KEY_ENCRYPTION_KEY: 'A'.repeat(43) });
+    expect(existsSync(file('given'))).toBe(false);
     await stop(server);
   });
 });

@@ -22,6 +22,7 @@ const wrongKey = { 'X-API-Key': 'wrong' };
 const stale = { 'If-Match': '"9"' };
 const live = { Upgrade: 'websocket' };
 const outbox = '/v1/admin/outbox';
+const signingKeys = '/v1/admin/signing-keys';
 const letters = '/v1/admin/dead-letters';
 const installations = '/v1/installations';
 const noInstallation = derivedId('ins', 'openapi: nobody');
@@ -43,6 +44,8 @@ const cases: Case[] = [
   ['metrics', 200, () => api('/metrics')],
   ['metrics', 400, () => api('/metrics?x=1')],
   ['metrics', 401, () => api('/metrics', { headers: wrongKey })],
+  ['readJwks', 200, () => api('/.well-known/jwks.json')],
+  ['readJwks', 400, () => api('/.well-known/jwks.json?x=1')],
   ['createContext', 201, () => post('{"name":"x","metadata":{"a":[null]}}')],
   ['createContext', 400, () => post('{')],
   ['createContext', 400, () => post('{"name":"","x":1}')],
@@ -135,6 +138,18 @@ const cases: Case[] = [
   ['rebuildReadModels', 200, () => send('/v1/admin/rebuild')],
   ['rebuildReadModels', 400, () => send('/v1/admin/rebuild?cursor=x')],
   ['rebuildReadModels', 401, () => send('/v1/admin/rebuild', wrongKey)],
+  ['rotateSigningKeys', 200, () => send(`${signingKeys}/rotate`)],
+  ['rotateSigningKeys', 400, () => api(`${signingKeys}/rotate`, { method: 'POST', json: { kid: 'x' } })],
+  ['rotateSigningKeys', 401, () => send(`${signingKeys}/rotate`, wrongKey)],
+  ['rotateSigningKeys', 415, () => api(`${signingKeys}/rotate`, { method: 'POST', body: 'x' })],
+  ['rotateSigningKeys', 503, () => withoutEncryptionKey(`${signingKeys}/rotate`)],
+  ['resealSigningKeys', 200, () => send(`${signingKeys}/reseal`)],
+  ['resealSigningKeys', 400, () => send(`${signingKeys}/reseal?x=1`)],
+  ['resealSigningKeys', 401, () => send(`${signingKeys}/reseal`, wrongKey)],
+  ['resealSigningKeys', 503, () => withoutEncryptionKey(`${signingKeys}/reseal`)],
+  ['listSigningKeys', 200, () => api(signingKeys)],
+  ['listSigningKeys', 400, () => api(`${signingKeys}?x=1`)],
+  ['listSigningKeys', 401, () => api(signingKeys, { headers: wrongKey })],
   ['listDeadLetters', 200, () => listedDeadLetter()],
   ['listDeadLetters', 400, () => api(`${letters}?status=x`)],
   ['listDeadLetters', 401, () => api(letters, { headers: wrongKey })],
@@ -206,6 +221,12 @@ function withoutReadModels(path: string): Promise<Response> {
   };
   const DB = new Proxy(env.DB, { get: () => prepare });
   return configured({ DB }, path, { headers: { 'X-API-Key': String(env.BOOTSTRAP_API_KEY) } });
+}
+
+/** A request to a Worker that cannot open its signing keys. */
+function withoutEncryptionKey(path: string): Promise<Response> {
+  const headers = { 'X-API-Key': String(env.BOOTSTRAP_API_KEY) };
+  return configured({ KEY_ENCRYPTION_KEY: '' }, path, { method: 'POST', headers });
 }
 
 /** A request to a Worker that has embedded services. */
