@@ -4,6 +4,7 @@ import type { Env } from '../env.ts';
 import { messageSchema, type OutgoingEvent } from './cloud-event.ts';
 import { isRefusal, reportOf, toChronicle, toDna, writeEntries } from './destinations.ts';
 import { withData } from './large-events.ts';
+import { Reporter } from './reporter.ts';
 
 /** Streams that are delivered to at the same time. */
 const STREAMS_AT_ONCE = 6;
@@ -16,33 +17,40 @@ interface Readable {
   readonly events: readonly OutgoingEvent[];
 }
 
-/** What became of a message at one destination; null when it is not for it, or has to wait for one before it. */
-type Outcome = DeliveryReport | null;
+/** The messages of one stream, in order, and who tells its object of them. */
+interface Stream {
+  readonly messages: readonly Readable[];
+  readonly reporter: Reporter;
+}
 
 /**
  * Consumes CONTEXT_OPS_QUEUE: delivers the events of each message to ChittyChronicle and, once the context has a record
  * there, to ChittyDNA, and tells the context's object what arrived. A service that is down is no matter for the queue:
  * the object sends again, later and later. What a service *refuses* is retried a few times and then goes to the dead
- * letters, where somebody has to look at it; other streams go on meanwhile.
+ * letters, where somebody has to look at it; other streams go on meanwhile. The two services get what is theirs at the
+ * same time, and what one has made of it is reported whatever the other does.
  */
 export async function consumeContextOps(batch: MessageBatch, env: Env): Promise<void> {
   const services = chittyOs(env);
   const readable = (await Promise.all(batch.messages.map((message) => read(message, env)))).filter(
     (message) => message !== null,
   );
-  const streams = Map.groupBy(readable, ({ events }) => events[0]?.subject ?? '');
-  const together = await toChronicleTogether(readable, services);
-  await inParallel([...streams.values()], STREAMS_AT_ONCE, async (messages) => {
-    const [chronicle, dna] = await Promise.all([
-      inOrder(messages, 'chronicle', async (message) =>
-        together.has(message) ? (together.get(message) ?? null) : toChronicle(message.events, services),
-      ),
-      inOrder(messages, 'dna', ({ events }) => toDna(events, services)),
-    ]);
-    for (const [index, message] of messages.entries()) {
-      await settle(env, message, { chronicle: chronicle[index] ?? null, dna: dna[index] ?? null });
-    }
-  });
+  const streams = [...Map.groupBy(readable, ({ events }) => events[0]?.subject ?? '')].map(
+    ([subject, messages]): Stream => ({ messages, reporter: new Reporter(env, subject) }),
+  );
+  const together = toChronicleTogether(readable, services);
+  const toOne = {
+    async chronicle(message: Readable) {
+      return (await together).get(message) ?? toChronicle(message.events, services);
+    },
+    dna: ({ events }: Readable) => toDna(events, services),
+  };
+  const kept = await Promise.all([
+    inParallel(streams, STREAMS_AT_ONCE, (stream) => inOrder(stream, 'chronicle', toOne.chronicle)),
+    inParallel(streams, STREAMS_AT_ONCE, (stream) => inOrder(stream, 'dna', toOne.dna)),
+  ]);
+  settle(readable, new Set(kept.flat(2)));
+  await Promise.all(streams.map(({ reporter }) => reporter.complete()));
 }
 
 /** @returns the message, null when it cannot be read, in which case it goes back to the queue */
@@ -77,58 +85,54 @@ async function toChronicleTogether(
   return new Map(wanted.map((message) => [message, reportOf(message.events, failure)]));
 }
 
-/** Gives a destination the messages of one stream, one after the other, and none after one that failed. */
+/**
+ * Gives a destination the messages of one stream, one after the other, and none after one that failed.
+ *
+ * @returns the messages that the queue has to keep: a refused one, and of those that did not arrive the dropped ones,
+ * because nobody but the queue sends them again
+ */
 async function inOrder(
-  messages: readonly Readable[],
+  { messages, reporter }: Stream,
   name: string,
-  deliver: (message: Readable) => Promise<Outcome>,
-): Promise<Outcome[]> {
-  const outcomes: Outcome[] = [];
-  for (const message of messages) {
-    const isHeldUp = outcomes.some((outcome) => outcome?.failed !== undefined);
-    outcomes.push(isFor(name, message.events) && !isHeldUp ? await deliver(message) : null);
+  deliver: (message: Readable) => Promise<DeliveryReport | null>,
+): Promise<Readable[]> {
+  const kept: Readable[] = [];
+  let isHeldUp = false;
+  for (const message of messages.filter(({ events }) => isFor(name, events))) {
+    const report: DeliveryReport | null = isHeldUp ? null : await deliver(message);
+    if (report !== null) reporter.note(name, report);
+    isHeldUp ||= report?.failed !== undefined;
+    if (report?.isRefused === true || (isHeldUp && isDropped(message.events))) kept.push(message);
   }
-  return outcomes;
+  return kept;
 }
 
 function isFor(destination: string, events: readonly OutgoingEvent[]): boolean {
   return events[0]?.deliverto?.split(' ').includes(destination) ?? true;
 }
 
-/** Reports a delivery to the object it came from, then lets the message go or keeps it. */
-async function settle(
-  env: Env,
-  { message, events }: Readable,
-  outcomes: Readonly<Record<'chronicle' | 'dna', Outcome>>,
-): Promise<void> {
-  const reports = Object.fromEntries(
-    Object.entries(outcomes).flatMap(([name, outcome]) => (outcome ? [[name, outcome] as const] : [])),
-  );
-  try {
-    const subject = events[0]?.subject ?? '';
-    await env.CONTEXTS.get(env.CONTEXTS.idFromName(subject)).reportDelivery(reports);
-  } catch {
-    // The object will send again what it has no report of; every service knows an event it has had.
+/** Lets the messages go, or has the queue bring them again. */
+function settle(messages: readonly Readable[], kept: ReadonlySet<Readable>): void {
+  for (const readable of messages) {
+    if (kept.has(readable)) readable.message.retry({ delaySeconds: POISON_RETRY_S });
+    else readable.message.ack();
   }
-  const failures = Object.values(reports).filter((report) => report.failed !== undefined);
-  // Nobody but the queue sends a dropped message again.
-  const isKept = failures.some((report) => report.isRefused) || (failures.length > 0 && isDropped(events));
-  if (isKept) message.retry({ delaySeconds: POISON_RETRY_S });
-  else message.ack();
 }
 
 function isDropped(events: readonly OutgoingEvent[]): boolean {
   return events[0]?.droppedby !== undefined;
 }
 
-async function inParallel<Item>(
+async function inParallel<Item, Result>(
   items: readonly Item[],
   limit: number,
-  work: (item: Item) => Promise<void>,
-): Promise<void> {
+  work: (item: Item) => Promise<Result>,
+): Promise<Result[]> {
   const left = items.values();
+  const results: Result[] = [];
   const workers = Array.from({ length: Math.min(limit, items.length) }, async () => {
-    for (const item of left) await work(item);
+    for (const item of left) results.push(await work(item));
   });
   await Promise.all(workers);
+  return results;
 }

@@ -9,9 +9,18 @@ const CHRONICLE_BATCH = 200;
 /** Characters of events in one request: services take bodies of 1 MiB, and a character may be three bytes. */
 const REQUEST_CHARS = 300_000;
 
+/**
+ * How long one request may take with its repetitions. A queue batch is held for as long, so a service that hangs is given
+ * up soon: the object sends again anyway.
+ */
+const PATIENCE = { budgetMs: 5_000 };
+
 type Send = (events: readonly OutgoingEvent[]) => Promise<Failure | null>;
 
 const identified = z.looseObject({ chittyId: z.string() });
+
+/** What ChittyDNA says of events that cannot be taken because others are missing before them. */
+const gap = z.looseObject({ expectedSequence: z.int().min(1) });
 
 /**
  * Writes events to ChittyChronicle, and the relationship that an identification is.
@@ -27,14 +36,14 @@ export async function writeEntries(events: readonly OutgoingEvent[], services: C
       data: { ...event },
       timestamp: event.time,
     }));
-    const written = await services.chronicle.logBatch(entries);
+    const written = await services.chronicle.logBatch(entries, PATIENCE);
     if (!written.ok) return written.failure;
   }
   for (const event of events) {
     const identity = eventType(event) === 'context_identified' ? identified.safeParse(event.data) : null;
     if (!identity?.success) continue;
     const relationship = { from: event.subject, to: identity.data.chittyId, type: 'identified_as' };
-    const stated = await services.chronicle.relationships(relationship);
+    const stated = await services.chronicle.relationships(relationship, PATIENCE);
     if (!stated.ok) return stated.failure;
   }
   return null;
@@ -52,7 +61,7 @@ export async function toDna(events: readonly OutgoingEvent[], services: ChittyOs
   if (dnaId === undefined) return null;
   const report = await deliver(events, async (some) => {
     for (const part of parts(some.map(withoutReferences))) {
-      const evolved = await services.dna.evolve(dnaId, part);
+      const evolved = await services.dna.evolve(dnaId, part, PATIENCE);
       if (!evolved.ok) return evolved.failure;
     }
     return null;
@@ -60,7 +69,7 @@ export async function toDna(events: readonly OutgoingEvent[], services: ChittyOs
   // Not by the deletion itself: whatever comes after it, such as a step of provisioning, opens the record again.
   if (report.failed !== undefined || events.at(-1)?.isdeleted !== true) return report;
   // Unless the stream has gone on since: a message that comes late must not close a record that was opened again.
-  const archived = await services.dna.archive(dnaId, { source: first?.source ?? '', sequence: report.last });
+  const archived = await services.dna.archive(dnaId, { source: first?.source ?? '', sequence: report.last }, PATIENCE);
   return archived.ok ? report : failed(events, archived.failure);
 }
 
@@ -78,7 +87,8 @@ export function isRefusal(failure: Failure): boolean {
 async function deliver(events: readonly OutgoingEvent[], send: Send): Promise<DeliveryReport> {
   const failure = await send(events);
   const droppedBy = events[0]?.droppedby;
-  if (failure === null || droppedBy === undefined || !isRefusal(failure)) return reportOf(events, failure);
+  const report = reportOf(events, failure);
+  if (report.isRefused !== true || droppedBy === undefined) return report;
   for (const event of events) {
     const single = await send([event]);
     const outcome = single && isRefusal(single) ? await send([skipped(event, droppedBy)]) : single;
@@ -88,7 +98,19 @@ async function deliver(events: readonly OutgoingEvent[], send: Send): Promise<De
 }
 
 function failed(events: readonly OutgoingEvent[], failure: Failure): DeliveryReport {
-  return { ...range(events), failed: `${failure.service}: ${failure.detail}`, isRefused: isRefusal(failure) };
+  const missingFrom = missingBefore(events, failure);
+  return {
+    ...range(events),
+    failed: `${failure.service}: ${failure.detail}`,
+    isRefused: isRefusal(failure) && missingFrom === null,
+    ...(missingFrom !== null && { missingFrom }),
+  };
+}
+
+/** The first version that a service says it has not got, when it lies before these events. */
+function missingBefore(events: readonly OutgoingEvent[], { status, problem }: Failure): number | null {
+  const said = status === 409 ? gap.safeParse(problem).data?.expectedSequence : undefined;
+  return said !== undefined && said < range(events).first ? said : null;
 }
 
 function range(events: readonly OutgoingEvent[]): DeliveryReport {

@@ -16,8 +16,8 @@ const entry = z.looseObject({ id: z.string(), entityId: z.string(), eventType: z
 type Event = z.infer<typeof event>;
 type Entry = z.infer<typeof entry>;
 
-/** Answers a request in a service's place; null lets the service answer. */
-export type Interference = (service: string, path: string, body: string) => Response | null;
+/** Answers a request in a service's place, or never; null lets the service answer. */
+export type Interference = (service: string, path: string, body: string) => Response | Promise<Response> | null;
 
 /** A refusal for what was sent. */
 export const refuse = (detail = 'It is not liked here.') => Response.json({ detail }, { status: 422 });

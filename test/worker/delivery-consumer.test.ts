@@ -112,12 +112,10 @@ describe('a service', () => {
   it('that is down is no matter for the queue: the object is told why and sends again', async () => {
     services.interfere = (service) => (service === 'dna' ? down() : null);
     expect(await consume(bindings, { m1: events('a', 1, created) })).toEqual({ acked: ['m1'], retried: [] });
-    expect(reportsOf('a')).toEqual([
-      {
-        chronicle: { first: 1, last: 3 },
-        dna: { first: 1, last: 3, failed: expect.stringContaining('503'), isRefused: false },
-      },
-    ]);
+    expect(Object.assign({}, ...reportsOf('a'))).toEqual({
+      chronicle: { first: 1, last: 3 },
+      dna: { first: 1, last: 3, failed: expect.stringContaining('503'), isRefused: false },
+    });
     services.interfere = () => null;
   });
 
@@ -129,10 +127,64 @@ describe('a service', () => {
     }
   });
 
+  it.each([
+    ['chronicle', 'dna'],
+    ['dna', 'chronicle'],
+  ] as const)('%s that hangs holds up no report of %s, and the queue not for long', async (hanging, other) => {
+    const hang = Promise.withResolvers<Response>();
+    services.interfere = (service) => (service === hanging ? hang.promise : null);
+    const subjects = Array.from({ length: 20 }, (_, index) => `hung-${index}`);
+    const consumed = consume(
+      bindings,
+      Object.fromEntries(subjects.map((subject) => [subject, events(subject, 1, created)])),
+    );
+    const arrived = { [other]: { first: 1, last: 3 } };
+    await vi.waitFor(() => {
+      for (const subject of subjects) expect([subject, reportsOf(subject)]).toEqual([subject, [arrived]]);
+    });
+    hang.reject(new Error('the connection was lost'));
+    await consumed;
+    for (const subject of subjects) {
+      expect(reportsOf(subject)[1]).toEqual({ [hanging]: expect.objectContaining({ failed: expect.any(String) }) });
+    }
+  });
+
+  it('that hangs is given up before the object sends again', { timeout: 15_000 }, async () => {
+    services.interfere = (service) => (service === 'dna' ? new Promise<Response>(() => {}) : null);
+    const startedAt = performance.now();
+    await consume(bindings, { m1: events('a', 1, created) });
+    expect(performance.now() - startedAt).toBeLessThan(8_000);
+    expect(reportsOf('a')).toEqual([
+      { chronicle: { first: 1, last: 3 } },
+      { dna: expect.objectContaining({ failed: expect.stringContaining('no complete answer'), isRefused: false }) },
+    ]);
+  });
+
+  it('that has lost events is no place for poison: the object is told what it lacks, and the message is let go', async () => {
+    expect(await consume(bindings, { m1: events('a', 4, ['context_updated', 'context_updated']) })).toEqual({
+      acked: ['m1'],
+      retried: [],
+    });
+    expect(reportsOf('a')).toEqual([
+      {
+        chronicle: { first: 4, last: 5 },
+        dna: { first: 4, last: 5, failed: expect.any(String), isRefused: false, missingFrom: 1 },
+      },
+    ]);
+  });
+
+  it('that says that it has other events in the place of these refuses them', async () => {
+    await consume(bindings, { m1: events('a', 1, created) });
+    const [other] = events('b', 2, ['context_updated'], { dnaid: 'dna_a' });
+    expect(await consume(bindings, { m2: [other] })).toEqual({ acked: [], retried: ['m2'] });
+    expect(reportsOf('b')[0]?.dna).toMatchObject({ isRefused: true });
+    expect(reportsOf('b')[0]?.dna).not.toHaveProperty('missingFrom');
+  });
+
   it('that answers something else than a receipt has taken nothing', async () => {
     services.interfere = (service) => (service === 'chronicle' ? Response.json({ weather: 'sunny' }) : null);
     await consume(bindings, { m1: events('a', 1, created) });
-    expect(reportsOf('a')[0]?.chronicle).toMatchObject({ failed: expect.any(String), isRefused: false });
+    expect(reportsOf('a').at(-1)?.chronicle).toMatchObject({ failed: expect.any(String), isRefused: false });
   });
 });
 
@@ -229,6 +281,19 @@ describe('a dropped message', () => {
     expect(reportsOf('a')).toEqual([{ chronicle: { first: 1, last: 3 }, dna: { first: 1, last: 3 } }]);
     await consume(bindings, { m2: events('a', 4, ['context_updated']) });
     expect(services.sequences('dna_a')).toEqual([1, 2, 3, 4]);
+  });
+
+  it('stays in the queue while a message before it fails, or events before it are missing', async () => {
+    services.interfere = (service, _path, body) => (service === 'dna' && body.includes('b-1') ? down() : null);
+    const settled = await consume(bindings, {
+      before: events('b', 1, ['context_created']),
+      dropped: events('b', 2, ['context_updated'], { droppedby: 'act_admin' }),
+    });
+    expect(settled).toEqual({ acked: ['before'], retried: ['dropped'] });
+    services.interfere = () => null;
+    const early = { m1: events('c', 2, ['context_updated'], { droppedby: 'act_admin' }) };
+    expect(await consume(bindings, early)).toEqual({ acked: [], retried: ['m1'] });
+    expect(services.sequences('dna_c')).toEqual([]);
   });
 
   it('stays in the queue while the service is down: nobody else would send it again', async () => {

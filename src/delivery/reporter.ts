@@ -1,0 +1,58 @@
+import type { DeliveryReport } from '../../actors/outbox.ts';
+import type { Env } from '../env.ts';
+
+/** How long what became of one destination waits for the other, so that one report tells of both. */
+const TOGETHER_MS = 50;
+
+/**
+ * Tells one stream's object what became of its messages: of each destination in the order of the messages, and as soon
+ * as it is known, because one service must not wait for what another has made of them.
+ */
+export class Reporter {
+  readonly #env: Env;
+  readonly #subject: string;
+  readonly #waiting: (readonly [string, DeliveryReport])[] = [];
+  readonly #isComplete = Promise.withResolvers<void>();
+  #sending: Promise<void> | null = null;
+
+  /** @param subject the id of the stream's context */
+  constructor(env: Env, subject: string) {
+    this.#env = env;
+    this.#subject = subject;
+  }
+
+  /** Takes what became of a message at one destination. */
+  note(destination: string, report: DeliveryReport): void {
+    this.#waiting.push([destination, report]);
+    this.#sending ??= this.#send();
+  }
+
+  /** Says that no more will be noted. @returns when all of it was told, or could not be */
+  async complete(): Promise<void> {
+    this.#isComplete.resolve();
+    await this.#sending;
+  }
+
+  async #send(): Promise<void> {
+    await Promise.race([this.#isComplete.promise, scheduler.wait(TOGETHER_MS)]);
+    while (this.#waiting.length > 0) {
+      try {
+        const object = this.#env.CONTEXTS.get(this.#env.CONTEXTS.idFromName(this.#subject));
+        await object.reportDelivery(this.#next());
+      } catch {
+        // The object will send again what it has no report of; every service knows an event it has had.
+      }
+    }
+    this.#sending = null;
+  }
+
+  /** The earliest that waits of each destination. */
+  #next(): Record<string, DeliveryReport> {
+    const reports: Record<string, DeliveryReport> = {};
+    for (const [destination, report] of this.#waiting.splice(0)) {
+      if (destination in reports) this.#waiting.push([destination, report]);
+      else reports[destination] = report;
+    }
+    return reports;
+  }
+}
