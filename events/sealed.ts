@@ -23,22 +23,18 @@ const EVENT_CHARS_MAX = 2 * 1024 * 1024;
 
 /** The members that are looked at, and what they must be as they stand in the text. */
 const FORMS = [
-  { name: 'id', form: /^"([0-9A-Z]{26})"$/ },
-  { name: 'leafHash', form: /^"([^"]*)"$/ },
-  { name: 'stream', form: /^"([a-z]+\/[A-Za-z0-9_]+)"$/ },
-  { name: 'time', form: /^"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)"$/ },
-  { name: 'type', form: /^"([a-z]+(?:_[a-z0-9]+)*)"$/ },
-  { name: 'version', form: /^([1-9]\d{0,15})$/ },
+  { name: 'id', form: /^"[0-9A-Z]{26}"$/ },
+  { name: 'leafHash', form: /^"[^"]*"$/ },
+  { name: 'stream', form: /^"[a-z]+\/[A-Za-z0-9_]+"$/ },
+  { name: 'time', form: /^"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"$/ },
+  { name: 'type', form: /^"[a-z]+(?:_[a-z0-9]+)*"$/ },
+  { name: 'version', form: /^[1-9]\d{0,15}$/ },
 ] as const;
 
 const HEX_HASH = /^[0-9a-f]{64}$/;
 
 /** The hexadecimal digits. */
 const DIGITS = [...'0123456789abcdef'].map((digit) => digit.charCodeAt(0));
-
-/** Where texts are turned into bytes; it grows with the longest one. The first byte is the prefix of a leaf, 0x00. */
-let buffer = new Uint8Array(16 * 1024);
-const encoder = new TextEncoder();
 
 /**
  * Opens a sealed event (`sealEvent`) without parsing it. It must be canonical; so the bytes without the member
@@ -55,9 +51,9 @@ export function openSealed(text: string): SealedFacts | Fault {
   for (const { name, start, value, end } of members) {
     const wanted = FORMS.find((form) => form.name === name);
     if (!wanted) continue;
-    const [, fact] = wanted.form.exec(text.slice(value, end)) ?? [];
-    if (!fact) return { fault: `its ${name} is not of the form that it must have` };
-    facts[wanted.name] = fact;
+    const written = text.slice(value, end);
+    if (!wanted.form.test(written)) return { fault: `its ${name} is not of the form that it must have` };
+    facts[wanted.name] = wanted.name === 'version' ? written : written.slice(1, -1);
     if (wanted.name === 'leafHash') hashPlace = { start, end };
   }
   for (const { name } of FORMS) {
@@ -67,8 +63,9 @@ export function openSealed(text: string): SealedFacts | Fault {
   const version = Number(facts.version);
   if (!isUlid(id)) return { fault: 'its id is no ULID' };
   if (!Number.isSafeInteger(version)) return { fault: 'its version is beyond any stream' };
+  // The prefix of a leaf, 0x00, is a character of one byte.
   // A member follows `leafHash` in every event (version, at least), so the comma after it goes with it.
-  const contentHash = leafHashOfText(text.slice(0, hashPlace.start) + text.slice(hashPlace.end + 1));
+  const contentHash = sha256(`\0${text.slice(0, hashPlace.start)}${text.slice(hashPlace.end + 1)}`);
   const isIntact = isHexOf(leafHash, contentHash);
   if (!isIntact && !HEX_HASH.test(leafHash)) return { fault: 'its leafHash is no hash' };
   return { stream, version, id, type, time, claimedHash: leafHash, contentHash, isIntact };
@@ -82,12 +79,4 @@ function isHexOf(hex: string, bytes: Uint8Array): boolean {
     if (hex.charCodeAt(at) !== DIGITS[at % 2 === 0 ? byte >> 4 : byte & 0xf]) return false;
   }
   return true;
-}
-
-/** SHA-256(0x00 ‖ UTF-8(text)), in the one buffer. */
-function leafHashOfText(text: string): Uint8Array {
-  // A UTF-16 unit takes three bytes of UTF-8 at most.
-  if (buffer.length < 1 + text.length * 3) buffer = new Uint8Array(1 + text.length * 3);
-  const { written } = encoder.encodeInto(text, buffer.subarray(1));
-  return sha256(buffer.subarray(0, 1 + written));
 }

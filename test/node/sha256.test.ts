@@ -2,14 +2,17 @@ import { createHash } from 'node:crypto';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 
 const lengths = [0, 1, 55, 56, 64, 65, 1000, 70_000];
-const inputs = lengths.map((length) => new Uint8Array(length).fill(length % 251));
-const digests = inputs.map((bytes) => createHash('sha256').update(bytes).digest('hex'));
+const inputs = [
+  ...lengths.map((length) => new Uint8Array(length).fill(length % 251)),
+  ...['', '\0', 'words', 'é€😀\n', 'x'.repeat(70_000)],
+];
+const digests = inputs.map((input) => createHash('sha256').update(input).digest('hex'));
 
 async function digestsHere(): Promise<string[]> {
   vi.resetModules();
   const { sha256 } = await import('../../events/sha256.ts');
-  return inputs.map((bytes) => {
-    const digest = sha256(bytes);
+  return inputs.map((input) => {
+    const digest = sha256(input);
     expect(digest.constructor).toBe(Uint8Array);
     return Buffer.from(digest).toString('hex');
   });
