@@ -98,7 +98,9 @@ const PLAYS: Readonly<Record<Disturbance, Play>> = {
     return null;
   },
   async 'lost answers'(set, random) {
-    for (const service of some(random)) await set(service, { loseAnswerRate: random.between(2, 8) / 10 });
+    // The authority always: what it minted and nobody heard of must not be minted again.
+    const services = new Set<Service>(['id', ...some(random)]);
+    for (const service of services) await set(service, { loseAnswerRate: random.between(2, 8) / 10 });
     return null;
   },
   async 'refused calls'(set, random) {
