@@ -52,6 +52,18 @@ export const ACTIONS = {
   'context.retry': { scope: 'contexts:write', to: WRITERS },
   'context.delete': { scope: 'contexts:write', to: OWNERS },
   'context.restore': { scope: 'contexts:write', to: OWNERS },
+  /** Invite and withdraw, change roles, remove members, hand over. */
+  'context.share': { scope: 'contexts:share', to: OWNERS },
+  'context.invitations': { scope: 'contexts:read', to: [...OWNERS, 'invited'] },
+  /** Only one's own invitation; who is a member already is told what became of it. */
+  'context.answer': { scope: 'contexts:share', to: ['invited', ...READERS] },
+  'context.leave': { scope: 'contexts:share', to: READERS },
+  'context.note': { scope: 'contexts:write', to: WRITERS },
+  'context.rules': { scope: 'contexts:write', to: OWNERS },
+  'context.propose': { scope: 'contexts:write', to: WRITERS },
+  'context.approve': { scope: 'contexts:write', to: WRITERS },
+  /** The invitations that wait for one's answer, wherever. */
+  'invitation.list': { scope: 'contexts:read', to: 'anyone' },
   /** What the service records about its own work. */
   'context.record': { scope: 'admin', to: ADMINISTRATORS },
   'actor.register': { scope: 'admin', to: ADMINISTRATORS },

@@ -1,10 +1,12 @@
 import { type ContextEvent, contextEvents, contextUpcasters } from '../events/context.ts';
 import type { Action } from './access.ts';
-import { relationToContext } from './access.ts';
-import { type ContextCommand, type ContextState, contextDecider } from './context.ts';
+import { type Relation, relationToContext } from './access.ts';
+import { collaborationOf, contextView } from './collaboration.ts';
+import { type ContextCommand, type ContextState, contextDecider, isBookkeeping } from './context.ts';
+import { answerOf, closedProposal, invitationViews, proposalView, proposalViews } from './context-answers.ts';
 import { EventSourcedObject } from './event-sourced-object.ts';
-import type { Ports } from './messages.ts';
-import { isProvisioning } from './provisioning.ts';
+import type { Ports, RefusalReply } from './messages.ts';
+import type { Principal } from './principal.ts';
 import type { StreamType } from './stream-type.ts';
 
 /** What each command is called where it is decided who may have it carried out. */
@@ -16,20 +18,51 @@ const ACTION_OF: Readonly<Record<ContextCommand['type'], Action>> = {
   restore: 'context.restore',
   retryProvisioning: 'context.retry',
   recordProvisioning: 'context.record',
+  invite: 'context.share',
+  withdrawInvitation: 'context.share',
+  changeRole: 'context.share',
+  removeMember: 'context.share',
+  transferOwnership: 'context.share',
+  acceptInvitation: 'context.answer',
+  declineInvitation: 'context.answer',
+  leave: 'context.leave',
+  addNote: 'context.note',
+  removeNote: 'context.note',
+  setRules: 'context.rules',
+  propose: 'context.propose',
+  comment: 'context.propose',
+  withdrawProposal: 'context.propose',
+  rebase: 'context.propose',
+  approve: 'context.approve',
+  reject: 'context.approve',
 };
+
+/** What the caller is to a context, when they are none of its members: perhaps somebody who is invited. */
+function relation(principal: Principal, id: string, context: ContextState): Relation {
+  const asMember = relationToContext(principal, id, context?.members ?? null);
+  if (asMember !== null || context === null) return asMember;
+  if (principal.contexts !== null && !principal.contexts.includes(id)) return null;
+  return collaborationOf(context).invitations.some(({ actor }) => actor === principal.subject) ? 'invited' : null;
+}
+
+/** Whether somebody may have lost what they had. */
+function changesRelations(type: ContextEvent['type']): boolean {
+  return type === 'member_removed' || type === 'member_left' || type === 'member_role_changed';
+}
 
 const contextStream: StreamType<ContextState, ContextCommand, ContextEvent> = {
   name: 'context',
   reading: { read: 'context.read', history: 'context.history', watch: 'context.watch' },
   actionOf: ({ type }) => ACTION_OF[type],
-  relation: (principal, id, context) => relationToContext(principal, id, context?.members ?? null),
-  changesRelations: () => false,
+  relation,
+  changesRelations,
   decider: contextDecider,
   events: contextEvents,
   upcasters: contextUpcasters,
   stateSchema: 2,
-  view: (context) => context,
-  isBookkeeping: isProvisioning,
+  view: contextView,
+  answer: (command, before, after) => after && answerOf(command, before, after),
+  isBookkeeping,
   isClosed: (context) => context?.status === 'deleted',
 };
 
@@ -38,4 +71,40 @@ export class ContextActor extends EventSourcedObject<ContextState, ContextComman
   constructor(context: DurableObjectState, env: unknown, ports: Ports<ContextState, ContextCommand>) {
     super(context, env, contextStream, ports);
   }
+
+  /** The open invitations as JSON text: all to owners, their own to those who are invited. */
+  invitations(principal: Principal): Seen | RefusalReply {
+    return this.look(principal, 'context.invitations', (context) => {
+      const isInvited = context !== null && relation(principal, context.id, context) === 'invited';
+      const invitations = context ? invitationViews(context, isInvited ? principal.subject : null, Date.now()) : [];
+      return JSON.stringify(invitations);
+    });
+  }
+
+  /** The notes that the context keeps, oldest first, as JSON text. */
+  notes(principal: Principal): Seen | RefusalReply {
+    return this.look(principal, 'context.read', (context) => JSON.stringify(collaborationOf(context).notes));
+  }
+
+  /** How changes are made, as JSON text. */
+  rules(principal: Principal): Seen | RefusalReply {
+    return this.look(principal, 'context.read', (context) => JSON.stringify(collaborationOf(context).rules));
+  }
+
+  /** The proposals as JSON text, oldest first: `items` are open, of those in `decided` it is said what became of them. */
+  proposals(principal: Principal): Seen | RefusalReply {
+    return this.look(principal, 'context.read', (context) => JSON.stringify(proposalViews(context)));
+  }
+
+  /** One proposal, open or decided, as JSON text; `null` when the context does not know of it any more. */
+  proposal(principal: Principal, id: string): Seen | RefusalReply {
+    return this.look(principal, 'context.read', (context, at) => {
+      if (context === null) return 'null';
+      const closed = closedProposal(id, context);
+      return JSON.stringify(proposalView(id, closed ? at(closed.version - 1) : null, context));
+    });
+  }
 }
+
+/** What was looked at, as JSON text. */
+type Seen = { readonly version: number; readonly seen: string };

@@ -1,8 +1,12 @@
-import { type ContextEvent, contextMetadata, PROVISIONING_STEPS } from '../events/context.ts';
+import { type ContextChange, type ContextEvent, PROVISIONING_STEPS } from '../events/context.ts';
 import type { JsonObject } from '../events/json.ts';
-import { applyMergePatch, effectivePatch, jsonEquals } from '../events/merge-patch.ts';
 import type { Member } from './access.ts';
-import type { Decider, Recorded, Refusal } from './decider.ts';
+import { collaborationOf, isOwner, type KeptContext } from './collaboration.ts';
+import { effectiveChange } from './context-change.ts';
+import { type Decider, isRefusal, type Recorded, type Refusal } from './decider.ts';
+import { decideNotes, evolveNotes, type NoteCommand } from './notes.ts';
+import type { Principal } from './principal.ts';
+import { changed, decideProposals, evolveProposals, type ProposalCommand, withStaleProposals } from './proposals.ts';
 import {
   evolveProvisioning,
   isProvisioning,
@@ -11,7 +15,8 @@ import {
   type ProvisioningEvent,
   unprovisioned,
 } from './provisioning.ts';
-import { type Revert, revert, revertedMetadata } from './revert.ts';
+import { type Revert, revert, revertedChange, revertedMetadata } from './revert.ts';
+import { decideSharing, evolveSharing, type SharingCommand } from './sharing.ts';
 
 /** A context: what a person, a team or an AI agent is working on. The JSON that clients see. */
 export type Context = {
@@ -36,42 +41,36 @@ export type Context = {
 };
 
 /** Null until the context was created. */
-export type ContextState = Context | null;
+export type ContextState = KeptContext | null;
 
 type Created = Extract<ContextEvent, { type: 'context_created' }>['data'];
-
-/** A change as a merge patch whose members are checked: null stands for "empty it" and is only taken by metadata. */
-type ContextPatch = {
-  readonly name?: string;
-  readonly description?: string;
-  readonly systems?: readonly string[];
-  readonly tools?: readonly string[];
-  readonly metadata?: JsonObject | null;
-};
 
 /** What can be asked of a context. */
 export type ContextCommand =
   | { readonly type: 'create'; readonly data: Created }
-  | { readonly type: 'update'; readonly data: ContextPatch }
+  | { readonly type: 'update'; readonly data: ContextChange }
   | ({ readonly type: 'revert' } & Revert)
   | { readonly type: 'delete' }
   | { readonly type: 'restore' }
   | { readonly type: 'retryProvisioning' }
   /** What the provisioning process reports; `event` says how a step went. */
-  | { readonly type: 'recordProvisioning'; readonly event: ProvisioningEvent };
+  | { readonly type: 'recordProvisioning'; readonly event: ProvisioningEvent }
+  | SharingCommand
+  | NoteCommand
+  | ProposalCommand;
 
 /** What a context does: the rules are in `decide`, their consequences in `evolve`. */
 export const contextDecider: Decider<ContextState, ContextCommand, ContextEvent> = {
   initialState: null,
 
-  decide(command, state, by, _now, past) {
+  decide(command, state, by, now, past) {
     if (command.type === 'create') return create(command.data, state);
     if (state === null) return { refused: 'not-found', detail: 'There is no such context.' };
     switch (command.type) {
       case 'update':
-        return update(command.data, state);
+        return refuseDirect(state, by) ?? update(command.data, state);
       case 'revert':
-        return revert(command, state, by, past);
+        return refuseDirect(state, by) ?? revert(command, state, by, past);
       case 'delete':
         if (state.status === 'deleted') {
           return {
@@ -89,6 +88,26 @@ export const contextDecider: Decider<ContextState, ContextCommand, ContextEvent>
         return retryProvisioning(state);
       case 'recordProvisioning':
         return isStillAwaited(command.event, state) ? [command.event] : [];
+      case 'invite':
+      case 'acceptInvitation':
+      case 'declineInvitation':
+      case 'withdrawInvitation':
+      case 'changeRole':
+      case 'removeMember':
+      case 'leave':
+      case 'transferOwnership':
+        return decideSharing(command, state, by, now);
+      case 'addNote':
+      case 'removeNote':
+        return decideNotes(command, state, by);
+      case 'setRules':
+      case 'propose':
+      case 'comment':
+      case 'approve':
+      case 'reject':
+      case 'withdrawProposal':
+      case 'rebase':
+        return decideProposals(command, state, by);
       default:
         return command satisfies never;
     }
@@ -96,7 +115,9 @@ export const contextDecider: Decider<ContextState, ContextCommand, ContextEvent>
 
   evolve(state, event) {
     const next = apply(state, event);
-    const updatedAt = isProvisioning(event.type) ? next.updatedAt : event.time;
+    // The time of a deletion stays the time that the context was last changed.
+    const isUnchanged = isBookkeeping(event.type) || (state?.status === 'deleted' && next.status === 'deleted');
+    const updatedAt = isUnchanged ? next.updatedAt : event.time;
     return { ...next, version: event.version, updatedAt };
   },
 };
@@ -106,28 +127,20 @@ function create(data: Created, state: ContextState): readonly ContextEvent[] | R
   return [{ type: 'context_created', data }];
 }
 
-function update(patch: ContextPatch, state: Context): readonly ContextEvent[] | Refusal {
+/** Refuses a change that has to be proposed; null when it has not. */
+function refuseDirect(state: KeptContext, by: Principal): Refusal | null {
+  if (!collaborationOf(state).rules.proposalsOnly || isOwner(by, state)) return null;
+  const detail = 'Only owners change this context directly. Make a proposal (POST …/proposals).';
+  return { refused: 'proposals-only', detail };
+}
+
+function update(patch: ContextChange, state: Context): readonly ContextEvent[] | Refusal {
   if (state.status === 'deleted') {
     return { refused: 'deleted', detail: 'The context is deleted. POST …/restore brings it back; change it then.' };
   }
-  const metadata = metadataChange(patch.metadata, state.metadata);
-  if (metadata) {
-    const merged = contextMetadata.safeParse(applyMergePatch(state.metadata, metadata));
-    if (!merged.success) {
-      const message = merged.error.issues[0]?.message ?? 'is not valid';
-      const errors = [{ pointer: '/metadata', message: `${message} after the patch` }];
-      return { refused: 'invalid', detail: 'The metadata would be too large or too deep.', errors };
-    }
-  }
-  const changes = {
-    ...(patch.name !== undefined && patch.name !== state.name && { name: patch.name }),
-    ...(patch.description !== undefined &&
-      patch.description !== state.description && { description: patch.description }),
-    ...(patch.systems !== undefined && !jsonEquals(patch.systems, state.systems) && { systems: patch.systems }),
-    ...(patch.tools !== undefined && !jsonEquals(patch.tools, state.tools) && { tools: patch.tools }),
-    ...(metadata !== undefined && { metadata }),
-  };
-  return Object.keys(changes).length === 0 ? [] : [{ type: 'context_updated', data: changes }];
+  const change = effectiveChange(patch, state);
+  if (isRefusal(change)) return change;
+  return Object.keys(change).length === 0 ? [] : [{ type: 'context_updated', data: change }];
 }
 
 function retryProvisioning(state: Context): readonly ContextEvent[] | Refusal {
@@ -144,15 +157,28 @@ function isStillAwaited(event: ProvisioningEvent, { provisioning }: Context): bo
   return event.type === 'provisioning_step_failed' ? event.data.step === step : event.type === PROVISIONING_STEPS[step];
 }
 
-/** The merge patch that really changes the metadata, null when it is to be emptied, undefined when it stays. */
-function metadataChange(patch: JsonObject | null | undefined, current: JsonObject): JsonObject | null | undefined {
-  if (patch === undefined) return undefined;
-  if (patch === null) return Object.keys(current).length > 0 ? null : undefined;
-  const effective = effectivePatch(current, patch);
-  return Object.keys(effective).length > 0 ? effective : undefined;
+/** Whether events of this type leave the context as clients see it, but for its version and its provisioning. */
+export function isBookkeeping(type: ContextEvent['type']): boolean {
+  switch (type) {
+    case 'invitation_sent':
+    case 'invitation_declined':
+    case 'invitation_withdrawn':
+    case 'note_added':
+    case 'note_removed':
+    case 'rules_changed':
+    case 'proposal_made':
+    case 'proposal_commented':
+    case 'proposal_approved':
+    case 'proposal_rejected':
+    case 'proposal_withdrawn':
+    case 'proposal_rebased':
+      return true;
+    default:
+      return isProvisioning(type);
+  }
 }
 
-function apply(state: ContextState, event: Recorded<ContextEvent>): Context {
+function apply(state: ContextState, event: Recorded<ContextEvent>): KeptContext {
   if (event.type === 'context_created') {
     return {
       id: event.stream.slice(event.stream.indexOf('/') + 1),
@@ -173,15 +199,12 @@ function apply(state: ContextState, event: Recorded<ContextEvent>): Context {
   }
   if (state === null) throw new Error(`${event.type} at the start of ${event.stream}`);
   switch (event.type) {
-    case 'context_updated': {
-      const { metadata, ...fields } = event.data;
-      if (metadata === undefined) return { ...state, ...fields };
-      const merged = metadata === null ? {} : applyMergePatch(state.metadata, metadata);
-      return { ...state, ...fields, metadata: merged };
-    }
+    case 'context_updated':
+      return changed(state, event.data, event.version);
     case 'context_reverted': {
       const { to, metadata, ...fields } = event.data;
-      return { ...state, ...fields, ...(metadata && { metadata: revertedMetadata(state.metadata, metadata) }) };
+      const after = { ...state, ...fields, ...(metadata && { metadata: revertedMetadata(state.metadata, metadata) }) };
+      return withStaleProposals(after, revertedChange(event.data), event.version);
     }
     case 'context_deleted':
       return { ...state, status: 'deleted' };
@@ -189,6 +212,27 @@ function apply(state: ContextState, event: Recorded<ContextEvent>): Context {
       return { ...state, status: 'active' };
     case 'context_identified':
       return { ...state, chittyId: event.data.chittyId, provisioning: evolveProvisioning(state.provisioning, event) };
+    case 'invitation_sent':
+    case 'invitation_accepted':
+    case 'invitation_declined':
+    case 'invitation_withdrawn':
+    case 'member_role_changed':
+    case 'member_removed':
+    case 'member_left':
+    case 'ownership_transferred':
+      return evolveSharing(state, event);
+    case 'note_added':
+    case 'note_removed':
+      return evolveNotes(state, event);
+    case 'rules_changed':
+    case 'proposal_made':
+    case 'proposal_commented':
+    case 'proposal_approved':
+    case 'proposal_rejected':
+    case 'proposal_withdrawn':
+    case 'proposal_rebased':
+    case 'proposal_applied':
+      return evolveProposals(state, event);
     default:
       return { ...state, provisioning: evolveProvisioning(state.provisioning, event) };
   }

@@ -306,13 +306,18 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     };
   }
 
-  /** What a reader of the state gets to see of it. For what is not part of the view that everybody gets. */
+  /**
+   * What a reader of the state gets to see of it. For what is not part of the view that everybody gets.
+   *
+   * @param see given the state, and a function that gives it as it was at an earlier version
+   */
   protected look<Seen>(
     principal: Principal,
     action: Action,
-    see: (state: State) => Seen,
+    see: (state: State, at: (version: number) => State) => Seen,
   ): { readonly version: number; readonly seen: Seen } | RefusalReply {
-    return this.refuse(principal, action) ?? { version: this.#version, seen: see(this.#state) };
+    const at = (version: number) => this.#snapshots.at(version).state;
+    return this.refuse(principal, action) ?? { version: this.#version, seen: see(this.#state, at) };
   }
 
   /** The id of the stream's subject; empty before the first event. */
@@ -353,6 +358,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     const texts: string[] = [];
     const who = authorship(request.principal);
     let state = this.#state;
+    let before = state;
     let lastEventId = this.#lastEventId;
     for (const event of events) {
       const schema = this.#type.events[event.type as Event['type']];
@@ -370,10 +376,13 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
       });
       texts.push(text);
       // From the text, as a replay will: the order of an object's keys is then the same too.
+      before = state;
       state = this.#type.decider.evolve(state, this.#open(text));
     }
     const version = this.#version + texts.length;
-    const body = texts.length > 0 ? this.#text(state) : this.#currentText();
+    const stateText = texts.length > 0 ? this.#text(state) : this.#currentText();
+    const answer = this.#type.answer?.(request.command, before, state);
+    const body = answer === undefined ? stateText : JSON.stringify(answer);
     const takeSnapshot = version - this.#snapshotVersion >= SNAPSHOT_EVERY;
     const write = () => {
       if (!this.#log.exists && texts.length > 0) this.#log.create();
@@ -396,7 +405,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     if (texts.length > 0) {
       this.#lastTime = eventTime;
       this.#stream = stream;
-      this.#stateText = body;
+      this.#stateText = stateText;
       // Before the events: who has lost their access by one of them is not to see it.
       if (events.some(({ type }) => this.#type.changesRelations(type))) this.#subscribers.closeUnauthorized();
       for (const [index, text] of texts.entries()) this.#subscribers.publish(previous + index + 1, text);

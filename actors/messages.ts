@@ -31,7 +31,7 @@ export interface View {
 /** What a command led to. */
 export interface CommandReply {
   readonly version: number;
-  /** The state after the command as JSON text; the first answer's when the command was repeated. */
+  /** The state after the command, or what it was about, as JSON text; the first answer's when the command was repeated. */
   readonly body: string;
   /** Whether events were appended. */
   readonly changed: boolean;

@@ -1,4 +1,4 @@
-import type { ContextEvent } from '../events/context.ts';
+import type { ContextChange, ContextEvent } from '../events/context.ts';
 import { type JsonObject, pointerToken } from '../events/json.ts';
 import { jsonEquals } from '../events/merge-patch.ts';
 import type { Context, ContextState } from './context.ts';
@@ -60,6 +60,13 @@ export function revertedMetadata(metadata: JsonObject, { set, removed }: Metadat
   return Object.fromEntries([...kept, ...Object.entries(set)]);
 }
 
+/** What a revert touches, written as a change: each member of the metadata as a whole. */
+export function revertedChange({ to, metadata, ...fields }: Reverted): ContextChange {
+  if (!metadata) return fields;
+  const members = [...Object.keys(metadata.set), ...metadata.removed];
+  return { ...fields, metadata: Object.fromEntries(members.map((member) => [member, null])) };
+}
+
 /** What has to change so that the fields are what they were. */
 function differences(then: Context, now: Context, fields: readonly RevertibleField[]): Omit<Reverted, 'to'> {
   const differs = (field: RevertibleField) => fields.includes(field) && !jsonEquals(then[field], now[field]);
@@ -116,8 +123,8 @@ function refuseConflicts(
 /** What an event changed, as far as it is among `pointers` at all. */
 function touched(event: Recorded<ContextEvent>, pointers: ReadonlySet<string>): Iterable<string> {
   if (event.type === 'context_reverted') return pointersOf(event.data);
-  if (event.type !== 'context_updated') return [];
-  const { metadata, ...fields } = event.data;
+  if (event.type !== 'context_updated' && event.type !== 'proposal_applied') return [];
+  const { metadata, ...fields } = event.type === 'proposal_applied' ? event.data.change : event.data;
   const names = Object.keys(fields).map((field) => `/${field}`);
   // Null emptied the metadata, whatever was in it.
   if (metadata === null) return [...names, ...[...pointers].filter((pointer) => pointer.startsWith(memberPointer('')))];

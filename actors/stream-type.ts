@@ -26,6 +26,12 @@ export interface StreamType<State, Command, Event extends DomainEvent> {
   readonly stateSchema: number;
   /** The state as clients see it, null while nothing exists. */
   view(state: State): JsonObject | null;
+  /**
+   * What the answer to a command shows; undefined, as when this is left out, for the state.
+   *
+   * @param before the state before the last event that the command led to
+   */
+  answer?(command: Command, before: State, after: State): JsonObject | null | undefined;
   /** Whether events of this type only keep books: a change that expects the version before them still stands. */
   isBookkeeping(type: Event['type']): boolean;
   /** Whether the subject is deleted: readers get a tombstone, live subscribers are closed. */

@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { canonicalText } from './canonical.ts';
+import { collaborationEvents } from './context-collaboration.ts';
+import { sharingEvents } from './context-sharing.ts';
 import type { Json, JsonObject } from './json.ts';
 import { notBlank, textUpTo, withoutJsonFault } from './text.ts';
 import type { Upcasters } from './upcast.ts';
@@ -92,6 +94,18 @@ const foreignId = z.string().min(1).max(500);
 
 const eventLabels = contextLabels(contextLabel);
 
+/** Only what changed. `metadata` is a merge patch (RFC 7396) of the metadata; null empties it. */
+const contextChange = z.strictObject({
+  name: contextName.exactOptional(),
+  description: contextDescription.exactOptional(),
+  systems: eventLabels.exactOptional(),
+  tools: eventLabels.exactOptional(),
+  metadata: contextMetadata.nullable().exactOptional(),
+});
+
+/** What a change of a context holds. */
+export type ContextChange = Readonly<z.infer<typeof contextChange>>;
+
 /** The payload schemas of a context's events, in their current versions. */
 export const contextEvents = {
   context_created: z.strictObject({
@@ -102,14 +116,7 @@ export const contextEvents = {
     tools: eventLabels,
     metadata: contextMetadata,
   }),
-  /** Only what changed. `metadata` is a merge patch (RFC 7396) of the metadata; null empties it. */
-  context_updated: z.strictObject({
-    name: contextName.exactOptional(),
-    description: contextDescription.exactOptional(),
-    systems: eventLabels.exactOptional(),
-    tools: eventLabels.exactOptional(),
-    metadata: contextMetadata.nullable().exactOptional(),
-  }),
+  context_updated: contextChange,
   /**
    * What people write was brought back to what it was at version `to`; only what changed by it. Of the metadata these
    * are its members: those that got another value, nulls included, and the names of those that went.
@@ -145,6 +152,8 @@ export const contextEvents = {
   }),
   /** Somebody asked for the failed step to be tried again at once. */
   provisioning_retried: z.strictObject({}),
+  ...sharingEvents,
+  ...collaborationEvents(contextChange),
 };
 
 /** What can happen to a context. */

@@ -1,3 +1,4 @@
+import { contextView } from '../../actors/collaboration.ts';
 import type { ContextState } from '../../actors/context.ts';
 import type { Sink } from '../../actors/outbox.ts';
 import { SYSTEM_ACTOR } from '../../actors/system-actor.ts';
@@ -26,7 +27,8 @@ export function readModelSink(db: D1Database): Sink<ContextState> {
     intervalMs: READ_MODEL_INTERVAL_MS,
     // The service's own context is no one's to find.
     isReady: (_destination, state) => state !== null && state.owner !== SYSTEM_ACTOR,
-    async deliver({ state, version }) {
+    async deliver({ state: kept, version }) {
+      const state = contextView(kept);
       if (state !== null) {
         await projectContexts(db, [state]);
         if (state.chittyId !== null && !isIdentityWritten) {
