@@ -24,11 +24,11 @@ export type ApiKey = {
 export type Rights = Pick<ApiKey, 'scopes' | 'contexts' | 'expiresAt'>;
 
 /** What is wanted of a new credential; what is left out is as much as can be had, but never `admin` unasked. */
-export interface Wanted {
+export type Wanted = {
   readonly scopes?: readonly Scope[];
   readonly contexts?: readonly string[];
   readonly expiresAt?: string;
-}
+};
 
 /** What can be asked about an actor's keys; `at` is when, in ISO 8601 (UTC, milliseconds). */
 export type KeyCommand =

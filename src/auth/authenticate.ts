@@ -4,52 +4,32 @@ import { sha256Hex } from '../../events/hash.ts';
 import type { Env } from '../env.ts';
 import { isProblem, type Problem } from '../http/problem.ts';
 import { BOOTSTRAP_ACTOR } from './bootstrap-actor.ts';
+import { hashOf, isBootstrapKey } from './bootstrap-key.ts';
 import { equalInConstantTime } from './constant-time.ts';
+import { CSRF_HEADER, isSameOrigin, readCookie, SESSION_COOKIE } from './cookies.ts';
+import { csrfHashOf } from './refresh-token.ts';
+import { authenticateSession } from './session-tokens.ts';
 import { authenticateKey } from './stored-keys.ts';
+import { looksLikeToken, verifyToken } from './tokens.ts';
 import { whenKnown } from './when-known.ts';
 
 /** Characters of a credential at most; longer ones are not even hashed. */
 const CREDENTIAL_MAX = 4096;
 
-/**
- * Credentials that were found right, with the hash they have: the next request with the same one need not be hashed. One
- * that is wrong is never kept, so nothing can be guessed against it.
- */
-const verified = new Map<string, string>();
+/** Methods that change nothing (RFC 9110, section 9.2.1). */
+const SAFE_METHODS = ['GET', 'HEAD', 'OPTIONS'];
 
-/** Credentials that are remembered before all are forgotten. */
-const VERIFIED_MAX = 1_000;
-
-/** The hash of a configured key, by the key: computed once per isolate. */
-const hashOfKey = new Map<string, string>();
-
-/** The one answer to a missing, malformed or wrong credential, so that it tells nothing about which it was. */
-const UNAUTHORIZED: Problem = {
+/** The one answer to every credential that is not good, whatever the reason, so that it tells nothing about it. */
+export const UNAUTHORIZED: Problem = {
   problem: 'unauthorized',
-  detail: 'Send a valid API key as "Authorization: Bearer <key>" or "X-API-Key: <key>".',
+  detail: 'Send one valid credential, as "Authorization: Bearer <key or token>" or "X-API-Key: <key>".',
   headers: { 'WWW-Authenticate': 'Bearer realm="chittyconnect"' },
 };
 
-/**
- * Finds out who makes a request, from `Authorization: Bearer` (RFC 6750) or `X-API-Key`. The one place where
- * credentials are looked at: a new kind of credential is another branch here, and nothing behind it changes.
- */
-export function authenticate(request: Request, env: Env): Principal | Problem | Promise<Principal | Problem> {
-  const credential = presentedCredential(request.headers);
-  if (credential === null) return UNAUTHORIZED;
-  if (isBootstrapKey(credential, env)) return FIRST_ADMINISTRATOR;
-  return whenKnown(authenticateKey(env, credential), (principal) => principal ?? UNAUTHORIZED);
-}
-
-function isBootstrapKey(credential: string, env: Env): boolean {
-  const expected = bootstrapKeyHash(env);
-  if (expected === null) return false;
-  if (verified.get(credential) === expected) return true;
-  if (!equalInConstantTime(sha256Hex(credential), expected)) return false;
-  if (verified.size >= VERIFIED_MAX) verified.clear();
-  verified.set(credential, expected);
-  return true;
-}
+const FROM_ANOTHER_SITE: Problem = {
+  problem: 'forbidden',
+  detail: `With cookies, send the session’s CSRF token as ${CSRF_HEADER}, from a page of this service.`,
+};
 
 /** Whom the bootstrap key stands for. */
 const FIRST_ADMINISTRATOR: Principal = {
@@ -62,6 +42,48 @@ const FIRST_ADMINISTRATOR: Principal = {
   chain: [],
   expiresAt: null,
 };
+
+/**
+ * Finds out who makes a request, from `Authorization: Bearer` (RFC 6750), `X-API-Key` or the cookie of a session. The
+ * one place where credentials are looked at: a new kind of credential is another branch here, and nothing behind it
+ * changes.
+ */
+export function authenticate(request: Request, env: Env): Principal | Problem | Promise<Principal | Problem> {
+  const cookie = readCookie(request.headers, SESSION_COOKIE);
+  const isInHeader = request.headers.has('Authorization') || request.headers.has('X-API-Key');
+  if (cookie !== undefined)
+    return cookie === null || isInHeader ? UNAUTHORIZED : authenticateCookie(request, env, cookie);
+  const credential = presentedCredential(request.headers);
+  if (credential === null) return UNAUTHORIZED;
+  if (isBootstrapKey(credential, env)) return FIRST_ADMINISTRATOR;
+  const principal = looksLikeToken(credential) ? authenticateToken(env, credential) : authenticateKey(env, credential);
+  return whenKnown(principal, (known) => known ?? UNAUTHORIZED);
+}
+
+function authenticateToken(env: Env, token: string): Principal | null | Promise<Principal | null> {
+  return whenKnown(verifyToken(env, token), (claims) => {
+    if (claims === null || !('sid' in claims) || claims.sid === undefined) return null;
+    return whenKnown(authenticateSession(env, claims), (found) => found?.principal ?? null);
+  });
+}
+
+/**
+ * A browser sends cookies along whoever made the page that asks. So a request that changes something has to show what
+ * only a page of ours was given, and, as does the opening of a WebSocket, to come from one.
+ */
+async function authenticateCookie(request: Request, env: Env, cookie: string): Promise<Principal | Problem> {
+  const claims = await verifyToken(env, cookie);
+  if (claims === null || !('sid' in claims) || claims.sid === undefined) return UNAUTHORIZED;
+  const found = await authenticateSession(env, claims);
+  const csrfHash = found?.session.csrfHash;
+  if (!found || !csrfHash) return UNAUTHORIZED;
+  const isUpgrade = request.headers.has('Upgrade');
+  const isSafe = SAFE_METHODS.includes(request.method) && !isUpgrade;
+  if (isSafe) return found.principal;
+  const token = csrfHashOf(request.headers.get(CSRF_HEADER) ?? '');
+  const hasToken = isUpgrade || equalInConstantTime(token, csrfHash);
+  return hasToken && isSameOrigin(request, env) ? found.principal : FROM_ANOTHER_SITE;
+}
 
 /** Why a credential is not good for an action, whatever it would be done to (RFC 6750, section 3.1); null when it is. */
 export function refuseScope(principal: Principal, action: Action): Problem | null {
@@ -87,7 +109,7 @@ export async function mayReadMetrics(request: Request, env: Env): Promise<Proble
   return isProblem(principal) ? principal : refuseScope(principal, 'admin.read');
 }
 
-/** The credential that a request carries; null when there is none, or when it names two. */
+/** The credential in the headers; null when there is none, or when they name two. */
 function presentedCredential(headers: Headers): string | null {
   const authorization = headers.get('Authorization');
   const apiKey = headers.get('X-API-Key');
@@ -95,15 +117,4 @@ function presentedCredential(headers: Headers): string | null {
   if (authorization !== null && (bearer === undefined || apiKey !== null)) return null;
   const credential = bearer ?? apiKey;
   return credential === null || credential === '' || credential.length > CREDENTIAL_MAX ? null : credential;
-}
-
-function bootstrapKeyHash(env: Env): string | null {
-  if (env.BOOTSTRAP_API_KEY_SHA256) return env.BOOTSTRAP_API_KEY_SHA256.trim().toLowerCase();
-  return env.BOOTSTRAP_API_KEY ? hashOf(env.BOOTSTRAP_API_KEY) : null;
-}
-
-function hashOf(key: string): string {
-  const known = hashOfKey.get(key) ?? sha256Hex(key);
-  hashOfKey.set(key, known);
-  return known;
 }

@@ -22,6 +22,7 @@ export const readHistory: AuthenticatedRoute = {
   method: 'GET',
   path: '/v1/contexts/:id/events',
   access: 'context.history',
+  takesTicket: true,
   operation: {
     operationId: 'readHistory',
     tags: ['history'],
@@ -47,6 +48,10 @@ export const readHistory: AuthenticatedRoute = {
         at: atParameter.shape.at.meta({
           description: 'Where the history ends: a version, or a time with its zone. Not for server-sent events',
         }),
+        ticket: z
+          .string()
+          .optional()
+          .meta({ description: 'A ticket, for an EventSource, which cannot send an Authorization header' }),
       }),
       header: z.object({
         'Last-Event-ID': z
@@ -74,7 +79,7 @@ export const readHistory: AuthenticatedRoute = {
     },
   },
   handle(exchange) {
-    const query = readQuery(exchange.request, ['offset', 'limit', 'at']);
+    const query = readQuery(exchange.request, ['offset', 'limit', 'at', 'ticket']);
     if (isProblem(query)) return query;
     const limit = query.limit === undefined ? LIMIT_DEFAULT : readInteger('limit', query.limit, 1, LIMIT_MAX);
     if (isProblem(limit)) return limit;
@@ -173,7 +178,7 @@ async function follow(exchange: AuthenticatedExchange, offset: string | undefine
   if (isRefusal(history)) return problemOf(history);
   // Tells an EventSource that there is nothing to come back for (WHATWG HTML, section 9.2.3).
   if (history.isClosed && history.events.length === 0) return empty(exchange, 204);
-  return eventStream(exchange, contextObject(exchange, start.id), start.after);
+  return eventStream(exchange, start.id, start.after);
 }
 
 /** The context and the version after which to read; the context's end is asked for only when `now` needs it. */

@@ -38,6 +38,8 @@ export function openApiText(routes: readonly Route[]): string {
       { name: 'contexts', description: 'What people, teams and agents work on' },
       { name: 'history', description: 'All that happened, in order' },
       { name: 'live', description: 'Changes as they are made' },
+      { name: 'actors', description: 'Who does things here: people, services and AI agents' },
+      { name: 'credentials', description: 'By what actors are known: keys and sessions' },
       { name: 'administration', description: 'What operators look at and do' },
       { name: 'integrations', description: 'What other services tell, and what is known of them' },
       { name: 'service', description: 'The service itself' },
@@ -62,7 +64,10 @@ export function openApiText(routes: readonly Route[]): string {
 
 /** What the variable parts of paths are. */
 const PARAMETERS: Readonly<Record<string, string>> = {
-  id: 'The id; a context is also known by its ChittyID',
+  id: 'The id; contexts and actors are also known by their ChittyIDs, and an actor to itself as `me`',
+  key: 'The id of the key',
+  session: 'The id of the session',
+  capability: '`administrator` or `auditor`',
   type: 'The type of the stream, such as `context`',
   path: 'The service and its path, such as `chronicle/api/entries`',
 };

@@ -29,6 +29,8 @@ export interface PublicRoute extends RouteBase {
  */
 export interface AuthenticatedRoute extends RouteBase {
   readonly access: Action;
+  /** Whether a ticket for the context in the path (`?ticket=`) is taken as well. */
+  readonly takesTicket?: boolean;
   handle(exchange: AuthenticatedExchange): Answer | Promise<Answer>;
 }
 

@@ -1,6 +1,7 @@
 import { type IRequest, IttyRouter } from 'itty-router';
 import { refuseScope } from '../auth/authenticate.ts';
 import { identify } from '../auth/identify.ts';
+import { identifyWithTicket } from '../auth/tickets.ts';
 import { whenKnown } from '../auth/when-known.ts';
 import type { Env } from '../env.ts';
 import { type Admission, admit, admitStranger } from '../limits/admit.ts';
@@ -30,6 +31,7 @@ const ALLOWED_HEADERS = [
   'Last-Event-ID',
   'Prefer',
   'X-API-Key',
+  'X-CSRF-Token',
   'X-Request-Id',
   'traceparent',
 ].join(', ');
@@ -100,7 +102,7 @@ function dispatch(exchange: Exchange, methods: ReadonlyMap<string, Route>): Answ
     return goOn(admitStranger(exchange), exchange, (admitted) => route.handle(admitted));
   }
   if (route.access === 'self-authenticating') return route.handle(exchange);
-  return whenKnown(identify(exchange), (principal) => {
+  return whenKnown(route.takesTicket ? identifyWithTicket(exchange) : identify(exchange), (principal) => {
     if (isProblem(principal)) return principal;
     const refusal = refuseScope(principal, route.access);
     if (refusal) return refusal;

@@ -1,4 +1,24 @@
 import { issueTicket, watchContext } from '../live/live.ts';
+import {
+  deleteActor,
+  grantCapability,
+  patchActor,
+  readActor,
+  registerActor,
+  reinstateActor,
+  revokeCapability,
+  suspendActor,
+} from './actors/actors.ts';
+import { issueKey, listKeys, revokeKey, rotateKey } from './actors/keys.ts';
+import { listActors } from './actors/list.ts';
+import {
+  endAllSessions,
+  endCurrentSession,
+  endSession,
+  listSessions,
+  refreshSession,
+  startSession,
+} from './actors/sessions.ts';
 import { dropLetter, listLetters, readLetter, replayLetter } from './admin/dead-letters.ts';
 import { listInstallations, readInstallation } from './admin/installations.ts';
 import { changeLimits, readLimits } from './admin/limits.ts';
@@ -70,6 +90,25 @@ export const routes: readonly Route[] = [
   diffContext,
   watchContext,
   issueTicket,
+  registerActor,
+  listActors,
+  readActor,
+  patchActor,
+  deleteActor,
+  suspendActor,
+  reinstateActor,
+  grantCapability,
+  revokeCapability,
+  issueKey,
+  listKeys,
+  rotateKey,
+  revokeKey,
+  startSession,
+  refreshSession,
+  endCurrentSession,
+  listSessions,
+  endSession,
+  endAllSessions,
   readOutbox,
   retryOutbox,
   rebuildReadModels,

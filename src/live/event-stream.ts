@@ -1,6 +1,5 @@
 import type { AuthenticatedExchange } from '../http/exchange.ts';
 import { offsetOf } from '../http/query.ts';
-import type { ContextObject } from '../objects.ts';
 import { connect } from './socket.ts';
 
 /** How often a comment is sent on a quiet stream, so that proxies do not take it for dead. */
@@ -16,11 +15,7 @@ type Frame = { type: 'hello' } | { type: 'sync' } | { type: 'event'; event: { ty
  * after the event. It is the live WebSocket rewritten, so the object holds one kind of subscriber and can sleep while
  * the stream is open. A reader that does not read holds the echo of `sync` frames back and is cut off like any other.
  */
-export async function eventStream(
-  exchange: AuthenticatedExchange,
-  object: DurableObjectStub<ContextObject>,
-  after: number,
-): Promise<Response> {
+export async function eventStream(exchange: AuthenticatedExchange, context: string, after: number): Promise<Response> {
   const headers = {
     'Content-Type': 'text/event-stream',
     'Cache-Control': 'no-store',
@@ -28,7 +23,7 @@ export async function eventStream(
     ...exchange.headers,
   };
   if (exchange.request.method === 'HEAD') return new Response(null, { headers });
-  const socket = await connect(object, after, exchange.principal);
+  const socket = await connect(exchange.env, context, after, exchange.principal);
   if (socket instanceof Response) return socket;
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   const writer = writable.getWriter();

@@ -1,12 +1,10 @@
 import { z } from 'zod';
 import { isRefusal } from '../../actors/decider.ts';
-import type { Principal } from '../../actors/principal.ts';
 import { refuseScope } from '../auth/authenticate.ts';
-import { identify } from '../auth/identify.ts';
+import { identifyWithTicket } from '../auth/tickets.ts';
 import { contextId, contextObject } from '../http/contexts.ts';
-import type { Exchange } from '../http/exchange.ts';
 import { problems } from '../http/operations.ts';
-import { isProblem, type Problem, problemOf } from '../http/problem.ts';
+import { isProblem, problemOf } from '../http/problem.ts';
 import { readInteger, readQuery } from '../http/query.ts';
 import { jsonText } from '../http/respond.ts';
 import type { AuthenticatedRoute, SelfAuthenticatingRoute } from '../http/route.ts';
@@ -53,7 +51,7 @@ export const watchContext: SelfAuthenticatingRoute = {
     // Only a GET can become a WebSocket (RFC 6455, section 4.1); a HEAD comes here as well.
     const isUpgrade = request.method === 'GET' && request.headers.get('Upgrade')?.toLowerCase() === 'websocket';
     const id = await contextId(exchange);
-    const principal = await bearerOf(exchange, id, query.ticket);
+    const principal = await identifyWithTicket(exchange);
     if (isProblem(principal)) return isUpgrade ? refuse(CLOSE_UNAUTHORIZED, principal.detail) : principal;
     const outOfScope = refuseScope(principal, 'context.watch');
     if (outOfScope) return isUpgrade ? refuse(CLOSE_FORBIDDEN, outOfScope.detail) : outOfScope;
@@ -65,7 +63,7 @@ export const watchContext: SelfAuthenticatingRoute = {
     const after = query.after === undefined ? null : readInteger('after', query.after, 0, Number.MAX_SAFE_INTEGER);
     if (isProblem(after)) return after;
     const history = await contextObject(exchange, id).history(principal, after ?? 0, 1);
-    if (!isRefusal(history)) return subscribe(contextObject(exchange, id), after, principal);
+    if (!isRefusal(history)) return subscribe(exchange.env, id, after, principal);
     return history.refused === 'not-found' ? refuse(CLOSE_NOT_FOUND, history.detail) : problemOf(history);
   },
 };
@@ -79,7 +77,7 @@ export const issueTicket: AuthenticatedRoute = {
     operationId: 'issueTicket',
     tags: ['live'],
     summary: 'Get a ticket to watch a context from a browser',
-    description: 'It opens one WebSocket (…/live?ticket=) within 30 seconds.',
+    description: 'It opens one WebSocket (…/live?ticket=) or one event stream (…/events?ticket=) within 30 seconds.',
     responses: {
       201: {
         description: 'The ticket',
@@ -100,16 +98,6 @@ export const issueTicket: AuthenticatedRoute = {
     return jsonText(exchange, 201, JSON.stringify({ ticket: issued.ticket, expiresAt: issued.expiresAt }));
   },
 };
-
-async function bearerOf(
-  exchange: Exchange,
-  id: string | Problem,
-  ticket: string | undefined,
-): Promise<Principal | Problem> {
-  const principal = await identify(exchange);
-  if (ticket === undefined || isProblem(id)) return principal;
-  return (await contextObject(exchange, id).redeemTicket(ticket)) ?? principal;
-}
 
 /** Opens a WebSocket only to close it with a code that says why. */
 function refuse(code: number, reason: string): Response {

@@ -1,23 +1,47 @@
 import type { Principal } from '../../actors/principal.ts';
-import type { ContextObject } from '../objects.ts';
+import type { Env } from '../env.ts';
 
-/** A WebSocket to an object's live events, or the response it gave instead. */
+/** A WebSocket to a context's live events, or the response it gave instead. */
 export async function connect(
-  object: DurableObjectStub<ContextObject>,
+  env: Env,
+  context: string,
   after: number | null,
   principal: Principal,
 ): Promise<WebSocket | Response> {
-  const response = await subscribe(object, after, principal);
+  const response = await subscribe(env, context, after, principal);
   return response.webSocket ?? response;
 }
 
-/** Asks an object for a WebSocket. @param after the version after which events are wanted; null for the present */
-export function subscribe(
-  object: DurableObjectStub<ContextObject>,
+/**
+ * Asks a context's object for a WebSocket, and has the actors whose rights it is opened with note that it is open.
+ *
+ * @param after the version after which events are wanted; null for the present
+ */
+export async function subscribe(
+  env: Env,
+  context: string,
   after: number | null,
   principal: Principal,
 ): Promise<Response> {
   const query = after === null ? '' : `?after=${after}`;
   const headers = { Upgrade: 'websocket', 'X-Principal': encodeURIComponent(JSON.stringify(principal)) };
-  return object.fetch(`https://object/live${query}`, { headers });
+  const object = env.CONTEXTS.get(env.CONTEXTS.idFromName(context));
+  const response = await object.fetch(`https://object/live${query}`, { headers });
+  if (response.webSocket === null || (await isStillGood(env, context, principal))) return response;
+  // The edge went by what it knew a moment ago; meanwhile the credential has ended.
+  await object.endSubscriptions({ credentials: [principal.credential.id] });
+  return response;
+}
+
+/**
+ * After the opening, so that no end of the credential falls in between: one that came before is told here, one that
+ * comes later finds the context noted. The bootstrap key ends with the process only.
+ */
+async function isStillGood(env: Env, context: string, principal: Principal): Promise<boolean> {
+  if (principal.credential.kind === 'bootstrap-key') return true;
+  const involved = new Set([principal.actor, principal.subject, ...principal.chain.map(({ by }) => by)]);
+  const answers = await Promise.all(
+    [...involved].map((actor) => env.ACTORS.get(env.ACTORS.idFromName(actor)).noteWatching(context, principal)),
+  );
+  return answers.every((isGood) => isGood);
 }

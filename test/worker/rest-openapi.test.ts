@@ -5,6 +5,7 @@ import { Directory } from '../../actors/directory.ts';
 import { DEFAULT_LIMITS } from '../../events/limits.ts';
 import { consumeDeadLetters } from '../../src/delivery/dead-letters.ts';
 import { routes } from '../../src/http/routes.ts';
+import { actorCases } from '../support/actor-cases.ts';
 import { api, createContext } from '../support/api.ts';
 import { deliver, payload } from '../support/github.ts';
 import { expectDocumented, openApiDocument, operationOf, validator } from '../support/openapi.ts';
@@ -180,6 +181,7 @@ const cases: Case[] = [
   ['readInstallation', 400, () => api(`${installations}/${noInstallation}?x=1`)],
   ['readInstallation', 401, () => api(`${installations}/${noInstallation}`, { headers: wrongKey })],
   ['readInstallation', 404, () => api(`${installations}/${noInstallation}`)],
+  ...actorCases,
   ...(['GET', 'POST', 'PUT', 'DELETE'] as const).flatMap((method): Case[] => [
     [`embedded${method}`, 200, () => withChittyOs('/embedded/dna/health', method)],
     [`embedded${method}`, 401, () => api('/embedded/dna/health', { method, headers: wrongKey })],
