@@ -50,6 +50,14 @@ const step = fc.oneof(
   },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('evict' as const) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('travel' as const), back: fc.nat(5) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('revert' as const),
+      back: fc.nat(5),
+      fields: fc.option(fc.subarray(['name' as const, 'tools' as const, 'metadata' as const], { minLength: 1 })),
+    }),
+  },
 );
 type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never;
 
@@ -73,6 +81,16 @@ function applyPatch(
     if (value === null) delete model.metadata[key];
     else model.metadata[key] = value;
   }
+  if (JSON.stringify([model.name, model.tools, Object.entries(model.metadata).sort()]) !== before) remember(model);
+  return 200;
+}
+
+/** Brings the model's fields back. @returns the status that the API should answer */
+function applyRevert(model: Model, version: number, fields: readonly ('name' | 'tools' | 'metadata')[]): number {
+  const then = model.past[version - 1];
+  if (model.deleted || !then) return 409;
+  const before = JSON.stringify([model.name, model.tools, Object.entries(model.metadata).sort()]);
+  for (const field of fields) Object.assign(model, { [field]: structuredClone(then[field]) });
   if (JSON.stringify([model.name, model.tools, Object.entries(model.metadata).sort()]) !== before) remember(model);
   return 200;
 }
@@ -130,6 +148,15 @@ async function run(step: Step, model: Model, real: Real): Promise<void> {
       await api(`/v1/contexts/${real.id}`);
       await evictDurableObject(env.CONTEXTS.get(env.CONTEXTS.idFromName(real.id)));
       return;
+    case 'revert': {
+      const to = Math.max(1, model.version - step.back);
+      const expected = applyRevert(model, to, step.fields ?? ['name', 'tools', 'metadata']);
+      const json = { to, ...(step.fields && { fields: step.fields }) };
+      const response = await api(`/v1/contexts/${real.id}/revert`, { method: 'POST', json });
+      expect(response.status).toBe(expected);
+      expect(response.headers.get('ETag')).toBe(`"${model.version}"`);
+      return;
+    }
     case 'travel': {
       const version = Math.max(1, model.version - step.back);
       const past = model.past[version - 1];
