@@ -1,7 +1,7 @@
 import { hexToBytes } from '@noble/hashes/utils.js';
 import { equalBytes } from './bytes.ts';
 import type { TreeHead } from './checkpoint.ts';
-import { isFault } from './fault.ts';
+import { type Fault, isFault } from './fault.ts';
 import type { FindingCode, Findings } from './finding.ts';
 import { appendLeaf, EMPTY_FRONTIER, type Frontier, frontierRoot, HASH_BYTES } from './merkle.ts';
 import { openSealed, type SealedFacts } from './sealed.ts';
@@ -57,9 +57,9 @@ export class EventsVerifier {
     return frontierRoot(this.#frontier);
   }
 
-  /** Takes the next event. */
-  event(text: string): void {
-    const facts = openSealed(text);
+  /** Takes the next event. @param fault what is known to be wrong with its text already */
+  event(text: string, fault: Fault | null = null): void {
+    const facts = fault ?? openSealed(text);
     if (isFault(facts)) {
       this.#find('event-malformed', this.#next, `it is no sealed event: ${facts.fault}`);
       this.#append(leafInside(text));

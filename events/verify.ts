@@ -6,7 +6,7 @@ import {
   type SignedCheckpoint,
   type TreeHead,
 } from './checkpoint.ts';
-import { isFault } from './fault.ts';
+import { type Fault, isFault } from './fault.ts';
 import { type Finding, type FindingCode, Findings } from './finding.ts';
 import { verifyInclusion } from './merkle.ts';
 import { formatVerifierKey, parseVerifierKey, type VerifierKey } from './note-keys.ts';
@@ -52,12 +52,12 @@ export class BundleVerifier {
     this.#trust = trust;
   }
 
-  /** Takes the next line. */
-  line(text: string): void {
-    if (this.#hasHeader) this.#events?.event(text);
+  /** Takes the next line. @param fault what is known to be wrong with it already */
+  line(text: string, fault: Fault | null = null): void {
+    if (this.#hasHeader) this.#events?.event(text, fault);
     else {
       this.#hasHeader = true;
-      this.#header(text);
+      this.#header(fault ?? parseHeader(text));
     }
   }
 
@@ -76,8 +76,7 @@ export class BundleVerifier {
     };
   }
 
-  #header(text: string): void {
-    const header = parseHeader(text);
+  #header(header: BundleHeader | Fault): void {
     if (isFault(header)) {
       this.#find('bundle-malformed', `The bundle cannot be read: ${header.fault}`);
       return;

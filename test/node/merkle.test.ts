@@ -186,6 +186,7 @@ describe('a consistency proof', () => {
           { ...right, from: 0 },
           { ...right, from: -1 },
           { ...right, to: from - 1 },
+          { ...right, to: to * 4 },
           { ...right, to: Number.NaN },
           ...right.proof.flatMap((hash, place) => [
             { ...right, proof: right.proof.with(place, flipped(hash, bit)) },

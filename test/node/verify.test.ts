@@ -113,7 +113,7 @@ describe('an event that was changed', () => {
         );
         expect([changed[at], isNamed]).toEqual([changed[at], true]);
       }),
-      { seed, numRuns: 500 },
+      { seed, numRuns: 200 },
     );
   });
 
@@ -340,7 +340,7 @@ describe('the first line of a bundle', () => {
         // The keys in a bundle are a help for who knows them; nothing rests on them.
         expect(verify([changed, ...bundle.slice(1)]).isVerified && !isKeyChanged).toBe(false);
       }),
-      { seed, numRuns: 500 },
+      { seed, numRuns: 200 },
     );
   });
 });
