@@ -255,6 +255,14 @@ describe('reverting a context', () => {
   it.each([
     ['emptied the metadata', updated({ metadata: null }), ['/metadata/priority', '/metadata/tags']],
     [
+      'applied a proposal',
+      {
+        type: 'proposal_applied' as const,
+        data: { proposal: 'pro_1', change: { metadata: { priority: 9 } }, proposedBy: ann, approvedBy: [ben] },
+      },
+      ['/metadata/priority'],
+    ],
+    [
       'reverted',
       reverted({ to: 1, metadata: { set: { priority: 5 }, removed: ['tags'] } }),
       ['/metadata/priority', '/metadata/tags'],
