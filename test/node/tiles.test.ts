@@ -221,12 +221,15 @@ describe('proofs from tiles', () => {
 
   it('say which tile is missing or short', async () => {
     const missing = { fault: 'Tile 4 of level 0 is missing or has not its 76 hashes' };
-    const short = (tile: TileName) => log.read(tile)?.subarray(0, tile.width * 32 - 1) ?? null;
+    const short = (bytes: number) => (tile: TileName) => log.read(tile)?.subarray(0, tile.width * 32 - bytes) ?? null;
     const lost = (tile: TileName) => (tile.level === 0 && tile.index === 4 ? null : log.read(tile));
     expect(inclusionProof(1099, 1100, lost)).toEqual(missing);
     expect(await fetchInclusionProof(1099, 1100, async (tile) => lost(tile))).toEqual(missing);
     expect(rootAt(1100, lost)).toEqual(missing);
-    expect(consistencyProof(5, 1100, short)).toHaveProperty('fault');
+    for (const bytes of [1, 32]) {
+      expect(consistencyProof(5, 1100, short(bytes))).toHaveProperty('fault');
+      expect(growTiles(1100, leaves.slice(0, 1), short(bytes))).toHaveProperty('fault');
+    }
     expect(growTiles(1100, leaves.slice(0, 1), lost)).toEqual(missing);
   });
 
