@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { canonicalText } from '../events/canonical.ts';
+import { isChittyId } from '../events/chitty-id.ts';
 import { sha256Hex } from '../events/hash.ts';
 import { derivedId, isId } from '../events/id.ts';
-import { isChittyId } from './chitty-id-format.ts';
 import type { EmbeddedEnv } from './env.ts';
 import { chittyIdText, jsonObject, shortText, time, wholeNumber } from './input.ts';
 import { isProblem, notFound, type Problem } from './problem.ts';

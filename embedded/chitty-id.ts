@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { canonicalText } from '../events/canonical.ts';
-import { sha256Hex } from '../events/hash.ts';
 import {
   type ChittyIdParts,
   didOf,
@@ -10,7 +9,8 @@ import {
   formatChittyId,
   parseChittyId,
   TRUST_LEVELS,
-} from './chitty-id-format.ts';
+} from '../events/chitty-id.ts';
+import { sha256Hex } from '../events/hash.ts';
 import { jsonObject, noQuery, shortText, wholeNumber } from './input.ts';
 import { isProblem, KEY_REUSED, notFound, type Problem } from './problem.ts';
 import { get, post, type Route, reply, replyText } from './routing.ts';
@@ -112,7 +112,7 @@ export class ChittyIdObject extends SqliteObject {
   /** Tells whether a text is a ChittyID that was minted here, and if not, why. */
   validate(id: string): Validation {
     const parsed = parseChittyId(id);
-    if (!parsed) {
+    if (!parsed?.isAsMinted) {
       const detail = 'A ChittyID has the form VV-G-LLL-SSSS-T-YYMM-C-XX.';
       return { valid: false, error: 'malformed', detail };
     }
@@ -191,16 +191,27 @@ export class ChittyIdObject extends SqliteObject {
 
 const mintBody = z
   .strictObject({
-    entity: z.string(),
+    entity: z.string().exactOptional(),
+    /** What newer callers name the entity. */
+    entityType: z.string().exactOptional(),
     characterization: shortText.exactOptional(),
     metadata: jsonObject.exactOptional(),
   })
-  .transform(({ entity, characterization, metadata }, context): MintOrder => {
-    const type = entityLetter(entity);
-    const isContext = entity === 'CONTEXT';
+  .transform(({ entity, entityType, characterization, metadata }, context): MintOrder => {
+    const name = entity ?? entityType;
+    const type = name === undefined ? null : entityLetter(name);
+    const isContext = name === 'CONTEXT';
+    if (entityType !== undefined && type !== null && entityLetter(entityType) !== type) {
+      context.addIssue({ code: 'custom', path: ['entityType'], message: 'is another one than entity' });
+      return z.NEVER;
+    }
+    if (name === undefined) {
+      context.addIssue({ code: 'custom', path: ['entity'], message: 'is required' });
+      return z.NEVER;
+    }
     if (type === null) {
       const message = `must be one of ${Object.keys(ENTITY_TYPES).join(', ')} or an older name such as PEO`;
-      context.addIssue({ code: 'custom', path: ['entity'], message });
+      context.addIssue({ code: 'custom', path: [entity === undefined ? 'entityType' : 'entity'], message });
       return z.NEVER;
     }
     if (isContext && characterization !== undefined && characterization !== SYNTHETIC) {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
+import { isChittyId } from '../events/chitty-id.ts';
 import { sha256Hex } from '../events/hash.ts';
 import { findJsonFault, type JsonFault, pointerToken } from '../events/json.ts';
-import { isChittyId } from './chitty-id-format.ts';
 import { invalid, isProblem, type Problem } from './problem.ts';
 
 /** Bytes of a request body at most. */

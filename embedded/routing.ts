@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { isChittyId } from './chitty-id-format.ts';
+import { isChittyId } from '../events/chitty-id.ts';
 import type { EmbeddedEnv } from './env.ts';
 import { idempotencyKey, readBody, validate } from './input.ts';
 import { invalid, isProblem, type Problem } from './problem.ts';

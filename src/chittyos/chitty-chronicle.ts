@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import { isChittyId } from '../../events/chitty-id.ts';
 import { type CallOptions, type Connection, call, type Operation } from './call.ts';
-import { isChittyId } from './chitty-id-format.ts';
 import { type Receipt, receiptFor } from './receipt.ts';
 
 /** Something that happened to an entity. */

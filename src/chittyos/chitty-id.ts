@@ -1,10 +1,10 @@
 import { z } from 'zod';
+import { didOf, type EntityLetter, isChittyId } from '../../events/chitty-id.ts';
 import { type CallOptions, type Connection, call, type Operation } from './call.ts';
-import { isChittyId } from './chitty-id-format.ts';
 
 /** What a ChittyID is asked for. A context is a Person (`P`) with the characterization `Synthetic`. */
 export interface MintRequest {
-  readonly entity: 'P' | 'L' | 'T' | 'E' | 'A';
+  readonly entity: EntityLetter;
   readonly characterization?: string;
   readonly metadata?: Readonly<Record<string, unknown>>;
 }
@@ -27,7 +27,7 @@ const mintAnswer = z
       context.addIssue({ code: 'custom', message: 'holds no ChittyID whose check number is right' });
       return z.NEVER;
     }
-    return { ...rest, id: minted, did: did ?? `did:chitty:${minted}` };
+    return { ...rest, id: minted, did: did ?? didOf(minted) };
   });
 
 const mint: Operation<z.infer<typeof mintAnswer>> = { name: 'mint', method: 'POST', answer: mintAnswer };
@@ -66,7 +66,9 @@ export function chittyIdClient(connection: Connection) {
      * answer may have minted an id that nobody knows.
      */
     mint(request: MintRequest, options?: CallOptions) {
-      return call(connection, mint, { path: ['v1', 'mint'], body: request }, options);
+      // Newer code of the authority names the entity `entityType`.
+      const body = { ...request, entityType: request.entity };
+      return call(connection, mint, { path: ['v1', 'mint'], body }, options);
     },
     /** Asks whether a ChittyID was minted. One that was not is an answer, `{valid: false, error}`, and no failure. */
     validate(chittyid: string, options?: CallOptions) {

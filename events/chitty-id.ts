@@ -37,7 +37,19 @@ export interface ChittyIdParts {
   readonly trustLevel: number;
 }
 
-const CHITTY_ID = /^(\d{2})-([A-Z0-9])-([A-Z]{3})-(\d{4})-([PLTEA])-(\d{2}(?:0[1-9]|1[0-2]))-([0-5])-(\d{1,2})$/;
+/** A text of the form of a ChittyID, taken apart. */
+export interface ParsedChittyId {
+  readonly parts: ChittyIdParts;
+  /** The check number as it is written: one or two digits. */
+  readonly check: string;
+  /** Whether it is the number that the parts give. */
+  readonly isCheckRight: boolean;
+  /** Whether the authority could have written it: in a month that there is, its check number with no zero before it. */
+  readonly isAsMinted: boolean;
+}
+
+const CHITTY_ID = /^(\d{2})-([A-Z0-9])-([A-Z]{3})-(\d{4})-([PLTEA])-(\d{4})-([0-5])-(\d{1,2})$/;
+const MONTH = /^\d{2}(?:0[1-9]|1[0-2])$/;
 
 function isEntityLetter(text: string): text is EntityLetter {
   return Object.hasOwn(ENTITY_TYPES, text);
@@ -61,25 +73,35 @@ export function checkNumber(fields: string): number {
   return 98 - remainder;
 }
 
-/** Writes a ChittyID, check number included. */
+/** Writes a ChittyID, check number included, as the authority does. */
 export function formatChittyId(parts: ChittyIdParts): string {
   const { version, region, jurisdiction, sequence, type, yearMonth, trustLevel } = parts;
   const fields = [version, region, jurisdiction, sequence, type, yearMonth, trustLevel].join('-');
   return `${fields}-${checkNumber(fields)}`;
 }
 
-/** Takes a ChittyID apart. @returns null when it is not well-formed; its check number is told apart from the right one */
-export function parseChittyId(text: string): { parts: ChittyIdParts; check: string; isCheckRight: boolean } | null {
+/**
+ * Takes a ChittyID apart: `VV-G-LLL-SSSS-T-YYMM-C-XX`, such as `03-1-USA-5537-P-2602-0-38`, `03-1-USA-7165-T-2602-0-13`
+ * and `03-1-USA-1399-T-2603-0-70`, which are in use.
+ *
+ * @returns null when it has another form
+ */
+export function parseChittyId(text: string): ParsedChittyId | null {
   const match = CHITTY_ID.exec(text);
   if (!match) return null;
   const [, version = '', region = '', jurisdiction = '', sequence = '', type = '', yearMonth = '', trust, check = ''] =
     match;
   if (!isEntityLetter(type)) return null;
   const parts = { version, region, jurisdiction, sequence, type, yearMonth, trustLevel: Number(trust) };
-  return { parts, check, isCheckRight: formatChittyId(parts) === text };
+  const isCheckRight = Number(check) === checkNumber(text.slice(0, text.lastIndexOf('-')));
+  const isAsMinted = MONTH.test(yearMonth) && String(Number(check)) === check;
+  return { parts, check, isCheckRight, isAsMinted };
 }
 
-/** Tells whether a text is a well-formed ChittyID with the right check number, minted or not. */
+/**
+ * Tells whether a text has the form of a ChittyID and the check number that its other fields give. Only the authority
+ * knows whether it was minted, and it alone goes by `isAsMinted`: whoever reads an id takes it as it was given.
+ */
 export function isChittyId(text: string): boolean {
   return parseChittyId(text)?.isCheckRight === true;
 }
