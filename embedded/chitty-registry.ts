@@ -29,6 +29,12 @@ const OWN: Readonly<Record<ServiceName, { readonly name: string; readonly capabi
   chronicle: { name: 'ChittyChronicle', capabilities: ['log', 'entries', 'timeline', 'relationships', 'history'] },
 };
 
+/** The type that contexts register themselves as. */
+const CONTEXT_TYPE = 'context';
+/** What the index of services that are no contexts goes by; a query has to say the same to be answered from it. */
+const IS_SERVICE = `type <> '${CONTEXT_TYPE}'`;
+const SERVICES_INDEX = `CREATE INDEX IF NOT EXISTS services_alone ON services (position) WHERE ${IS_SERVICE}`;
+
 /** A service, ready to be written. */
 interface Entry {
   readonly id: string;
@@ -44,11 +50,13 @@ interface Entry {
 export interface Discovery {
   readonly type: string | null;
   readonly capability: string | null;
+  /** Whether contexts are left out, of which there may be millions. */
+  readonly withoutContexts: boolean;
   readonly after: number;
   readonly limit: number;
 }
 
-/** The directory of services: one object, because it is asked for as a whole, and is small. */
+/** The directory of services: one object, because it is asked for as a whole; the contexts in it have an index apart. */
 export class ChittyRegistryObject extends SqliteObject {
   protected override readonly tables = `
     CREATE TABLE services (
@@ -56,7 +64,14 @@ export class ChittyRegistryObject extends SqliteObject {
       service TEXT NOT NULL, health TEXT
     );
     CREATE INDEX services_by_type ON services (type, position);
+    ${SERVICES_INDEX};
   `;
+
+  constructor(context: DurableObjectState, env: EmbeddedEnv) {
+    super(context, env);
+    // Older registries were made without it.
+    if (this.hasTables) this.sql.exec(SERVICES_INDEX);
+  }
 
   /** Registers a service under its ChittyID, or renews what is known of it. @returns it as JSON text */
   async register(entry: Entry): Promise<{ text: string; isNew: boolean }> {
@@ -69,9 +84,10 @@ export class ChittyRegistryObject extends SqliteObject {
   }
 
   /** A page of services as JSON text. */
-  async discover({ type, capability, after, limit }: Discovery): Promise<string> {
+  async discover({ type, capability, withoutContexts, after, limit }: Discovery): Promise<string> {
     await this.#registerOwn();
-    const where = `WHERE position > ?1 AND (?2 IS NULL OR type = ?2) AND (?3 IS NULL OR EXISTS
+    const services = withoutContexts ? `INDEXED BY services_alone WHERE ${IS_SERVICE} AND` : 'WHERE';
+    const where = `${services} position > ?1 AND (?2 IS NULL OR type = ?2) AND (?3 IS NULL OR EXISTS
       (SELECT 1 FROM json_each(service, '$.capabilities') WHERE value = ?3)) ORDER BY position LIMIT ?4`;
     const faults = await single(this.env.FAULTS).list();
     const texts: string[] = [];
@@ -181,6 +197,7 @@ const registerBody = z
   });
 
 const discoverQuery = z.strictObject({
+  exclude: z.literal(CONTEXT_TYPE, `must be ${CONTEXT_TYPE}`).exactOptional(),
   type: shortText.nullable().default(null),
   capability: shortText.nullable().default(null),
   after: wholeNumber(0, Number.MAX_SAFE_INTEGER).default(0),
@@ -191,9 +208,9 @@ const registry = ({ env }: Call) => single(env.CHITTY_REGISTRY);
 
 /** ChittyRegistry: which services there are, what they can do and how they are. */
 export const registryRoutes: readonly Route[] = [
-  get('/api/services', discoverQuery, async (call, query) => ({
+  get('/api/services', discoverQuery, async (call, { exclude, ...query }) => ({
     status: 200,
-    text: await registry(call).discover(query),
+    text: await registry(call).discover({ ...query, withoutContexts: exclude !== undefined }),
   })),
   get('/api/services/:id', noQuery, async (call) => {
     const text = await registry(call).find(call.params.id ?? '');

@@ -45,6 +45,12 @@ const PAGES_MAX = 10;
 /** How long all pages together may take: less than others wait for them. */
 const DISCOVER_BUDGET_MS = 12_000;
 
+/**
+ * What contexts register as. There may be millions of them and nobody discovers them here, so they are asked to be left
+ * out; a registry that does not know how gives them, and they are passed over.
+ */
+const CONTEXT_TYPE = 'context';
+
 /** Asks the registry for all services, page by page. */
 async function discoverAll(
   connection: Connection,
@@ -54,11 +60,11 @@ async function discoverAll(
   const services: RegisteredService[] = [];
   let after: string | number | undefined;
   for (let page = 0; page < PAGES_MAX; page++) {
-    const request = { path: ['api', 'services'], query: { after } };
+    const request = { path: ['api', 'services'], query: { exclude: CONTEXT_TYPE, after } };
     const budgetMs = Math.max(deadline - Date.now(), 1);
     const found = await call(connection, discover, request, { ...options, budgetMs });
     if (!found.ok) return found;
-    services.push(...found.value.services);
+    services.push(...found.value.services.filter(({ type }) => type !== CONTEXT_TYPE));
     if (found.value.nextAfter === undefined || found.value.nextAfter === null) break;
     after = found.value.nextAfter;
   }

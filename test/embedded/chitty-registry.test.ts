@@ -1,4 +1,4 @@
-import { evictDurableObject } from 'cloudflare:test';
+import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
 import { call, done, mint, send } from './chittyos.ts';
@@ -96,6 +96,46 @@ describe('registering', () => {
     const page = await discover('?type=filtered&limit=2');
     const rest = await discover(`?type=filtered&limit=2&after=${page.nextAfter}`);
     expect([page.services.length, rest.services.length, rest.nextAfter]).toEqual([2, 1, null]);
+  });
+
+  it('of many contexts does not slow down who looks for services', async () => {
+    const object = env.CHITTY_REGISTRY.getByName('single');
+    await discover();
+    const contexts = 3_000;
+    await runInDurableObject(object, (_object, { storage }) => {
+      // As a registry has it that was made before there were many, and then got them.
+      storage.sql.exec('DROP INDEX services_alone');
+      storage.sql.exec(
+        `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${contexts})
+         INSERT INTO services (id, chittyid, type, service, health)
+         SELECT 'many ' || i, 'many ' || i, 'context', json_object('id', 'many ' || i), '"up"' FROM n`,
+      );
+    });
+    await evictDurableObject(object);
+    const last = await service({ name: 'After all of them' });
+    await done('registry', '/api/services/register', { json: last });
+    const read = await runInDurableObject(object, async (instance, { storage }) => {
+      const cursors: SqlStorageCursor<Record<string, SqlStorageValue>>[] = [];
+      const exec = storage.sql.exec.bind(storage.sql);
+      Object.defineProperty(storage.sql, 'exec', {
+        configurable: true,
+        value: (...statement: Parameters<typeof exec>) => {
+          const cursor = exec(...statement);
+          cursors.push(cursor);
+          return cursor;
+        },
+      });
+      await instance.discover({ type: null, capability: null, withoutContexts: true, after: 0, limit: 200 });
+      Object.defineProperty(storage.sql, 'exec', { configurable: true, value: exec });
+      return cursors.reduce((sum, cursor) => sum + cursor.rowsRead, 0);
+    });
+    expect(read).toBeLessThan(100);
+    const { services, nextAfter } = await discover('?exclude=context');
+    expect(services.map(({ name }) => name)).toContain(last.name);
+    expect(services.map(({ id }) => id).filter((id) => id.startsWith('many'))).toEqual([]);
+    expect(nextAfter).toBeNull();
+    expect((await discover('?type=context&limit=500')).services).toHaveLength(500);
+    expect((await call('registry', '/api/services?exclude=core')).status).toBe(400);
   });
 
   it('refuses a ChittyID whose check number is wrong', async () => {

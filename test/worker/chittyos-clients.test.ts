@@ -80,7 +80,7 @@ const operations: [
     false,
   ],
   ['refresh', (send) => auth(send).refresh('r'), { token: 't' }, 'POST /api/refresh', { refreshToken: 'r' }, false],
-  ['discover', (send) => registry(send).discover(), { services: [] }, 'GET /api/services', null, false],
+  ['discover', (send) => registry(send).discover(), { services: [] }, 'GET /api/services?exclude=context', null, false],
   ['service', (send) => registry(send).service('x'), { id: 'x', name: 'X' }, 'GET /api/services/x', null, false],
   ['register', (send) => registry(send).register(me), { id: 'x' }, 'POST /api/services/register', me, true],
   ['initialize', (send) => record(send).initialize(dna), { id: 'dna_1' }, 'POST /api/initialize', dna, true],

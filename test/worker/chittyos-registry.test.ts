@@ -49,6 +49,16 @@ describe('the list of services', () => {
     expect(state.asked).toBe(1);
   });
 
+  it('is asked for without contexts, and has none when the registry gives them nevertheless', async () => {
+    const { send, received } = network(() =>
+      Response.json({ services: [{ ...service('a context'), type: 'context' }, service('dna')] }),
+    );
+    const dependencies = { cache: new RegistryCache(), waitUntil: () => {}, fallback: undefined };
+    const found = await chittyRegistryClient(connection(send, { service: 'registry' }), dependencies).discover();
+    expect(found).toMatchObject({ ok: true, value: { services: [{ id: 'dna' }] } });
+    expect(new URL(received[0]?.url ?? '').search).toBe('?exclude=context');
+  });
+
   it('is asked for once when many want it at the same time', async () => {
     const { client, state } = registry();
     const all = await Promise.all(Array.from({ length: 50 }, () => client.discover()));
