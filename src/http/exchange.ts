@@ -65,6 +65,7 @@ function newSpanId(): string {
 /** Headers of ours that a browser may show to scripts of another origin. */
 const EXPOSED = [
   'Allow',
+  'Content-Location',
   'ETag',
   'Idempotent-Replayed',
   'Location',

@@ -70,6 +70,7 @@ describe('CORS', () => {
     for (const response of [...answers, wrong]) {
       expect(response.headers.get('Access-Control-Allow-Origin')).toBe('https://app.example');
       expect(response.headers.get('Access-Control-Expose-Headers')).toMatch(/ETag.*Location.*X-Request-Id/);
+      expect(response.headers.get('Access-Control-Expose-Headers')).toContain('Content-Location');
     }
   });
 });
