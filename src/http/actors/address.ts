@@ -4,11 +4,11 @@ import type { CommandReply, CommandRequest, RefusalReply } from '../../../actors
 import { isActorId } from '../../../events/actor.ts';
 import { BOOTSTRAP_ACTOR } from '../../../events/bootstrap-actor.ts';
 import { canonicalText } from '../../../events/canonical.ts';
+import { isChittyId } from '../../../events/chitty-id.ts';
 import { sha256Hex } from '../../../events/hash.ts';
 import { findActorByChittyId } from '../../../projections/actors.ts';
 import { forgetAccessView } from '../../auth/access-views.ts';
 import { ensureFirstAdministrator } from '../../auth/first-administrator.ts';
-import { isChittyId } from '../../chittyos/chitty-id-format.ts';
 import type { ActorObject } from '../../objects.ts';
 import { readIdempotencyKey, readIfMatch } from '../conditions.ts';
 import { type AuthenticatedExchange, causeOf, type Exchange } from '../exchange.ts';
@@ -66,6 +66,7 @@ export async function executeOn(
   conditions: Pick<CommandRequest<ActorCommand>, 'expectedVersions' | 'idempotency'> = {},
 ): Promise<CommandReply | RefusalReply> {
   const { principal } = exchange;
+  if (id === BOOTSTRAP_ACTOR) await ensureFirstAdministrator(exchange.env);
   const request = { id, command, principal, cause: causeOf(exchange), ...conditions };
   const reply = await actorObject(exchange, id).execute(request);
   // What this isolate knows is out of date; others learn of it within seconds.
