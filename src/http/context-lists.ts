@@ -221,7 +221,7 @@ async function answer(
     const message = error instanceof Error ? error.message : String(error);
     console.error(JSON.stringify({ level: 'error', requestId: exchange.requestId, message }));
     return {
-      problem: 'overloaded',
+      problem: 'read-model-unavailable',
       detail: 'Lists and search do not answer at the moment. Contexts can still be read and changed by their ids.',
       headers: { 'Retry-After': String(RETRY_AFTER_S) },
     };

@@ -405,6 +405,6 @@ describe('bad input', () => {
     });
     const response = await ask(SEARCH, { q: 'plan' }, { DB: broken });
     expect(response.headers.get('Retry-After')).toBe('5');
-    await expectProblem(response, 503, 'overloaded');
+    await expectProblem(response, 503, 'read-model-unavailable');
   });
 });

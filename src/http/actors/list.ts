@@ -101,7 +101,7 @@ export const listActors: AuthenticatedRoute = {
     } catch (error) {
       console.error(JSON.stringify({ level: 'error', requestId, message: String(error) }));
       return {
-        problem: 'overloaded',
+        problem: 'read-model-unavailable',
         detail: 'Lists do not answer at the moment. Actors can still be read by their ids.',
         headers: { 'Retry-After': String(RETRY_AFTER_S) },
       };
