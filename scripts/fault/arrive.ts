@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { ask } from './ask.ts';
 import { checkDownstream, type Downstream } from './check-downstream.ts';
 import { type Listings, readDownstream, readListings, readLog } from './downstream.ts';
 import type { Target } from './writers.ts';
@@ -65,39 +66,25 @@ export async function arrive(
   for (;;) {
     const listings = await readListings(target);
     const ids = [...new Set([...known, ...listings.contexts])];
-    const open = ids.filter((id) => looks.get(id)?.missing.length !== 0);
-    await inParallel(open, async (id) => {
+    const isLate = (id: string) => looks.get(id)?.missing.length !== 0;
+    // What is all there stays so: nobody writes any more.
+    await inParallel(ids.filter(isLate), async (id) => {
       looks.set(id, await look(target, id, listings));
     });
-    const late = ids.filter((id) => looks.get(id)?.missing.length !== 0);
-    const faults = [...ids.flatMap((id) => looks.get(id)?.faults ?? []), ...faultsOf(listings)];
-    const contexts = new Set(ids.filter((id) => looks.get(id)?.exists));
-    const unknown = [...contexts].filter((id) => !known.includes(id));
-    if (unknown.length > unknownMax)
-      faults.push(`There are ${unknown.length} contexts that nobody asked for: ${unknown}`);
-    const isOver = late.length === 0 && listings.behind.length === 0 && waitedMs() > QUIET_MS;
-    const isLate = waitedMs() > (isPatient ? PATIENT_MS : ARRIVAL_MS);
-    if (isOver || isLate || faults.length > 0) {
+    const late = ids.filter(isLate);
+    const faults = [...faultsOf(listings), ...faultsOfAll(looks, known, unknownMax)];
+    const isComplete = late.length === 0 && listings.behind.length === 0 && waitedMs() > QUIET_MS;
+    const isTooLate = waitedMs() > (isPatient ? PATIENT_MS : ARRIVAL_MS);
+    if (isComplete || faults.length > 0) return arrivalOf(looks, faults, hurriedAt.size, waitedMs());
+    if (isTooLate) {
       const missing = late.flatMap((id) => looks.get(id)?.missing ?? []);
       const behind = listings.behind.map((stream) => `${stream} is behind, says the outbox`);
-      const all = [...looks.values()].map(({ downstream }) => downstream);
-      return {
-        violations: [...faults, ...(isLate ? [...missing, ...behind] : [])],
-        contexts,
-        entries: sum(all, ({ chronicle }) => chronicle.length),
-        lineage: sum(all, ({ dna }) => dna?.lineage.length ?? 0),
-        chittyIds: sum(all, ({ chittyIds }) => chittyIds.length),
-        certificates: sum(all, ({ certificateIds }) => certificateIds.length),
-        listed: sum(all, ({ listed }) => listed.length),
-        hurried: hurriedAt.size,
-        waitedMs: waitedMs(),
-      };
+      return arrivalOf(looks, [...missing, ...behind], hurriedAt.size, waitedMs());
     }
     if (!isPatient && waitedMs() > HURRY_AFTER_MS) {
-      const stands = listings.behind.flatMap((stream) => /^context\/(.+)$/.exec(stream)?.[1] ?? []);
-      const due = [...new Set([...late, ...stands])].filter(
-        (id) => waitedMs() - (hurriedAt.get(id) ?? -HURRY_EVERY_MS) >= HURRY_EVERY_MS,
-      );
+      const standing = listings.behind.flatMap((stream) => /^context\/(.+)$/.exec(stream)?.[1] ?? []);
+      const isDue = (id: string) => waitedMs() - (hurriedAt.get(id) ?? -HURRY_EVERY_MS) >= HURRY_EVERY_MS;
+      const due = [...new Set([...late, ...standing])].filter(isDue);
       await inParallel(due, (id) => hurry(target, id));
       for (const id of due) hurriedAt.set(id, waitedMs());
     }
@@ -112,6 +99,38 @@ async function look(target: Target, id: string, listings: Listings): Promise<Loo
   return { ...checkDownstream(id, lines, downstream), downstream, exists: lines.length > 0 };
 }
 
+function contextsOf(looks: ReadonlyMap<string, Look>): Set<string> {
+  return new Set([...looks].flatMap(([id, { exists }]) => (exists ? id : [])));
+}
+
+function arrivalOf(
+  looks: ReadonlyMap<string, Look>,
+  violations: readonly string[],
+  hurried: number,
+  waitedMs: number,
+): Arrival {
+  const all = [...looks.values()].map(({ downstream }) => downstream);
+  return {
+    violations,
+    contexts: contextsOf(looks),
+    entries: sum(all, ({ chronicle }) => chronicle.length),
+    lineage: sum(all, ({ dna }) => dna?.lineage.length ?? 0),
+    chittyIds: sum(all, ({ chittyIds }) => chittyIds.length),
+    certificates: sum(all, ({ certificateIds }) => certificateIds.length),
+    listed: sum(all, ({ listed }) => listed.length),
+    hurried,
+    waitedMs,
+  };
+}
+
+function faultsOfAll(looks: ReadonlyMap<string, Look>, known: readonly string[], unknownMax: number): string[] {
+  const faults = [...looks.values()].flatMap((each) => each.faults);
+  const asked = new Set(known);
+  const unknown = [...contextsOf(looks)].filter((id) => !asked.has(id));
+  if (unknown.length <= unknownMax) return faults;
+  return [...faults, `There are ${unknown.length} contexts that nobody asked for: ${unknown.join(', ')}`];
+}
+
 function faultsOf({ strays, deadLetters }: Listings): string[] {
   return [
     ...strays.map((stray) => `There is ${stray} of no context`),
@@ -120,9 +139,9 @@ function faultsOf({ strays, deadLetters }: Listings): string[] {
 }
 
 /** What an administrator does who does not want to wait. */
-async function hurry({ url, apiKey }: Target, id: string): Promise<void> {
+async function hurry(target: Target, id: string): Promise<void> {
   for (const path of [`/v1/admin/outbox/context/${id}/retry`, `/v1/contexts/${id}/provisioning/retry`]) {
-    const response = await fetch(url + path, { method: 'POST', headers: { Authorization: `Bearer ${apiKey}` } });
+    const response = await ask(target, path, { method: 'POST' });
     const text = await response.text();
     // A deleted context does not go on with its provisioning, and one that was never made has none.
     if (response.status >= 500) throw new Error(`${path} answered ${response.status}: ${text}`);

@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { ask } from './ask.ts';
 import type { Random } from './random.ts';
 import type { Target } from './writers.ts';
 
@@ -133,17 +134,18 @@ export async function disturb(target: Target, kinds: readonly Disturbance[], ran
   const plays: Promise<void>[] = [];
   for (const kind of kinds) {
     const goOn = await PLAYS[kind]((service, fault) => switches.set(kind, service, fault), random.fork(kind));
-    if (goOn) plays.push(goOn(stop.signal));
+    if (goOn === null) continue;
+    const play = goOn(stop.signal).catch((error: unknown) => {
+      if (!stop.signal.aborted) throw error;
+    });
+    // Heard of when it is ended; until then nobody waits for it.
+    play.catch(() => undefined);
+    plays.push(play);
   }
-  const played = Promise.all(plays).catch((error: unknown) => {
-    if (!stop.signal.aborted) throw error;
-  });
-  // Heard of when it is ended; until then nobody waits for it.
-  played.catch(() => undefined);
   return {
     async end() {
       stop.abort();
-      await played;
+      await Promise.all(plays);
     },
   };
 }
@@ -153,13 +155,9 @@ export async function mend(target: Target): Promise<void> {
   await send(target, 'DELETE', 'all');
 }
 
-async function send({ url, apiKey }: Target, method: 'PUT' | 'DELETE', service: string, fault?: Fault): Promise<void> {
+async function send(target: Target, method: 'PUT' | 'DELETE', service: string, json?: Fault): Promise<void> {
   const path = `/embedded/faults/${service}`;
-  const response = await fetch(url + path, {
-    method,
-    headers: { Authorization: `Bearer ${apiKey}`, 'Content-Type': 'application/json' },
-    ...(fault && { body: JSON.stringify(fault) }),
-  });
+  const response = await ask(target, path, { method, ...(json && { json }) });
   const text = await response.text();
   if (!response.ok) throw new Error(`${method} ${path} answered ${response.status}: ${text}`);
 }

@@ -1,5 +1,8 @@
 import { z } from 'zod';
+import { CONTEXT_PREFIX } from '../../events/context.ts';
+import { isId } from '../../events/id.ts';
 import type { Json } from '../../events/json.ts';
+import { ask } from './ask.ts';
 import type { Carried, Downstream } from './check-downstream.ts';
 import type { Target } from './writers.ts';
 
@@ -47,11 +50,13 @@ const minted = z.object({
   metadata: z.object({ contextId: z.string().optional() }),
 });
 const grant = z.object({ keyId: z.string(), context: z.string() });
-const certificate = z.object({ id: z.string(), subject: z.string() });
+const certificate = z.object({ id: z.string(), kind: z.string(), subject: z.string() });
 const registration = z.object({ chittyid: z.string(), type: z.string() });
 const entity = z.object({ entityId: z.string(), entries: z.int() });
 const listed = z.looseObject({ id: z.string() });
 const outbox = z.object({ behind: z.array(z.object({ stream: z.string() })) });
+
+const isContextId = (id: string) => isId(CONTEXT_PREFIX, id);
 
 /** The things of one kind, by the context that each belongs to. */
 type ByContext<Item> = ReadonlyMap<string, readonly Item[]>;
@@ -75,8 +80,7 @@ export interface Listings {
 
 /** Reads all lists there are. @throws when one of them does not answer, or not as it should */
 export async function readListings(target: Target): Promise<Listings> {
-  const [ids, grants, registrations, certificates, entities, active, deleted, letters, { behind }] = await Promise.all([
-    readAll(target, '/embedded/id/v1/minted', 'minted', minted, 0),
+  const [grants, registrations, certificates, entities, active, deleted, letters, { behind }] = await Promise.all([
     readAll(target, '/embedded/auth/api/keys', 'keys', grant),
     readAll(target, '/embedded/registry/api/services', 'services', registration, 0),
     readAll(target, '/embedded/certify/api/certificates', 'certificates', certificate),
@@ -86,33 +90,38 @@ export async function readListings(target: Target): Promise<Listings> {
     readPages(target, '/v1/admin/dead-letters', listed),
     read(target, '/v1/admin/outbox', outbox),
   ]);
+  // Last: whatever has an id in the other lists had it by then.
+  const ids = await readAll(target, '/embedded/id/v1/minted', 'minted', minted, 0);
   const ofContexts = ids.flatMap(({ id, metadata: { contextId } }) =>
     contextId === undefined ? [] : { id, contextId },
   );
   const contextOf = new Map(ofContexts.map(({ id, contextId }) => [id, contextId]));
   const all = [...active, ...deleted];
-  const entries = entities.filter(({ entries: count }) => count > 0).map(({ entityId }) => entityId);
-  // The services of the embedded ChittyOS stand in the registry as well.
-  const own = registrations.filter(({ type }) => type !== 'core');
+  // Others have a place in ChittyOS as well: its own services, and whoever else the product provisions.
+  const entries = entities.map(({ entityId }) => entityId).filter(isContextId);
+  const own = registrations.filter(({ type }) => type === 'context');
+  const ownCertificates = certificates.filter(({ kind }) => kind === 'context');
+  const ownGrants = grants.filter(({ context }) => isContextId(context));
+  const mintedIds = new Set(ids.map(({ id }) => id));
   const strays = [
     ...own.filter(({ chittyid }) => !contextOf.has(chittyid)).map(({ chittyid }) => `${chittyid} in the registry`),
-    ...certificates.filter(({ subject }) => !contextOf.has(subject)).map(({ id }) => `the certificate ${id}`),
-    ...entities.filter((each) => each.entries === 0 && !contextOf.has(each.entityId)).map((each) => each.entityId),
+    ...ownCertificates.filter(({ subject }) => !contextOf.has(subject)).map(({ id }) => `the certificate ${id}`),
+    ...entities.filter((each) => each.entries === 0 && !mintedIds.has(each.entityId)).map((each) => each.entityId),
   ];
   return {
     contexts: new Set([
       ...contextOf.values(),
       ...entries,
-      ...grants.map(({ context }) => context),
+      ...ownGrants.map(({ context }) => context),
       ...all.map(({ id }) => id),
     ]),
     strays,
     behind: behind.map(({ stream }) => stream),
     deadLetters: letters.map(({ id }) => id),
     chittyIds: grouped(ofContexts.map(({ id, contextId }) => [contextId, id])),
-    keyIds: grouped(grants.map(({ keyId, context }) => [context, keyId])),
+    keyIds: grouped(ownGrants.map(({ keyId, context }) => [context, keyId])),
     registered: grouped(own.map(({ chittyid }) => [contextOf.get(chittyid) ?? '', chittyid])),
-    certificateIds: grouped(certificates.map(({ id, subject }) => [contextOf.get(subject) ?? '', id])),
+    certificateIds: grouped(ownCertificates.map(({ id, subject }) => [contextOf.get(subject) ?? '', id])),
     listed: grouped(all.map((item) => [item.id, JSON.stringify(item)])),
   };
 }
@@ -136,7 +145,7 @@ export async function readDownstream(target: Target, id: string, listings: Listi
 /** Reads the whole log of a context, an event per line; empty when there is no such context. */
 export async function readLog(target: Target, id: string): Promise<string[]> {
   const path = `/v1/contexts/${id}/events`;
-  const response = await ask(target, path, 'application/x-ndjson');
+  const response = await ask(target, path, { accept: 'application/x-ndjson' });
   const text = await response.text();
   if (response.status === 404) return [];
   if (!response.ok) throw new Error(`${path} answered ${response.status}: ${text}`);
@@ -193,17 +202,13 @@ async function readPages<Item>(target: Target, path: string, schema: z.ZodType<I
 
 /** Reads one answer. @param isOptional whether there may be nothing, which is null */
 async function read<Value>(target: Target, path: string, schema: z.ZodType<Value>, isOptional = false): Promise<Value> {
-  const response = await ask(target, path, 'application/json');
+  const response = await ask(target, path);
   const text = await response.text();
   if (response.status === 404 && isOptional) return schema.parse(null);
   if (!response.ok) throw new Error(`${path} answered ${response.status}: ${text}`);
   const { success, data, error } = schema.safeParse(JSON.parse(text));
   if (!success) throw new Error(`${path} answered something else: ${z.prettifyError(error)}`);
   return data;
-}
-
-function ask({ url, apiKey }: Target, path: string, accept: string): Promise<Response> {
-  return fetch(url + path, { headers: { Authorization: `Bearer ${apiKey}`, Accept: accept } });
 }
 
 function grouped<Item>(pairs: readonly (readonly [string, Item])[]): ByContext<Item> {

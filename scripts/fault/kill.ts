@@ -104,7 +104,7 @@ function kill(pid: number): void {
 }
 
 async function answers(url: string): Promise<boolean> {
-  const response = await fetch(`${url}/health`).catch(() => null);
+  const response = await fetch(`${url}/health`, { headers: { Connection: 'close' } }).catch(() => null);
   await response?.text();
   return response?.ok ?? false;
 }

@@ -1,3 +1,4 @@
+import { ask } from './ask.ts';
 import type { Observed, ObservedState } from './check.ts';
 import type { TrackedContext } from './ledger.ts';
 import type { Random } from './random.ts';
@@ -23,9 +24,8 @@ export async function observe(target: Target, context: TrackedContext, random: R
 }
 
 async function observeOnce(target: Target, context: TrackedContext, random: Random): Promise<Observed | null> {
-  const path = `${target.url}/v1/contexts/${context.id}`;
-  const headers = { Authorization: `Bearer ${target.apiKey}` };
-  const lines = await fetch(`${path}/events`, { headers: { ...headers, Accept: 'application/x-ndjson' } });
+  const path = `/v1/contexts/${context.id}`;
+  const lines = await ask(target, `${path}/events`, { accept: 'application/x-ndjson' });
   const text = await lines.text();
   if (lines.status === 404) return null;
   if (!lines.ok) throw new Error(`${path}/events answered ${lines.status}: ${text}`);
@@ -34,16 +34,16 @@ async function observeOnce(target: Target, context: TrackedContext, random: Rand
   const at = random.between(1, history.length);
   return {
     lines: history,
-    pages: await readPages(path, headers, random.pick([...PAGE_SIZES])),
-    now: await readState(path, headers),
-    past: { at, ...(await readState(`${path}?at=${at}`, headers)) },
+    pages: await readPages(target, path, random.pick([...PAGE_SIZES])),
+    now: await readState(target, path),
+    past: { at, ...(await readState(target, `${path}?at=${at}`)) },
   };
 }
 
-async function readPages(path: string, headers: Record<string, string>, limit: number): Promise<string> {
+async function readPages(target: Target, path: string, limit: number): Promise<string> {
   const pages: string[] = [];
   for (let offset = '-1'; ; ) {
-    const page = await fetch(`${path}/events?offset=${offset}&limit=${limit}`, { headers });
+    const page = await ask(target, `${path}/events?offset=${offset}&limit=${limit}`);
     const text = await page.text();
     if (!page.ok) throw new Error(`${page.url} answered ${page.status}: ${text}`);
     if (text !== '[]') pages.push(text.slice(1, -1));
@@ -52,7 +52,7 @@ async function readPages(path: string, headers: Record<string, string>, limit: n
   }
 }
 
-async function readState(url: string, headers: Record<string, string>): Promise<ObservedState> {
-  const response = await fetch(url, { headers });
+async function readState(target: Target, path: string): Promise<ObservedState> {
+  const response = await ask(target, path);
   return { status: response.status, etag: response.headers.get('ETag'), body: await response.text() };
 }

@@ -216,7 +216,8 @@ function exitOf(child: ChildProcess): Promise<Exit> {
 
 async function isHealthy(url: string): Promise<boolean> {
   try {
-    const response = await fetch(`${url}/health`);
+    // Not kept: the server may close an idle connection just when somebody uses it again.
+    const response = await fetch(`${url}/health`, { headers: { Connection: 'close' } });
     await response.text();
     return response.ok;
   } catch {
