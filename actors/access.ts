@@ -21,12 +21,12 @@ export type Member = {
 };
 
 /**
- * What the caller is to the thing that they ask about: a role on a context; `self` for one's own actor; `invited` for
- * an invitation that waits for one's answer; `known` for what everybody may know of but only some may change;
+ * What the caller is to the thing that they ask about: a role on a context; `self` for one's own actor, `acting` for it
+ * while one acts for somebody else; `invited` for an invitation that waits for one's answer; `known` for what everybody may know of but only some may change;
  * `administrator` and `auditor` for those who have the capability; `creator` for what nobody has made yet.
  * Null: to them it does not exist.
  */
-export type Relation = Role | 'self' | 'invited' | 'known' | 'administrator' | 'creator' | null;
+export type Relation = Role | 'self' | 'acting' | 'invited' | 'known' | 'administrator' | 'creator' | null;
 
 interface Rule {
   /** What the credential must be good for; null for what every credential may do with itself. */
@@ -39,6 +39,9 @@ const READERS = ['owner', 'editor', 'viewer', 'auditor', 'administrator'] as con
 const WRITERS = ['owner', 'editor', 'administrator'] as const;
 const OWNERS = ['owner', 'administrator'] as const;
 const ADMINISTRATORS = ['administrator'] as const;
+
+/** Everybody who is told that an actor exists, which is no secret. */
+const EVERYBODY = ['self', 'acting', 'known', 'administrator'] as const;
 
 /** Everything that can be done, with the scope that it needs and those who may do it. */
 export const ACTIONS = {
@@ -69,13 +72,24 @@ export const ACTIONS = {
   'actor.register': { scope: 'admin', to: ADMINISTRATORS },
   'actor.list': { scope: 'actors:read', to: 'anyone' },
   /** By id or ChittyID, the little that everybody may know: sharing needs it. */
-  'actor.find': { scope: 'actors:read', to: ['self', 'administrator', 'known'] },
+  'actor.find': { scope: 'actors:read', to: EVERYBODY },
   'actor.read': { scope: 'actors:read', to: ['self', 'administrator'] },
   'actor.update': { scope: 'actors:write', to: ['self', 'administrator'] },
   /** Keys and sessions: make, rotate, end. */
   'actor.credentials': { scope: 'actors:write', to: ['self', 'administrator'] },
   /** Refresh or end the very session that asks for it. */
   'session.own': { scope: null, to: ['self', 'administrator'] },
+  /** Of one's own, or of what was handed to one with the right to hand it on. */
+  'delegation.grant': { scope: 'delegate', to: ['self', 'acting', 'administrator'] },
+  'delegation.list': { scope: 'actors:read', to: ['self', 'administrator'] },
+  /** Between whom the rights passed is decided by those who know: the actor who handed them on. */
+  'delegation.read': { scope: 'actors:read', to: EVERYBODY },
+  'delegation.revoke': { scope: 'delegate', to: EVERYBODY },
+  /** By whoever acts with it. */
+  'delegation.use': { scope: null, to: EVERYBODY },
+  /** By whoever has the token itself. */
+  'token.revoke': { scope: null, to: EVERYBODY },
+  'token.introspect': { scope: null, to: 'anyone' },
   /** Capabilities, suspension, deletion. */
   'actor.govern': { scope: 'admin', to: ADMINISTRATORS },
   /** What the service records about its own work. */
@@ -137,7 +151,8 @@ export function relationToActor(principal: Principal, id: string, exists: boolea
   const isForItself = principal.chain.length === 0;
   if (isForItself && principal.contexts === null && isAdministrator(principal)) return 'administrator';
   if (!exists) return null;
-  return isForItself && principal.actor === id ? 'self' : 'known';
+  if (principal.actor !== id) return 'known';
+  return isForItself ? 'self' : 'acting';
 }
 
 /** What the caller is to something that only administrators have to do with. */

@@ -1,5 +1,6 @@
 import type { ActorEvent } from '../events/actor.ts';
 import type { Actor, ActorSummary } from './actor.ts';
+import { type Delegation, rightsDigest } from './actor-delegations.ts';
 import type { Rights } from './actor-keys.ts';
 import type { Capability } from './principal.ts';
 import type { EndedAccess } from './subscribers.ts';
@@ -20,6 +21,21 @@ export interface SessionAccess extends Rights {
   readonly csrfHash: string | null;
 }
 
+/** A delegation as whoever checks a token of it needs it. */
+export interface DelegationAccess {
+  readonly id: string;
+  readonly to: string;
+  /** The delegation that it was made from; null for the subject's own rights. */
+  readonly parent: string | null;
+  readonly madeWith: string;
+  /** What it is good for; see `rightsDigest`. */
+  readonly rights: string;
+  readonly notBefore: string;
+  readonly expiresAt: string;
+  /** Whether each use has to be taken before. */
+  readonly isCounted: boolean;
+}
+
 /** What the edge has to know of an actor to tell whether a credential is good; no secrets, only hashes. */
 export interface AccessView {
   readonly actor: string;
@@ -29,12 +45,13 @@ export interface AccessView {
   /** Keys that were neither revoked nor, when this was made, expired. */
   readonly keys: readonly KeyAccess[];
   readonly sessions: readonly SessionAccess[];
+  readonly delegations: readonly DelegationAccess[];
 }
 
 /** The access view of an actor. @param id the actor's id, for one who does not exist */
 export function accessViewOf(id: string, actor: Actor | null): AccessView {
-  if (actor === null) return { actor: id, status: null, capabilities: [], keys: [], sessions: [] };
-  const { status, capabilities, keys, sessions } = actor;
+  if (actor === null) return { actor: id, status: null, capabilities: [], keys: [], sessions: [], delegations: [] };
+  const { status, capabilities, keys, sessions, delegations } = actor;
   return {
     actor: id,
     status,
@@ -49,7 +66,19 @@ export function accessViewOf(id: string, actor: Actor | null): AccessView {
       refreshUntil,
       csrfHash,
     })),
+    delegations: delegations.map(accessOf),
   };
+}
+
+/** What each delegation is good for never changes: computed once, because views are made all the time. */
+const digests = new WeakMap<Delegation['scopes'], string>();
+
+function accessOf(delegation: Delegation): DelegationAccess {
+  const { id, to, chain, madeWith, scopes, contexts, notBefore, expiresAt, maxUses } = delegation;
+  const rights = digests.get(scopes) ?? rightsDigest(scopes, contexts);
+  digests.set(scopes, rights);
+  const parent = chain.at(-1)?.id ?? null;
+  return { id, to, parent, madeWith, rights, notBefore, expiresAt, isCounted: maxUses !== null };
 }
 
 /** What everybody may know of an actor. */
@@ -71,6 +100,8 @@ export function endedBy(actor: string, event: ActorEvent): EndedAccess | null {
       return { credentials: [event.data.key] };
     case 'session_ended':
       return { credentials: [event.data.session] };
+    case 'delegation_revoked':
+      return { delegations: [event.data.delegation] };
     default:
       return null;
   }

@@ -1,6 +1,7 @@
 import { type ActorEvent, actorEvents, actorUpcasters } from '../events/actor.ts';
 import { type Action, decideAccess, relationToActor } from './access.ts';
 import {
+  type Actor,
   type ActorCommand,
   type ActorRecord,
   type ActorState,
@@ -10,14 +11,18 @@ import {
   recordOf,
 } from './actor.ts';
 import { type AccessView, accessViewOf, summaryOf } from './actor-access.ts';
+import { isPartyTo, statusAt } from './actor-delegations.ts';
 import { type ApiKey, isGoodAt, keyAt } from './actor-keys.ts';
 import { isSessionGoodAt, type Session } from './actor-sessions.ts';
 import { isRefusal } from './decider.ts';
+import { type DelegationRecord, recordOf as delegationRecordOf, findInHistory } from './delegation-record.ts';
 import { EventSourcedObject } from './event-sourced-object.ts';
+import { givenSink } from './given-sink.ts';
 import { LastUses } from './last-uses.ts';
 import { liveSink } from './live-sink.ts';
 import type { CommandRequest, Ports, RefusalReply } from './messages.ts';
 import { type Principal, SYSTEM } from './principal.ts';
+import { ReceivedDelegations } from './received-delegations.ts';
 import type { StreamType } from './stream-type.ts';
 import type { EndedAccess } from './subscribers.ts';
 import { Watching } from './watching.ts';
@@ -40,12 +45,16 @@ const ACTION_OF: Readonly<Record<ActorCommand['type'], Action>> = {
   endSession: 'actor.credentials',
   endAllSessions: 'actor.credentials',
   recordProvisioning: 'actor.record',
+  delegate: 'delegation.grant',
+  useDelegation: 'delegation.use',
+  revokeDelegation: 'delegation.revoke',
 };
 
 const actorStream: StreamType<ActorState, ActorCommand, ActorEvent> = {
   name: 'actor',
   reading: { read: 'actor.read', history: 'actor.read', watch: 'actor.read' },
-  actionOf: ({ type }) => ACTION_OF[type],
+  actionOf: (command) =>
+    command.type === 'revokeDelegation' && command.withToken ? 'token.revoke' : ACTION_OF[command.type],
   relation: (principal, id, actor) => relationToActor(principal, id, actor !== null),
   changesRelations: () => false,
   decider: actorDecider,
@@ -70,18 +79,34 @@ export type SessionRecord = Omit<Session, 'familyHash' | 'refreshHash' | 'csrfHa
 export interface ActorPorts extends Ports<ActorState, ActorCommand> {
   /** Closes what ended credentials have open in a context. */
   endSubscriptions(context: string, ended: EndedAccess): Promise<void>;
+  /** Tells another actor of a delegation to them. */
+  tellOfDelegation(to: string, delegation: string, expiresAt: string): Promise<void>;
 }
+
+/** Whether what came of a delegation may stay open: one that is used up was not when it was opened. */
+function isDelegationGood(actor: Actor, id: string, at: string): boolean {
+  const delegation = actor.delegations.find((each) => each.id === id);
+  if (!delegation) return false;
+  const status = statusAt(delegation, at);
+  return status === 'active' || status === 'used-up';
+}
+
+/** Events of a history that are looked through at once. */
+const HISTORY_PAGE_EVENTS = 1_000;
 
 /** One actor; `src/objects.ts` connects it. */
 export class ActorActor extends EventSourcedObject<ActorState, ActorCommand, ActorEvent, unknown> {
   readonly #watching: Watching;
   readonly #lastUses: LastUses;
+  readonly #received: ReceivedDelegations;
 
   constructor(context: DurableObjectState, env: unknown, ports: ActorPorts) {
     const watching = new Watching(context.storage.sql);
-    super(context, env, actorStream, { ...ports, sinks: [...ports.sinks, liveSink(watching, ports.endSubscriptions)] });
+    const sinks = [liveSink(watching, ports.endSubscriptions), givenSink(ports.tellOfDelegation)];
+    super(context, env, actorStream, { ...ports, sinks: [...ports.sinks, ...sinks] });
     this.#watching = watching;
     this.#lastUses = new LastUses(context.storage.sql);
+    this.#received = new ReceivedDelegations(context.storage.sql);
   }
 
   /**
@@ -153,6 +178,54 @@ export class ActorActor extends EventSourcedObject<ActorState, ActorCommand, Act
     return 'refused' in looked || looked.seen?.refreshHash !== nextRefreshHash ? null : looked.seen;
   }
 
+  /** A delegation by this actor, also one that has ended, for those between whom the rights passed. */
+  delegation(principal: Principal, id: string): DelegationRecord | RefusalReply {
+    const now = new Date().toISOString();
+    const looked = this.look(principal, 'delegation.read', (actor) => ({
+      by: actor?.id ?? '',
+      living: actor?.delegations.find((delegation) => delegation.id === id),
+      isAll: relationToActor(principal, actor?.id ?? '', true) === 'administrator',
+    }));
+    if ('refused' in looked) return looked;
+    const { by, living, isAll } = looked.seen;
+    const record = living ? delegationRecordOf(living, by, now) : findInHistory(this.#history(), id, by, now);
+    if (record !== null && (isAll || isPartyTo(record, by, principal.actor))) return record;
+    return { refused: 'not-found', detail: 'There is no delegation with this id.', version: 0 };
+  }
+
+  /** The delegations by this actor that have neither expired nor been revoked, newest first. */
+  delegations(principal: Principal): readonly DelegationRecord[] | RefusalReply {
+    const now = new Date().toISOString();
+    const looked = this.look(principal, 'delegation.list', (actor) =>
+      (actor?.delegations ?? [])
+        .filter(({ expiresAt }) => isGoodAt(expiresAt, now))
+        .map((delegation) => delegationRecordOf(delegation, actor?.id ?? '', now)),
+    );
+    return 'refused' in looked ? looked : looked.seen.toReversed();
+  }
+
+  /** The ids of the delegations to this actor that have not expired, newest first; some may have been revoked. */
+  receivedDelegations(principal: Principal, limit: number): readonly string[] | RefusalReply {
+    const looked = this.look(principal, 'delegation.list', () => null);
+    return 'refused' in looked ? looked : this.#received.list(new Date().toISOString(), limit);
+  }
+
+  /** Notes a delegation to this actor. For the object of the actor who made it. */
+  noteReceived(delegation: string, expiresAt: string): void {
+    if ('refused' in this.look(SYSTEM, 'actor.read', () => null)) return;
+    this.#received.note(delegation, expiresAt, new Date().toISOString());
+  }
+
+  *#history(): Generator<readonly string[]> {
+    for (let after = 0; ; ) {
+      const page = this.history(SYSTEM, after, HISTORY_PAGE_EVENTS);
+      if ('refused' in page) return;
+      yield page.events;
+      if (page.isUpToDate) return;
+      after = page.lastVersion;
+    }
+  }
+
   /**
    * Notes that something was opened in a context with rights of this actor, so that it can be closed when they end.
    * It is noted after the opening: what ended before is told here, what ends after is told to the context.
@@ -166,6 +239,8 @@ export class ActorActor extends EventSourcedObject<ActorState, ActorCommand, Act
       if (actor.id === principal.subject && principal.capabilities.some((each) => !actor.capabilities.includes(each))) {
         return false;
       }
+      const link = principal.chain.find(({ by }) => by === actor.id);
+      if (link && !isDelegationGood(actor, link.id, now)) return false;
       if (actor.id !== principal.actor) return true;
       const { kind, id } = principal.credential;
       const session = kind === 'session' ? actor.sessions.find((each) => each.id === id) : undefined;

@@ -1,5 +1,12 @@
 import type { ActorEvent, ActorKind } from '../events/actor.ts';
 import { BOOTSTRAP_ACTOR } from '../events/bootstrap-actor.ts';
+import {
+  type Delegation,
+  type DelegationCommand,
+  decideDelegation,
+  endedWith,
+  evolveDelegations,
+} from './actor-delegations.ts';
 import { type ApiKey, decideKey, evolveKeys, type KeyCommand, knownCapabilities } from './actor-keys.ts';
 import { type ActorProvisioningEvent, evolveActorProvisioning, isStepAwaited } from './actor-provisioning.ts';
 import { decideSession, evolveSessions, type Session, type SessionCommand } from './actor-sessions.ts';
@@ -24,10 +31,11 @@ export type Actor = {
   readonly provisioning: Provisioning;
   readonly keys: readonly ApiKey[];
   readonly sessions: readonly Session[];
+  readonly delegations: readonly Delegation[];
 };
 
 /** An actor without their credentials: what they themselves and administrators see. */
-export type ActorRecord = Omit<Actor, 'keys' | 'sessions'>;
+export type ActorRecord = Omit<Actor, 'keys' | 'sessions' | 'delegations'>;
 
 /** What everybody may know of an actor. */
 export type ActorSummary = Pick<Actor, 'id' | 'chittyId' | 'kind' | 'name' | 'status'>;
@@ -49,7 +57,7 @@ type OwnCommand =
   | { readonly type: 'recordProvisioning'; readonly event: ActorProvisioningEvent };
 
 /** What can be asked of an actor. */
-export type ActorCommand = OwnCommand | KeyCommand | SessionCommand;
+export type ActorCommand = OwnCommand | KeyCommand | SessionCommand | DelegationCommand;
 
 const FIRST_ADMINISTRATOR: Refusal = {
   refused: 'conflict',
@@ -73,13 +81,17 @@ export const actorDecider: Decider<ActorState, ActorCommand, ActorEvent> = {
       case 'issueKey':
       case 'rotateKey':
       case 'revokeKey':
-        return decideKey(command, state, by);
+        return withDelegations(decideKey(command, state, by), state, command);
       case 'startSession':
       case 'refreshSession':
       case 'endOwnSession':
       case 'endSession':
       case 'endAllSessions':
-        return decideSession(command, state, by);
+        return withDelegations(decideSession(command, state, by), state, command);
+      case 'delegate':
+      case 'useDelegation':
+      case 'revokeDelegation':
+        return decideDelegation(command, state, by);
       default:
         return decideOwn(command, state);
     }
@@ -91,6 +103,16 @@ export const actorDecider: Decider<ActorState, ActorCommand, ActorEvent> = {
     return { ...next, version: event.version, updatedAt };
   },
 };
+
+/** What is handed on ends with the credential that it was handed on with. */
+function withDelegations(
+  decision: readonly ActorEvent[] | Refusal,
+  state: Actor,
+  command: KeyCommand | SessionCommand,
+): readonly ActorEvent[] | Refusal {
+  if ('refused' in decision) return decision;
+  return [...decision, ...endedWith(decision, state, 'at' in command ? command.at : null)];
+}
 
 function decideOwn(command: Exclude<OwnCommand, { type: 'register' }>, state: Actor): readonly ActorEvent[] | Refusal {
   switch (command.type) {
@@ -177,6 +199,7 @@ function apply(state: ActorState, event: Recorded<ActorEvent>): Actor {
       provisioning: unprovisioned,
       keys: [],
       sessions: [],
+      delegations: [],
     };
   }
   if (state === null) throw new Error(`${event.type} at the start of ${event.stream}`);
@@ -192,15 +215,24 @@ function apply(state: ActorState, event: Recorded<ActorEvent>): Actor {
     case 'actor_reinstated':
       return { ...state, status: 'active' };
     case 'actor_deleted':
-      return { ...state, status: 'deleted', capabilities: [], keys: [], sessions: [] };
-    case 'key_issued':
+      return { ...state, status: 'deleted', capabilities: [], keys: [], sessions: [], delegations: [] };
     case 'key_rotated':
+      return {
+        ...state,
+        keys: evolveKeys(state.keys, event, event.time),
+        delegations: evolveDelegations(state.delegations, event, event.time),
+      };
+    case 'key_issued':
     case 'key_revoked':
       return { ...state, keys: evolveKeys(state.keys, event, event.time) };
     case 'session_started':
     case 'session_refreshed':
     case 'session_ended':
       return { ...state, sessions: evolveSessions(state.sessions, event, event.time) };
+    case 'delegation_granted':
+    case 'delegation_used':
+    case 'delegation_revoked':
+      return { ...state, delegations: evolveDelegations(state.delegations, event, event.time) };
     case 'actor_identified':
       return {
         ...state,

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { BOOTSTRAP_ACTOR } from './bootstrap-actor.ts';
 import { contextDescription, contextName } from './context.ts';
+import { delegationEvents } from './delegation.ts';
 import { isId } from './id.ts';
 import { notBlank, textUpTo } from './text.ts';
 import type { Upcasters } from './upcast.ts';
@@ -112,6 +113,7 @@ export const actorEvents = {
     refreshUntil: time,
   }),
   session_ended: z.strictObject({ session: z.string(), reason: z.enum(SESSION_ENDS) }),
+  ...delegationEvents,
 };
 
 /** What can happen to an actor. */

@@ -55,6 +55,8 @@ export class ActorObject extends ActorActor {
       sinks: [sink],
       monitor: new Directory(env.DIRECTORY).monitor(),
       endSubscriptions: (id, ended) => env.CONTEXTS.get(env.CONTEXTS.idFromName(id)).endSubscriptions(ended),
+      tellOfDelegation: (to, delegation, expiresAt) =>
+        env.ACTORS.get(env.ACTORS.idFromName(to)).noteReceived(delegation, expiresAt),
     });
   }
 }

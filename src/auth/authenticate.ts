@@ -7,6 +7,7 @@ import { BOOTSTRAP_ACTOR } from './bootstrap-actor.ts';
 import { hashOf, isBootstrapKey } from './bootstrap-key.ts';
 import { equalInConstantTime } from './constant-time.ts';
 import { CSRF_HEADER, isSameOrigin, readCookie, SESSION_COOKIE } from './cookies.ts';
+import { authenticateDelegation } from './delegated-tokens.ts';
 import { csrfHashOf } from './refresh-token.ts';
 import { authenticateSession } from './session-tokens.ts';
 import { authenticateKey } from './stored-keys.ts';
@@ -62,7 +63,8 @@ export function authenticate(request: Request, env: Env): Principal | Problem | 
 
 function authenticateToken(env: Env, token: string): Principal | null | Promise<Principal | null> {
   return whenKnown(verifyToken(env, token), (claims) => {
-    if (claims === null || !('sid' in claims) || claims.sid === undefined) return null;
+    if (claims === null) return null;
+    if ('chain' in claims) return authenticateDelegation(env, claims);
     return whenKnown(authenticateSession(env, claims), (found) => found?.principal ?? null);
   });
 }
@@ -73,7 +75,7 @@ function authenticateToken(env: Env, token: string): Principal | null | Promise<
  */
 async function authenticateCookie(request: Request, env: Env, cookie: string): Promise<Principal | Problem> {
   const claims = await verifyToken(env, cookie);
-  if (claims === null || !('sid' in claims) || claims.sid === undefined) return UNAUTHORIZED;
+  if (claims === null || 'chain' in claims) return UNAUTHORIZED;
   const found = await authenticateSession(env, claims);
   const csrfHash = found?.session.csrfHash;
   if (!found || !csrfHash) return UNAUTHORIZED;

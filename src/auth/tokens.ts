@@ -51,6 +51,8 @@ const common = {
   /** In seconds since 1970. */
   exp: z.int(),
   nbf: z.int(),
+  /** Written by whoever makes the token. */
+  iat: z.int().optional(),
   jti: z.string(),
 };
 
@@ -88,7 +90,7 @@ const verified = new Map<string, Remembered>();
 const VERIFIED_MAX = 1_000;
 
 /** The issuer and audience of the tokens: where the service is reached. */
-function issuerOf(env: Env): string {
+export function issuerOf(env: Env): string {
   return env.PUBLIC_URL ?? DEFAULT_URL;
 }
 
@@ -102,7 +104,8 @@ export async function mintToken(env: Env, claims: TokenClaims, clientId: string)
   const signer = await signerOf(env, 'tokens');
   if (isProblem(signer)) return signer;
   const issuer = issuerOf(env);
-  return new SignJWT({ ...claims, client_id: clientId })
+  const { iat: _iat, ...said } = claims;
+  return new SignJWT({ ...said, client_id: clientId })
     .setProtectedHeader({ alg: SIGNING_ALGORITHM, typ: TYPE, kid: signer.kid })
     .setIssuer(issuer)
     .setAudience(issuer)

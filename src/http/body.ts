@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { type JsonFault, pointerToken } from '../../events/json.ts';
 import type { Exchange } from './exchange.ts';
-import { isProblem, type Problem } from './problem.ts';
+import { invalid, isProblem, type Problem } from './problem.ts';
 
 /** Bytes of a request body at most. */
 const BODY_MAX_BYTES = 1024 * 1024;
@@ -42,6 +42,28 @@ export async function readOptionalBody<Output>(
   const { headers, body } = exchange.request;
   const isEmpty = headers.get('Content-Type') === null && (body === null || headers.get('Content-Length') === '0');
   return isEmpty ? validate(schema, {}) : readBody(exchange, schema);
+}
+
+/**
+ * Reads the members of an HTML form (WHATWG URL, section 5), each at most once. Others than the known ones are no fault:
+ * OAuth has clients send some (RFC 6749, section 3.2).
+ *
+ * @returns the members, or the problem to answer with: 400, 413 or 415
+ */
+export async function readForm<Name extends string>(
+  exchange: Exchange,
+  known: readonly Name[],
+): Promise<Readonly<Partial<Record<Name, string>>> | Problem> {
+  const bytes = await readRawBody(exchange, ['application/x-www-form-urlencoded']);
+  if (isProblem(bytes)) return bytes;
+  const values: Partial<Record<Name, string>> = {};
+  for (const [name, value] of new URLSearchParams(new TextDecoder().decode(bytes))) {
+    const match = known.find((candidate) => candidate === name);
+    if (match === undefined) continue;
+    if (values[match] !== undefined) return invalid(name, 'must be given once');
+    values[match] = value;
+  }
+  return values;
 }
 
 /**

@@ -36,6 +36,7 @@ export function openApiText(routes: readonly Route[]): string {
     servers: [{ url: 'https://connect.chitty.cc' }],
     tags: [
       { name: 'contexts', description: 'What people, teams and agents work on' },
+      { name: 'delegation', description: 'Letting others act with a part of one’s rights' },
       { name: 'history', description: 'All that happened, in order' },
       { name: 'live', description: 'Changes as they are made' },
       { name: 'actors', description: 'Who does things here: people, services and AI agents' },

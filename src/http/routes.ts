@@ -27,6 +27,9 @@ import { rebuildReadModels } from './admin/rebuild.ts';
 import { listSigningKeys, resealSigningKeys, rotateSigningKeys } from './admin/signing-keys.ts';
 import { listContexts, searchContexts } from './context-lists.ts';
 import { createContext, deleteContext, patchContext, readContext, restoreContext } from './contexts.ts';
+import { delegate } from './delegation/delegate.ts';
+import { listDelegations, readDelegation, revokeDelegation } from './delegation/delegations.ts';
+import { introspectToken, revokeToken } from './delegation/oauth.ts';
 import { diffContext } from './diff.ts';
 import { ecosystem } from './ecosystem.ts';
 import { embeddedRoutes } from './embedded.ts';
@@ -109,6 +112,12 @@ export const routes: readonly Route[] = [
   listSessions,
   endSession,
   endAllSessions,
+  delegate,
+  listDelegations,
+  readDelegation,
+  revokeDelegation,
+  introspectToken,
+  revokeToken,
   readOutbox,
   retryOutbox,
   rebuildReadModels,
