@@ -73,6 +73,7 @@ describe('the scan for canonical text', () => {
     ['another spelling of a number', '{"a":1.0}'],
     ['a number that no double holds', '{"a":1e999}'],
     ['a number that a double rounds', '{"a":9007199254740993}'],
+    ['a number with a zero before it', '{"a":01}'],
     ['minus zero', '{"a":-0}'],
     ['an escape that is not needed', '{"a":"\\/"}'],
     ['an escape in capitals', '{"a":"\\u001F"}'],

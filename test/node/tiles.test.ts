@@ -325,6 +325,7 @@ describe('a bundle of entries', () => {
       expect(decodeEntries(bundle.subarray(0, length), 2)).toHaveProperty('fault');
     }
     expect(decodeEntries(Buffer.concat([bundle, Buffer.of(0)]), 2)).toHaveProperty('fault');
+    expect(decodeEntries(bundle.subarray(0, -1), 2)).toEqual({ fault: 'Entry 1 of the bundle is cut' });
     expect(decodeEntries(bundle, 1)).toHaveProperty('fault');
     expect(decodeEntries(bundle, 3)).toHaveProperty('fault');
   });

@@ -76,6 +76,10 @@ describe('a bundle', () => {
     expect(witnessed).toMatchObject({ isVerified: true, checkpoint: { cosignatures: [{ time: 1_795_478_400 }] } });
     expect(codes(verify(bundle, { keys, witnesses: 1 }))).toEqual(['witnesses-missing']);
     expect(codes(verify(log.bundle(stream, keys), { witnesses: 1 }))).toEqual(['witnesses-missing']);
+    // One that rotates its keys signs twice, and is still one.
+    const twice = [...keys, signingKey(WITNESS.name, SIGNATURE_TYPE.cosignature, new Uint8Array(32).fill(4))];
+    expect(codes(verify(log.bundle(stream, twice), { keys: twice, witnesses: 1 }))).toEqual([]);
+    expect(codes(verify(log.bundle(stream, twice), { keys: twice, witnesses: 2 }))).toEqual(['witnesses-missing']);
   });
 });
 
