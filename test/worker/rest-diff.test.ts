@@ -45,7 +45,7 @@ describe('the diff of a context', () => {
     expect(now.updatedAt).toBe(time);
   });
 
-  it('applied to one state gives the other exactly, forwards and backwards', async () => {
+  it('applied to one state gives the other exactly, forwards and backwards', { timeout: 60_000 }, async () => {
     const seed = printedSeed('REST diff');
     const labels = fc.uniqueArray(fc.constantFrom('a', 'b', 'c', 'd', 'e'), { maxLength: 5 });
     const metadata = fc.dictionary(
