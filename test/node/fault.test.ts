@@ -15,6 +15,8 @@ import { ROOT } from '../support/server.ts';
 
 /** Rounds of the short form: about 4 s each. In three of them everything that can be wrong downstream has its turn. */
 const ROUNDS = 3;
+/** About 40 s on an idle machine, several times as long on a busy one. */
+const TIMEOUT_MS = 300_000;
 
 const id = derivedId('ctx', 'the context of these tests');
 
@@ -160,7 +162,9 @@ describe('the check of the fault run', () => {
 });
 
 describe('the server under writers', () => {
-  it(`loses nothing and repeats nothing, there and downstream, when it is killed ${ROUNDS} times (npm run fault: 100)`, async () => {
+  it(`loses nothing and repeats nothing, there and downstream, when it is killed ${ROUNDS} times (npm run fault: 100)`, {
+    timeout: TIMEOUT_MS,
+  }, async () => {
     const seed = printedSeed('fault run');
     const script = join(ROOT, 'scripts', 'fault.ts');
     const args = [script, '--rounds', String(ROUNDS), '--seed', String(seed)];
