@@ -21,7 +21,7 @@ export interface SealedFacts {
 /** Characters of an event's text at most: what a row of its object's database can hold. */
 const EVENT_CHARS_MAX = 2 * 1024 * 1024;
 
-/** The members that are looked at, and what they must be as they stand in the text. */
+/** The members that are looked at, in their canonical order, and what they must be as they stand in the text. */
 const FORMS = [
   { name: 'id', form: /^"[0-9A-Z]{26}"$/ },
   { name: 'leafHash', form: /^"[^"]*"$/ },
@@ -48,17 +48,19 @@ export function openSealed(text: string): SealedFacts | Fault {
   if (isFault(members)) return members;
   const facts = { id: '', leafHash: '', stream: '', time: '', type: '', version: '' };
   let hashPlace = { start: 0, end: 0 };
+  let next = 0;
   for (const { name, start, value, end } of members) {
-    const wanted = FORMS.find((form) => form.name === name);
-    if (!wanted) continue;
+    // Both lists rise, so one walk through them finds all.
+    const wanted = FORMS[next];
+    if (wanted?.name !== name) continue;
     const written = text.slice(value, end);
     if (!wanted.form.test(written)) return { fault: `its ${name} is not of the form that it must have` };
     facts[wanted.name] = wanted.name === 'version' ? written : written.slice(1, -1);
     if (wanted.name === 'leafHash') hashPlace = { start, end };
+    next++;
   }
-  for (const { name } of FORMS) {
-    if (facts[name] === '') return { fault: `it has no ${name}` };
-  }
+  const absent = FORMS[next];
+  if (absent) return { fault: `it has no ${absent.name}` };
   const { id, stream, type, time, leafHash } = facts;
   const version = Number(facts.version);
   if (!isUlid(id)) return { fault: 'its id is no ULID' };

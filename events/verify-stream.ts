@@ -7,7 +7,7 @@ const LINE_MAX = 6 * 1024 * 1024;
 const LINE_FEED = 0x0a;
 
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-const lenient = new TextDecoder('utf-8', { ignoreBOM: true });
+const lenient = new TextDecoder('utf-8', { fatal: false, ignoreBOM: true });
 
 /**
  * Verifies a proof bundle as its bytes come: from a file, a pipe or a response. However long it is, and whatever is in
