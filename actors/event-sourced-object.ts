@@ -206,6 +206,11 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     return this.#outbox.flush();
   }
 
+  /** Has everything from a version on delivered to a destination again. @returns false when there is no such destination */
+  resend(destination: string, from: number): boolean {
+    return this.#log.exists && this.#outbox.resend(destination, from);
+  }
+
   /** Waits until a destination has everything up to `version`. @returns false when `timeoutMs` passed first */
   whenDelivered(destination: string, version: number, timeoutMs: number): Promise<boolean> {
     return this.#outbox.whenConfirmed(destination, version, timeoutMs);

@@ -189,6 +189,20 @@ export class Outbox<State> {
   }
 
   /**
+   * Has everything from a version on sent to a destination again, because somebody knows that it has lost it.
+   *
+   * @returns false when there is no such destination
+   */
+  resend(destination: string, from: number): boolean {
+    const cursor = this.#cursors.get(destination);
+    if (!cursor) return false;
+    succeed(cursor, Math.min(cursor.confirmed, from - 1));
+    this.#cursors.store();
+    this.#arm(Date.now());
+    return true;
+  }
+
+  /**
    * Waits until a destination has confirmed `version`.
    *
    * @returns whether it has; false when `timeoutMs` passed first

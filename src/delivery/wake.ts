@@ -1,5 +1,11 @@
 import type { Env } from '../env.ts';
 
+/** What of a stream's object delivers. */
+interface Delivering {
+  flushOutbox(): Promise<boolean>;
+  resend(destination: string, from: number): Promise<boolean>;
+}
+
 /**
  * Has a stream deliver everything that it can, now.
  *
@@ -7,17 +13,30 @@ import type { Env } from '../env.ts';
  * @returns whether it has nothing more to deliver; also true when there is no such type of stream
  */
 export async function wake(env: Env, stream: string): Promise<boolean> {
+  return (await objectOf(env, stream)?.flushOutbox()) ?? true;
+}
+
+/**
+ * Has a stream send everything from a version on to a destination again, when it next delivers.
+ *
+ * @returns false when the stream has no such destination
+ */
+export async function resend(env: Env, stream: string, destination: string, from: number): Promise<boolean> {
+  return (await objectOf(env, stream)?.resend(destination, from)) ?? false;
+}
+
+function objectOf(env: Env, stream: string): Delivering | null {
   const [type, id = ''] = stream.split('/');
   switch (type) {
     case 'context':
-      return env.CONTEXTS.get(env.CONTEXTS.idFromName(id)).flushOutbox();
+      return env.CONTEXTS.get(env.CONTEXTS.idFromName(id));
     case 'actor':
-      return env.ACTORS.get(env.ACTORS.idFromName(id)).flushOutbox();
+      return env.ACTORS.get(env.ACTORS.idFromName(id));
     case 'dead_letter':
-      return env.DEAD_LETTERS.get(env.DEAD_LETTERS.idFromName(id)).flushOutbox();
+      return env.DEAD_LETTERS.get(env.DEAD_LETTERS.idFromName(id));
     case 'installation':
-      return env.INSTALLATIONS.get(env.INSTALLATIONS.idFromName(id)).flushOutbox();
+      return env.INSTALLATIONS.get(env.INSTALLATIONS.idFromName(id));
     default:
-      return true;
+      return null;
   }
 }

@@ -33,7 +33,7 @@ describe('the outbox', () => {
     const seed = printedSeed('outbox model');
     await withStorage('outbox model', (sql) =>
       fc.assert(
-        fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 60 }), async (steps) => {
+        fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 60, size: 'max' }), async (steps) => {
           const world = new OutboxWorld(sql);
           for (const next of steps) {
             await act(world, next);
@@ -49,7 +49,7 @@ describe('the outbox', () => {
           }
           expect(world.isListedAsBehind).toBe(false);
         }),
-        { seed, numRuns: 300 },
+        { seed, numRuns: 100 },
       ),
     );
   });
@@ -174,6 +174,18 @@ describe('a destination that was restored from a backup', () => {
       expect(world.outbox.cursors.get('slow')?.confirmed).toBeLessThan(6);
       await world.settle();
       expect(world.received.get('slow')).toEqual(versions(6));
+    }));
+
+  it('that cannot say so is sent again what somebody asks for', () =>
+    withStorage('outbox resent', async (sql) => {
+      const world = await settled(sql, 6);
+      world.restore('fast', 2);
+      expect(world.outbox.resend('fast', 3)).toBe(true);
+      expect(world.outbox.resend('nobody', 1)).toBe(false);
+      // The object is lost before it could send anything.
+      world.evict();
+      await world.settle();
+      expect(world.received.get('fast')).toEqual(versions(6));
     }));
 
   it(

@@ -24,6 +24,7 @@ const wrongKey = { 'X-API-Key': 'wrong' };
 const stale = { 'If-Match': '"9"' };
 const live = { Upgrade: 'websocket' };
 const outbox = '/v1/admin/outbox';
+const json = { 'Content-Type': 'application/json' };
 const signingKeys = '/v1/admin/signing-keys';
 const letters = '/v1/admin/dead-letters';
 const installations = '/v1/installations';
@@ -136,6 +137,8 @@ const cases: Case[] = [
   ['retryOutbox', 204, (id) => send(`${outbox}/context/${id}/retry`)],
   ['retryOutbox', 400, (id) => send(`${outbox}/context/${id}/retry?x=1`)],
   ['retryOutbox', 401, (id) => send(`${outbox}/context/${id}/retry`, wrongKey)],
+  ['retryOutbox', 413, (id) => send(`${outbox}/context/${id}/retry`, json, 'x'.repeat(1024 * 1024 + 1))],
+  ['retryOutbox', 415, (id) => send(`${outbox}/context/${id}/retry`, { 'Content-Type': 'text/plain' }, '{}')],
   ['retryOutbox', 404, (id) => send(`${outbox}/actor/${id}/retry`)],
   ['rebuildReadModels', 200, () => send('/v1/admin/rebuild')],
   ['rebuildReadModels', 400, () => send('/v1/admin/rebuild?cursor=x')],
@@ -191,8 +194,8 @@ const cases: Case[] = [
   ]),
 ];
 
-function send(path: string, headers: Record<string, string> = {}): Promise<Response> {
-  return api(path, { method: 'POST', headers });
+function send(path: string, headers: Record<string, string> = {}, body: string | null = null): Promise<Response> {
+  return api(path, { method: 'POST', headers, body });
 }
 
 function revert(id: string, json: object = { to: 1 }, headers: Record<string, string> = {}): Promise<Response> {

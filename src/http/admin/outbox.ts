@@ -5,9 +5,10 @@ import { CONTEXT_PREFIX } from '../../../events/context.ts';
 import { DEAD_LETTER_PREFIX } from '../../../events/dead-letter.ts';
 import { isId } from '../../../events/id.ts';
 import { INSTALLATION_PREFIX } from '../../../events/installation.ts';
-import { wake } from '../../delivery/wake.ts';
-import { problems } from '../operations.ts';
-import { isProblem } from '../problem.ts';
+import { resend, wake } from '../../delivery/wake.ts';
+import { readOptionalBody } from '../body.ts';
+import { jsonBody, problems } from '../operations.ts';
+import { invalid, isProblem } from '../problem.ts';
 import { readQuery } from '../query.ts';
 import { jsonText } from '../respond.ts';
 import type { AuthenticatedRoute } from '../route.ts';
@@ -82,6 +83,22 @@ export const readOutbox: AuthenticatedRoute = {
   },
 };
 
+/** What is sent again although it was confirmed; nothing, when it is left out. */
+const retryBody = z
+  .strictObject({
+    destination: z
+      .string()
+      .max(100)
+      .exactOptional()
+      .meta({ description: 'One of the destinations of the stream, such as `chronicle`' }),
+    from: z.int().min(1).exactOptional().meta({ description: 'The version of the first event that is sent again' }),
+  })
+  .refine(({ destination, from }) => (destination === undefined) === (from === undefined), {
+    path: ['from'],
+    error: 'goes together with destination',
+  })
+  .meta({ id: 'OutboxRetry' });
+
 /** POST /v1/admin/outbox/{type}/{id}/retry */
 export const retryOutbox: AuthenticatedRoute = {
   method: 'POST',
@@ -91,11 +108,14 @@ export const retryOutbox: AuthenticatedRoute = {
     operationId: 'retryOutbox',
     tags: ['administration'],
     summary: 'Deliver everything of a stream now, whatever it was waiting for',
+    requestBody: { ...jsonBody(retryBody), required: false },
     responses: {
       204: { description: 'It was tried; GET /v1/admin/outbox shows what came of it' },
-      ...problems(400, 401, 403, 404),
+      ...problems(400, 401, 403, 404, 413, 415),
     },
-    description: 'The stream is named as in the list: `context/ctx_…`.',
+    description:
+      'The stream is named as in the list: `context/ctx_…`. With `destination` and `from`, for a destination that has ' +
+      'lost what it had confirmed, the events from that version on are sent to it again.',
   },
   async handle(exchange) {
     const query = readQuery(exchange.request, []);
@@ -103,7 +123,14 @@ export const retryOutbox: AuthenticatedRoute = {
     const { type = '', id = '' } = exchange.request.params ?? {};
     const prefix = PREFIXES.get(type);
     if (prefix === undefined || !isId(prefix, id)) return { problem: 'not-found', detail: 'There is no such stream.' };
-    await wake(exchange.env, `${type}/${id}`);
+    const body = await readOptionalBody(exchange, retryBody);
+    if (isProblem(body)) return body;
+    const stream = `${type}/${id}`;
+    const { destination, from } = body;
+    if (destination !== undefined && from !== undefined && !(await resend(exchange.env, stream, destination, from))) {
+      return invalid('/destination', 'must be a destination of this stream');
+    }
+    await wake(exchange.env, stream);
     return new Response(null, { status: 204, headers: exchange.headers });
   },
 };
