@@ -15,6 +15,7 @@ import { projectDeadLetter } from '../projections/dead-letters.ts';
 import { projectInstallation } from '../projections/installations.ts';
 import { hasChittyOs } from './chittyos/env.ts';
 import { chittyOs } from './chittyos/services.ts';
+import { actorProvisioningProcess } from './delivery/actor-provisioning.ts';
 import { provisioningProcess } from './delivery/provisioning.ts';
 import { queueSink, readModelSink } from './delivery/sinks.ts';
 import type { Env } from './env.ts';
@@ -39,7 +40,7 @@ export class ContextObject extends ContextActor {
   }
 }
 
-/** One actor: found in the read models, and what it has open ends with its credentials. */
+/** One actor: read models always, ChittyOS when there is one; what it has open ends with its credentials. */
 export class ActorObject extends ActorActor {
   constructor(context: DurableObjectState, env: Env) {
     const sink: Sink<ActorState> = {
@@ -52,7 +53,9 @@ export class ActorObject extends ActorActor {
       },
     };
     super(context, env, {
-      sinks: [sink],
+      ...(hasChittyOs(env)
+        ? { sinks: [sink, queueSink(env.CONTEXT_OPS_QUEUE)], process: actorProvisioningProcess(chittyOs(env)) }
+        : { sinks: [sink] }),
       monitor: new Directory(env.DIRECTORY).monitor(),
       endSubscriptions: (id, ended) => env.CONTEXTS.get(env.CONTEXTS.idFromName(id)).endSubscriptions(ended),
       tellOfDelegation: (to, delegation, expiresAt) =>

@@ -5,6 +5,12 @@ import type { Json } from '../../events/json.ts';
 /** What the `type` of all our events begins with. */
 const TYPE_PREFIX = 'cc.chitty.connect.';
 
+/** The types of streams whose events go to other services, with what their paths begin with. */
+const COLLECTIONS = { context: 'contexts', actor: 'actors' } as const;
+
+/** One of the types. */
+export type OutgoingStreamType = keyof typeof COLLECTIONS;
+
 /** What is known of a stream beside its events, for those who get them. */
 export interface StreamReferences {
   readonly chittyId: string | null;
@@ -59,7 +65,7 @@ export function toCloudEvent(envelope: Envelope, { chittyId, dnaId }: StreamRefe
   return {
     specversion: '1.0',
     id: envelope.id,
-    source: `/v1/contexts/${id}`,
+    source: `/v1/${COLLECTIONS[typeOf(envelope.stream)]}/${id}`,
     type: TYPE_PREFIX + envelope.type,
     subject: id,
     time: envelope.time,
@@ -105,6 +111,15 @@ export function eventType({ type }: OutgoingEvent): string {
  */
 export function skipped(event: OutgoingEvent, droppedBy: string): OutgoingEvent {
   return { ...event, type: SKIPPED_TYPE, data: { type: eventType(event), droppedBy } };
+}
+
+/** The type of the stream that an event comes from. */
+export function streamTypeOf({ source }: Pick<OutgoingEvent, 'source'>): OutgoingStreamType {
+  return source.startsWith(`/v1/${COLLECTIONS.actor}/`) ? 'actor' : 'context';
+}
+
+function typeOf(stream: string): OutgoingStreamType {
+  return stream.startsWith('actor/') ? 'actor' : 'context';
 }
 
 function streamId(stream: string): string {

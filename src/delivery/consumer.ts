@@ -35,8 +35,11 @@ export async function consumeContextOps(batch: MessageBatch, env: Env): Promise<
   const readable = (await Promise.all(batch.messages.map((message) => read(message, env)))).filter(
     (message) => message !== null,
   );
-  const streams = [...Map.groupBy(readable, ({ events }) => events[0]?.subject ?? '')].map(
-    ([subject, messages]): Stream => ({ messages, reporter: new Reporter(env, subject) }),
+  const streams = [...Map.groupBy(readable, ({ events }) => events[0]?.source ?? '')].map(
+    ([source, messages]): Stream => {
+      const subject = messages[0]?.events[0]?.subject ?? '';
+      return { messages, reporter: new Reporter(env, { source, subject }) };
+    },
   );
   const together = toChronicleTogether(readable, services);
   const toOne = {

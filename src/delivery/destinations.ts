@@ -17,6 +17,9 @@ const PATIENCE = { budgetMs: 5_000 };
 
 type Send = (events: readonly OutgoingEvent[]) => Promise<Failure | null>;
 
+/** The events by which something gets a ChittyID. */
+const IDENTIFICATIONS = ['context_identified', 'actor_identified'];
+
 const identified = z.looseObject({ chittyId: z.string() });
 
 /** What ChittyDNA says of events that cannot be taken because others are missing before them. */
@@ -40,7 +43,7 @@ export async function writeEntries(events: readonly OutgoingEvent[], services: C
     if (!written.ok) return written.failure;
   }
   for (const event of events) {
-    const identity = eventType(event) === 'context_identified' ? identified.safeParse(event.data) : null;
+    const identity = IDENTIFICATIONS.includes(eventType(event)) ? identified.safeParse(event.data) : null;
     if (!identity?.success) continue;
     const relationship = { from: event.subject, to: identity.data.chittyId, type: 'identified_as' };
     const stated = await services.chronicle.relationships(relationship, PATIENCE);

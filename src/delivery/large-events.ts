@@ -3,6 +3,7 @@ import { SYSTEM } from '../../actors/principal.ts';
 import type { Envelope } from '../../events/envelope.ts';
 import type { Env } from '../env.ts';
 import type { OutgoingEvent } from './cloud-event.ts';
+import { originOf } from './stream-object.ts';
 
 /**
  * Puts back the data of events that were too long for a message: from the log of the object they came from.
@@ -13,8 +14,7 @@ export function withData(events: readonly OutgoingEvent[], env: Env): Promise<re
   return Promise.all(
     events.map(async (event) => {
       if (event.dataref === undefined) return event;
-      const object = env.CONTEXTS.get(env.CONTEXTS.idFromName(event.subject));
-      const page = await object.history(SYSTEM, Number(event.sequence) - 1, 1);
+      const page = await originOf(env, event).history(SYSTEM, Number(event.sequence) - 1, 1);
       const [text] = isRefusal(page) ? [] : page.events;
       if (text === undefined) throw new Error(`${event.source} has no event ${event.sequence}`);
       const { data }: Envelope = JSON.parse(text);

@@ -1,8 +1,9 @@
 import { backoffMs } from '../../actors/backoff.ts';
 import type { Context, ContextCommand, ContextState } from '../../actors/context.ts';
 import type { Process } from '../../actors/process.ts';
-import { nextStep, type ProvisioningEvent } from '../../actors/provisioning.ts';
+import { nextStep, type Provisioning, type ProvisioningEvent, type StepFailure } from '../../actors/provisioning.ts';
 import type { ProvisioningStep } from '../../events/context.ts';
+import type { InitializeRequest } from '../chittyos/chitty-dna.ts';
 import type { CallResult, Failure } from '../chittyos/failure.ts';
 import type { ChittyOs } from '../chittyos/services.ts';
 
@@ -19,6 +20,7 @@ const COMPLIANT_WITH = ['chittyos-v1'];
 const SECURITY_LEVEL = 'standard';
 /** Capabilities that ChittyRegistry takes of one entry: half of what a context with all its systems and tools may have. */
 const CAPABILITIES_MAX = 100;
+
 /** The version of the genesis metadata that DNA records begin with. */
 const GENESIS_SCHEMA_VERSION = '1.0.0';
 
@@ -64,12 +66,24 @@ async function makeStep(
 ): Promise<ProvisioningEvent> {
   const result = await outcome(step, context, services, publicUrl);
   if (result.ok) return result.value;
-  const attempt = (context.provisioning.steps[step]?.attempt ?? 0) + 1;
-  const { service, detail, retryAfterMs = 0 } = result.failure;
+  return { type: 'provisioning_step_failed', data: failedStep(step, context.provisioning, result.failure) };
+}
+
+/** What the DNA record of something that was created at this time begins with. */
+export function genesisOf(createdAt: string): InitializeRequest['genesis'] {
+  return { service: 'chittyconnect', timestamp: createdAt, genesisSchemaVersion: GENESIS_SCHEMA_VERSION };
+}
+
+/** What is recorded of a step that failed: how often in a row, why, and when it is tried again. */
+export function failedStep<Step extends ProvisioningStep>(
+  step: Step,
+  { steps }: Provisioning,
+  { service, detail, retryAfterMs = 0 }: Failure,
+): StepFailure & { readonly step: Step } {
+  const attempt = (steps[step]?.attempt ?? 0) + 1;
   const pause = Math.max(backoffMs(attempt, BACKOFF_MS), retryAfterMs);
   const reason = `${service}: ${detail}`.slice(0, REASON_CHARS);
-  const retryAt = new Date(Date.now() + pause).toISOString();
-  return { type: 'provisioning_step_failed', data: { step, reason, attempt, retryAt } };
+  return { step, reason, attempt, retryAt: new Date(Date.now() + pause).toISOString() };
 }
 
 async function outcome(
@@ -89,11 +103,7 @@ async function outcome(
         (minted) => ({ type: 'context_identified', data: { chittyId: minted.id, did: minted.did } }),
       );
     case 'initializeDna': {
-      const genesis = {
-        service: 'chittyconnect',
-        timestamp: createdAt,
-        genesisSchemaVersion: GENESIS_SCHEMA_VERSION,
-      };
+      const genesis = genesisOf(createdAt);
       return map(
         await services.dna.initialize({ chittyid, type: 'context', metadata: { contextId: id }, genesis }),
         (record) => ({ type: 'dna_initialized', data: { dnaId: record.id } }),
@@ -140,6 +150,7 @@ async function outcome(
   }
 }
 
-function map<Value, Event>(result: CallResult<Value>, make: (value: Value) => Event): CallResult<Event> {
+/** What a step that was made leads to. */
+export function map<Value, Event>(result: CallResult<Value>, make: (value: Value) => Event): CallResult<Event> {
   return result.ok ? { ok: true, value: make(result.value) } : result;
 }

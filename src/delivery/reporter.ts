@@ -1,5 +1,7 @@
 import type { DeliveryReport } from '../../actors/outbox.ts';
 import type { Env } from '../env.ts';
+import type { OutgoingEvent } from './cloud-event.ts';
+import { originOf } from './stream-object.ts';
 
 /** How long what became of one destination waits for the other, so that one report tells of both. */
 const TOGETHER_MS = 50;
@@ -10,15 +12,15 @@ const TOGETHER_MS = 50;
  */
 export class Reporter {
   readonly #env: Env;
-  readonly #subject: string;
+  readonly #event: Pick<OutgoingEvent, 'source' | 'subject'>;
   readonly #waiting: (readonly [string, DeliveryReport])[] = [];
   readonly #isComplete = Promise.withResolvers<void>();
   #sending: Promise<void> | null = null;
 
-  /** @param subject the id of the stream's context */
-  constructor(env: Env, subject: string) {
+  /** @param event any of the stream's */
+  constructor(env: Env, event: Pick<OutgoingEvent, 'source' | 'subject'>) {
     this.#env = env;
-    this.#subject = subject;
+    this.#event = event;
   }
 
   /** Takes what became of a message at one destination. */
@@ -37,8 +39,7 @@ export class Reporter {
     await Promise.race([this.#isComplete.promise, scheduler.wait(TOGETHER_MS)]);
     while (this.#waiting.length > 0) {
       try {
-        const object = this.#env.CONTEXTS.get(this.#env.CONTEXTS.idFromName(this.#subject));
-        await object.reportDelivery(this.#next());
+        await originOf(this.#env, this.#event).reportDelivery(this.#next());
       } catch {
         // The object will send again what it has no report of; every service knows an event it has had.
       }

@@ -1,5 +1,5 @@
 import { contextView } from '../../actors/collaboration.ts';
-import type { ContextState } from '../../actors/context.ts';
+import type { Context, ContextState } from '../../actors/context.ts';
 import type { Sink } from '../../actors/outbox.ts';
 import { SYSTEM_ACTOR } from '../../actors/system-actor.ts';
 import type { Envelope } from '../../events/envelope.ts';
@@ -17,6 +17,9 @@ const QUEUE_INTERVAL_MS = 16_000;
 const MESSAGE_MAX_BYTES = 120_000;
 
 const encoder = new TextEncoder();
+
+/** What the sink to ChittyOS has to know of a stream's state. */
+type Sendable = Pick<Context, 'chittyId' | 'provisioning'> & { readonly status: string };
 
 /** The sink that keeps the read models in D1: whatever happened, it writes the latest state, in one upsert. */
 export function readModelSink(db: D1Database): Sink<ContextState> {
@@ -46,7 +49,7 @@ export function readModelSink(db: D1Database): Sink<ContextState> {
  * reports what arrived (`src/delivery/consumer.ts`), which is what moves the cursors. The two destinations share the
  * messages: each takes an event twice without harm, so a message begins where the one that is further behind stands.
  */
-export function queueSink(queue: Queue): Sink<ContextState> {
+export function queueSink(queue: Queue): Sink<Sendable | null> {
   return {
     destinations: DESTINATIONS,
     intervalMs: QUEUE_INTERVAL_MS,
@@ -81,6 +84,6 @@ function fitting(events: readonly OutgoingEvent[]): readonly OutgoingEvent[] {
   return events.slice(0, 1).map(({ data: _data, ...rest }) => ({ ...rest, dataref: `${rest.source}/events` }));
 }
 
-function dnaId(state: ContextState): string | null {
+function dnaId(state: Sendable | null): string | null {
   return state?.provisioning.steps.initializeDna?.reference ?? null;
 }

@@ -1,0 +1,14 @@
+import type { Env } from '../env.ts';
+import type { ContextObject } from '../objects.ts';
+import { type OutgoingEvent, streamTypeOf } from './cloud-event.ts';
+
+/** The object that an event on its way comes from. */
+export function originOf(
+  env: Env,
+  event: Pick<OutgoingEvent, 'source' | 'subject'>,
+): Pick<DurableObjectStub<ContextObject>, 'history' | 'reportDelivery'> {
+  const { subject } = event;
+  return streamTypeOf(event) === 'actor'
+    ? env.ACTORS.get(env.ACTORS.idFromName(subject))
+    : env.CONTEXTS.get(env.CONTEXTS.idFromName(subject));
+}
