@@ -1,6 +1,6 @@
 import { createExecutionContext } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
-import { describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { firstRefreshToken } from '../../src/auth/refresh-token.ts';
 import { handleRequest } from '../../src/http/router.ts';
 import { as, expectJson, issueKey, keyHolder, plain, type SessionJson, startSession } from '../support/actors.ts';
@@ -15,6 +15,10 @@ interface SessionRecordJson {
   lastUsedAt: string | null;
   [member: string]: unknown;
 }
+
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 const me = (token: string) => as(token, '/v1/actors/me');
 
@@ -167,6 +171,16 @@ describe('ending', () => {
     const { accessToken, refreshToken } = await startSession(key);
     const init = path === '' ? { method: 'DELETE' } : { method: 'POST', json: { overlapSeconds: 0 } };
     expect((await api(`/v1/actors/${id}/keys/${keyId}${path}`, init)).ok).toBe(true);
+    await expectProblem(await me(accessToken), 401, 'unauthorized');
+    await expectProblem(await refresh(refreshToken), 401, 'unauthorized');
+  });
+
+  it('a session ends with its key when that was rotated, at the end of the overlap', async () => {
+    const { id, key, keyId } = await keyHolder();
+    const { accessToken, refreshToken } = await startSession(key);
+    await api(`/v1/actors/${id}/keys/${keyId}/rotate`, { method: 'POST', json: { overlapSeconds: 60 } });
+    expect((await me(accessToken)).status).toBe(200);
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 61_000 });
     await expectProblem(await me(accessToken), 401, 'unauthorized');
     await expectProblem(await refresh(refreshToken), 401, 'unauthorized');
   });
