@@ -19,6 +19,7 @@ import type {
 } from './messages.ts';
 import { type DeliveryReport, Outbox } from './outbox.ts';
 import { type FieldHistoryPage, StreamPast } from './past.ts';
+import type { Present } from './presence.ts';
 import { type Principal, SYSTEM } from './principal.ts';
 import { ProcessRunner } from './process.ts';
 import { SNAPSHOT_EVERY, Snapshots } from './snapshots.ts';
@@ -231,6 +232,11 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     );
   }
 
+  /** Who watches now. */
+  present(principal: Principal): Present | RefusalReply {
+    return this.refuse(principal, this.#type.reading.watch) ?? this.#subscribers.present();
+  }
+
   /** Closes the subscriptions that came of credentials which have ended. */
   endSubscriptions(ended: EndedAccess): void {
     this.#subscribers.end(ended);
@@ -238,16 +244,19 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
 
   /**
    * Takes a WebSocket: `?after=<version>` is where the subscriber stands, the present when left out; the header
-   * `X-Principal` says who it is. Only the edge can send this request.
+   * `X-Principal` says who it is, `?presence=true` that it wants to know who else watches. Only the edge can send this
+   * request.
    */
   override fetch(request: Request): Response {
     const principal: Principal = JSON.parse(decodeURIComponent(request.headers.get('X-Principal') ?? ''));
     const refusal = this.refuse(principal, this.#type.reading.watch);
     if (refusal) return Response.json(refusal, { status: 403 });
-    const after = new URL(request.url).searchParams.get('after');
+    const { searchParams } = new URL(request.url);
+    const after = searchParams.get('after');
+    const wantsPresence = searchParams.get('presence') === 'true';
     const [client, server] = Object.values(new WebSocketPair());
     if (!client || !server) throw new Error('WebSocketPair gave no pair');
-    this.#subscribers.accept(server, after === null ? this.#version : Number(after), principal);
+    this.#subscribers.accept(server, after === null ? this.#version : Number(after), principal, wantsPresence);
     if (principal.expiresAt !== null) this.#alarm.armBy(principal.expiresAt);
     return new Response(null, { status: 101, webSocket: client });
   }

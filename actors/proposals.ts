@@ -94,7 +94,7 @@ function propose(
 ): readonly ProposalEvent[] | Refusal {
   const { proposals, rules } = collaborationOf(state);
   const effective = effectiveChange(change, state);
-  if (isRefusal(effective)) return effective;
+  if (isRefusal(effective)) return insideChange(effective);
   if (Object.keys(effective).length === 0) return noChange('would change nothing: the context is like that already');
   const data = { proposal, change: effective, ...(message !== undefined && { message }), base: state.version };
   const made: ProposalEvent = { type: 'proposal_made', data };
@@ -154,6 +154,12 @@ function rebase({ id, change, base, staleSince }: Proposal, state: KeptContext):
     return noChange('would change nothing any more: withdraw the proposal');
   }
   return [{ type: 'proposal_rebased', data: { proposal: id, change: effective, base: state.version } }];
+}
+
+/** A refusal of what stands in the member `change` of a request. */
+function insideChange(refusal: Refusal): Refusal {
+  const errors = refusal.errors?.map(({ pointer, message }) => ({ pointer: `/change${pointer}`, message }));
+  return { ...refusal, ...(errors && { errors }) };
 }
 
 function noChange(message: string): Refusal {

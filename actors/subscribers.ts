@@ -1,4 +1,5 @@
 import type { EventLog } from './log.ts';
+import { Presence, type Present } from './presence.ts';
 import type { Principal } from './principal.ts';
 
 /** Characters that may be on their way to a subscriber unconfirmed. The runtime tells nobody how much it has buffered
@@ -34,11 +35,14 @@ interface Attachment {
   readonly sentChars: number;
   readonly confirmedChars: number;
   readonly principal: Principal;
+  /** Left out for those who did not ask for it. */
+  readonly wantsPresence?: true;
 }
 
 interface Subscriber {
   readonly socket: WebSocket;
   readonly principal: Principal;
+  readonly wantsPresence: boolean;
   /** The last version that was sent. */
   version: number;
   sentChars: number;
@@ -83,6 +87,15 @@ export class Subscribers {
   #subscribers: Map<WebSocket, Subscriber> | null = null;
   /** Sockets that were told to close, and with which code. */
   readonly #closing = new Map<WebSocket, number>();
+  readonly #wantingPresence = new Set<Subscriber>();
+  readonly #presence = new Presence<Subscriber>({
+    all: () => this.#all().values(),
+    wanting: () => {
+      this.#all();
+      return this.#wantingPresence;
+    },
+    send: (subscriber, frame) => this.#sendAside(subscriber, frame),
+  });
 
   constructor(context: DurableObjectState, source: LiveSource) {
     this.#context = context;
@@ -91,16 +104,26 @@ export class Subscribers {
   }
 
   /** Takes a socket: greets it and sends the events after `after`. In one turn, so that nothing falls in between. */
-  accept(socket: WebSocket, after: number, principal: Principal): void {
+  accept(socket: WebSocket, after: number, principal: Principal, wantsPresence: boolean): void {
     const subscribers = this.#all();
     this.#context.acceptWebSocket(socket);
     const counts = { sentChars: 0, confirmedChars: 0, askedAt: 0 };
-    const subscriber = { socket, principal, version: after, ...counts, stalled: null };
+    const subscriber = { socket, principal, wantsPresence, version: after, ...counts, stalled: null };
     subscribers.set(socket, subscriber);
     const hello = `{"type":"hello","version":${this.#source.version()},"state":${this.#source.stateText()}}`;
     this.#send(subscriber, hello);
     this.#catchUp(subscriber);
     this.#remember(subscriber);
+    if (wantsPresence) {
+      this.#wantingPresence.add(subscriber);
+      this.#presence.greet(subscriber);
+    }
+    this.#presence.changed();
+  }
+
+  /** Who watches now. */
+  present(): Present {
+    return this.#presence.list();
   }
 
   /** Sends one event to everyone who has all the earlier ones. */
@@ -168,6 +191,8 @@ export class Subscribers {
   closed(socket: WebSocket, code: number): void {
     const subscriber = this.#all().get(socket);
     if (subscriber) this.#forget(subscriber);
+    // Also of one that was gone when the object woke up for this.
+    else this.#presence.changed();
     const told = this.#closing.get(socket);
     this.#closing.delete(socket);
     try {
@@ -191,9 +216,12 @@ export class Subscribers {
 
   /** Takes a socket up again after the object was asleep, during which nothing can have been appended. */
   #wake(socket: WebSocket, subscribers: Map<WebSocket, Subscriber>, since: (version: number) => number): void {
-    const { version, isStalled, sentChars, confirmedChars, principal }: Attachment = socket.deserializeAttachment();
-    const subscriber = { socket, principal, version, sentChars, confirmedChars, askedAt: sentChars, stalled: null };
+    const attachment: Attachment = socket.deserializeAttachment();
+    const { version, isStalled, sentChars, confirmedChars, principal, wantsPresence = false } = attachment;
+    const counts = { sentChars, confirmedChars, askedAt: sentChars };
+    const subscriber = { socket, principal, wantsPresence, version, ...counts, stalled: null };
     subscribers.set(socket, subscriber);
+    if (wantsPresence) this.#wantingPresence.add(subscriber);
     if (isStalled) {
       this.#stall(subscriber);
       return;
@@ -222,10 +250,24 @@ export class Subscribers {
     }
     this.#send(subscriber, frame);
     subscriber.version = version;
-    if (subscriber.sentChars - subscriber.askedAt < SYNC_EVERY_CHARS) return;
-    subscriber.askedAt = subscriber.sentChars;
-    this.#send(subscriber, `{"type":"sync","version":${version},"sent":${subscriber.sentChars}}`);
+    if (this.#askToConfirm(subscriber)) this.#remember(subscriber);
+  }
+
+  /** Sends a frame that is in no log: who has no room for it goes without, and nobody waits for them. */
+  #sendAside(subscriber: Subscriber, frame: string): void {
+    if (subscriber.stalled !== null || windowIsFull(subscriber)) return;
+    this.#send(subscriber, frame);
+    this.#askToConfirm(subscriber);
+    // Each time: what was sent beside the log cannot be counted from it when the object wakes up.
     this.#remember(subscriber);
+  }
+
+  /** Asks for a confirmation when so much was sent that one is due. @returns whether it was */
+  #askToConfirm(subscriber: Subscriber): boolean {
+    if (subscriber.sentChars - subscriber.askedAt < SYNC_EVERY_CHARS) return false;
+    subscriber.askedAt = subscriber.sentChars;
+    this.#send(subscriber, `{"type":"sync","version":${subscriber.version},"sent":${subscriber.sentChars}}`);
+    return true;
   }
 
   #send(subscriber: Subscriber, frame: string): void {
@@ -262,10 +304,14 @@ export class Subscribers {
   #forget(subscriber: Subscriber): void {
     if (subscriber.stalled !== null) clearTimeout(subscriber.stalled);
     this.#subscribers?.delete(subscriber.socket);
+    this.#wantingPresence.delete(subscriber);
+    this.#presence.changed();
   }
 
-  #remember({ socket, principal, version, sentChars, confirmedChars, stalled }: Subscriber): void {
-    const attachment: Attachment = { version, isStalled: stalled !== null, sentChars, confirmedChars, principal };
+  #remember({ socket, principal, wantsPresence, version, sentChars, confirmedChars, stalled }: Subscriber): void {
+    const isStalled = stalled !== null;
+    const wish = wantsPresence && ({ wantsPresence } as const);
+    const attachment: Attachment = { version, isStalled, sentChars, confirmedChars, principal, ...wish };
     socket.serializeAttachment(attachment);
   }
 }

@@ -1,10 +1,12 @@
 import { contextView } from '../../actors/collaboration.ts';
 import type { Context, ContextState } from '../../actors/context.ts';
+import { invitationViews } from '../../actors/context-answers.ts';
 import type { Sink } from '../../actors/outbox.ts';
 import { SYSTEM_ACTOR } from '../../actors/system-actor.ts';
 import type { Envelope } from '../../events/envelope.ts';
 import { projectChittyId } from '../../projections/chitty-ids.ts';
 import { projectContexts } from '../../projections/contexts.ts';
+import { projectInvitations } from '../../projections/invitations.ts';
 import { type OutgoingEvent, toCloudEvent } from './cloud-event.ts';
 
 /** The destinations of the queue. */
@@ -25,6 +27,8 @@ type Sendable = Pick<Context, 'chittyId' | 'provisioning'> & { readonly status: 
 export function readModelSink(db: D1Database): Sink<ContextState> {
   /** Whether the ChittyID, which never changes, was written since the object woke up. */
   let isIdentityWritten = false;
+  /** The open invitations as they were last written since then. */
+  let writtenInvitations: string | null = null;
   return {
     destinations: ['d1'],
     intervalMs: READ_MODEL_INTERVAL_MS,
@@ -38,10 +42,21 @@ export function readModelSink(db: D1Database): Sink<ContextState> {
           await projectChittyId(db, state.chittyId, state.id);
           isIdentityWritten = true;
         }
+        // Most contexts never had any.
+        const invitations = kept?.collaboration && invitationsText(kept);
+        if (invitations !== undefined && invitations !== writtenInvitations) {
+          await projectInvitations(db, [{ context: state.id, version, invitations }]);
+          writtenInvitations = invitations;
+        }
       }
       return { confirmed: version };
     },
   };
+}
+
+/** The invitations that can be answered: none to a deleted context. */
+function invitationsText(state: NonNullable<ContextState>): string {
+  return JSON.stringify(state.status === 'deleted' ? [] : invitationViews(state, null, Date.now()));
 }
 
 /**

@@ -251,7 +251,8 @@ async function execute(
   return isVisible ? { ...reply, waited: wait } : reply;
 }
 
-function headersOf(reply: Executed): Record<string, string> {
+/** The headers that tell of a change. */
+export function headersOf(reply: Executed): Record<string, string> {
   return {
     ETag: etag(reply.version),
     ...(reply.replayed && { 'Idempotent-Replayed': 'true' }),

@@ -37,10 +37,33 @@ import { readFieldHistory } from './field-history.ts';
 import { githubWebhook } from './github-webhook.ts';
 import { health } from './health.ts';
 import { readHistory } from './history.ts';
+import {
+  acceptInvitation,
+  declineInvitation,
+  listContextInvitations,
+  listInvitations,
+  sendInvitation,
+  withdrawInvitation,
+} from './invitations.ts';
 import { readJwks } from './jwks.ts';
+import { changeRole, leaveContext, removeMember, transferOwnership } from './members.ts';
 import { metrics } from './metrics.ts';
+import { addNote, listNotes, removeNote } from './notes.ts';
 import { openApiText } from './openapi.ts';
 import { problems } from './operations.ts';
+import { readPresence } from './presence.ts';
+import {
+  approveProposal,
+  commentProposal,
+  listProposals,
+  makeProposal,
+  patchRules,
+  readProposal,
+  readRules,
+  rebaseProposal,
+  rejectProposal,
+  withdrawProposal,
+} from './proposals.ts';
 import { retryProvisioning } from './provisioning.ts';
 import { jsonText } from './respond.ts';
 import { revertContext } from './revert.ts';
@@ -93,6 +116,30 @@ export const routes: readonly Route[] = [
   diffContext,
   watchContext,
   issueTicket,
+  sendInvitation,
+  listContextInvitations,
+  acceptInvitation,
+  declineInvitation,
+  withdrawInvitation,
+  listInvitations,
+  changeRole,
+  removeMember,
+  leaveContext,
+  transferOwnership,
+  addNote,
+  listNotes,
+  removeNote,
+  makeProposal,
+  listProposals,
+  readProposal,
+  commentProposal,
+  approveProposal,
+  rejectProposal,
+  withdrawProposal,
+  rebaseProposal,
+  readRules,
+  patchRules,
+  readPresence,
   registerActor,
   listActors,
   readActor,

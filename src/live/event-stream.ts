@@ -8,7 +8,11 @@ const KEEP_ALIVE_MS = 15_000;
 /** How long an EventSource waits before it reconnects, in milliseconds. */
 const RETRY_MS = 2_000;
 
-type Frame = { type: 'hello' } | { type: 'sync' } | { type: 'event'; event: { type: string; version: number } };
+type Frame =
+  | { type: 'hello' }
+  | { type: 'sync' }
+  | { type: 'close' }
+  | { type: 'event'; event: { type: string; version: number } };
 
 /**
  * The events after `after` and all that follow, as server-sent events (WHATWG HTML, section 9.2): `id` is the offset
@@ -51,6 +55,8 @@ export async function eventStream(exchange: AuthenticatedExchange, context: stri
     const frame: Frame = JSON.parse(text);
     if (frame.type === 'event') enqueue(serverSentEvent(frame.event, text)).catch(end);
     else if (frame.type === 'sync') written.then(() => socket.send(text)).catch(end);
+    // At once: the server's own close comes a second later.
+    else if (frame.type === 'close') end();
   });
   socket.addEventListener('close', end);
   socket.addEventListener('error', end);

@@ -4,7 +4,7 @@ import { refuseScope } from '../auth/authenticate.ts';
 import { identifyWithTicket } from '../auth/tickets.ts';
 import { contextId, contextObject } from '../http/contexts.ts';
 import { problems } from '../http/operations.ts';
-import { isProblem, problemOf } from '../http/problem.ts';
+import { invalid, isProblem, problemOf } from '../http/problem.ts';
 import { readInteger, readQuery } from '../http/query.ts';
 import { jsonText } from '../http/respond.ts';
 import type { AuthenticatedRoute, SelfAuthenticatingRoute } from '../http/route.ts';
@@ -36,6 +36,10 @@ export const watchContext: SelfAuthenticatingRoute = {
           .string()
           .optional()
           .meta({ description: 'A ticket, for clients that cannot send an Authorization header' }),
+        presence: z
+          .enum(['true', 'false'])
+          .default('false')
+          .meta({ description: 'Whether to be told who else watches: {"type":"presence","actors","count"}' }),
       }),
     },
     responses: {
@@ -46,8 +50,10 @@ export const watchContext: SelfAuthenticatingRoute = {
   },
   async handle(exchange) {
     const { request } = exchange;
-    const query = readQuery(request, ['after', 'ticket']);
+    const query = readQuery(request, ['after', 'ticket', 'presence']);
     if (isProblem(query)) return query;
+    const { presence = 'false' } = query;
+    if (presence !== 'true' && presence !== 'false') return invalid('presence', 'must be true or false');
     // Only a GET can become a WebSocket (RFC 6455, section 4.1); a HEAD comes here as well.
     const isUpgrade = request.method === 'GET' && request.headers.get('Upgrade')?.toLowerCase() === 'websocket';
     const id = await contextId(exchange);
@@ -63,7 +69,8 @@ export const watchContext: SelfAuthenticatingRoute = {
     const after = query.after === undefined ? null : readInteger('after', query.after, 0, Number.MAX_SAFE_INTEGER);
     if (isProblem(after)) return after;
     const history = await contextObject(exchange, id).history(principal, after ?? 0, 1);
-    if (!isRefusal(history)) return subscribe(exchange.env, id, after, principal);
+    if (!isRefusal(history)) return subscribe(exchange.env, id, after, principal, presence === 'true');
+    if (history.refused === 'forbidden') return refuse(CLOSE_FORBIDDEN, history.detail);
     return history.refused === 'not-found' ? refuse(CLOSE_NOT_FOUND, history.detail) : problemOf(history);
   },
 };

@@ -16,17 +16,22 @@ export async function connect(
  * Asks a context's object for a WebSocket, and has the actors whose rights it is opened with note that it is open.
  *
  * @param after the version after which events are wanted; null for the present
+ * @param wantsPresence whether to be told who else watches
  */
 export async function subscribe(
   env: Env,
   context: string,
   after: number | null,
   principal: Principal,
+  wantsPresence = false,
 ): Promise<Response> {
-  const query = after === null ? '' : `?after=${after}`;
+  const query = new URLSearchParams({
+    ...(after !== null && { after: String(after) }),
+    ...(wantsPresence && { presence: 'true' }),
+  });
   const headers = { Upgrade: 'websocket', 'X-Principal': encodeURIComponent(JSON.stringify(principal)) };
   const object = env.CONTEXTS.get(env.CONTEXTS.idFromName(context));
-  const response = await object.fetch(`https://object/live${query}`, { headers });
+  const response = await object.fetch(`https://object/live?${query}`, { headers });
   if (response.webSocket === null || (await isStillGood(env, context, principal))) return response;
   // The edge went by what it knew a moment ago; meanwhile the credential has ended.
   await object.endSubscriptions({ credentials: [principal.credential.id] });

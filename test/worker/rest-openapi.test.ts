@@ -7,11 +7,12 @@ import { consumeDeadLetters } from '../../src/delivery/dead-letters.ts';
 import { routes } from '../../src/http/routes.ts';
 import { actorCases } from '../support/actor-cases.ts';
 import { api, createContext } from '../support/api.ts';
-import { deliver, payload } from '../support/github.ts';
 import { delegationCases } from '../support/delegation-cases.ts';
+import { deliver, payload } from '../support/github.ts';
 import { expectDocumented, openApiDocument, operationOf, validator } from '../support/openapi.ts';
 import { principalOf } from '../support/principals.ts';
 import { configured, derivedId, objectOf, patch, post, read, remove, restore } from '../support/rest.ts';
+import { sharingCases } from '../support/sharing-cases.ts';
 
 async function deletedContext(): Promise<string> {
   const { id } = await createContext();
@@ -187,6 +188,7 @@ const cases: Case[] = [
   ['readInstallation', 404, () => api(`${installations}/${noInstallation}`)],
   ...actorCases,
   ...delegationCases,
+  ...sharingCases,
   ...(['GET', 'POST', 'PUT', 'DELETE'] as const).flatMap((method): Case[] => [
     [`embedded${method}`, 200, () => withChittyOs('/embedded/dna/health', method)],
     [`embedded${method}`, 401, () => api('/embedded/dna/health', { method, headers: wrongKey })],

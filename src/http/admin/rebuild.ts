@@ -13,6 +13,7 @@ import { clearChittyIds, projectChittyId } from '../../../projections/chitty-ids
 import { clearContexts, projectContexts } from '../../../projections/contexts.ts';
 import { clearDeadLetters, projectDeadLetter } from '../../../projections/dead-letters.ts';
 import { clearInstallations, projectInstallation } from '../../../projections/installations.ts';
+import { type ContextInvitations, clearInvitations, projectInvitations } from '../../../projections/invitations.ts';
 import type { Env } from '../../env.ts';
 import type { ContextObject } from '../../objects.ts';
 import { problems } from '../operations.ts';
@@ -72,6 +73,7 @@ export const rebuildReadModels: AuthenticatedRoute = {
         clearChittyIds(DB),
         clearDeadLetters(DB),
         clearInstallations(DB),
+        clearInvitations(DB),
       ]);
     }
     const streams = await shard.list(place[2] ?? '', PAGE_STREAMS);
@@ -95,6 +97,7 @@ export const rebuildReadModels: AuthenticatedRoute = {
 /** Writes the present state of these streams into the read models. */
 async function rebuild(env: Env, streams: readonly string[]): Promise<void> {
   const contexts: Context[] = [];
+  const invitations: ContextInvitations[] = [];
   await Promise.all(
     streams.map(async (stream) => {
       const view = await read(env, stream);
@@ -118,10 +121,19 @@ async function rebuild(env: Env, streams: readonly string[]): Promise<void> {
       const context: Context = JSON.parse(view.body);
       if (context.owner === SYSTEM_ACTOR) return;
       contexts.push(context);
+      if (context.status === 'active') invitations.push(...(await invitationsTo(env, context.id)));
       if (context.chittyId !== null) await projectChittyId(env.DB, context.chittyId, context.id);
     }),
   );
   await projectContexts(env.DB, contexts);
+  await projectInvitations(env.DB, invitations);
+}
+
+/** The open invitations to a context, when there are any. */
+async function invitationsTo(env: Env, context: string): Promise<ContextInvitations[]> {
+  const answer = await env.CONTEXTS.get(env.CONTEXTS.idFromName(context)).invitations(SYSTEM);
+  if (isRefusal(answer) || answer.seen === '[]') return [];
+  return [{ context, version: answer.version, invitations: answer.seen }];
 }
 
 /** The objects of the streams that have a read model, by the type of the stream. */

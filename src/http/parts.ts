@@ -1,0 +1,68 @@
+import type { ContextCommand } from '../../actors/context.ts';
+import { isRefusal } from '../../actors/decider.ts';
+import type { RefusalReply } from '../../actors/messages.ts';
+import { derivedId, newId } from '../../events/id.ts';
+import type { ContextObject } from '../objects.ts';
+import { readIdempotencyKey } from './conditions.ts';
+import { change, changeResponse, contextId, contextObject, headersOf } from './contexts.ts';
+import type { AuthenticatedExchange } from './exchange.ts';
+import { isProblem, type Problem, problemOf } from './problem.ts';
+import { readQuery } from './query.ts';
+import { empty, jsonText } from './respond.ts';
+import type { Answer } from './route.ts';
+
+/** The parts of a context that have ids and addresses of their own: invitations, notes, proposals. */
+
+/**
+ * The id of a new part of the context in the path: the same for the same Idempotency-Key, so that a request that is
+ * tried again is the same request.
+ */
+export async function newPartId(exchange: AuthenticatedExchange, prefix: string): Promise<string | Problem> {
+  const key = readIdempotencyKey(exchange.request.headers);
+  if (isProblem(key)) return key;
+  if (key === undefined) return newId(prefix, Date.now());
+  const context = await contextId(exchange);
+  return isProblem(context) ? context : derivedId(prefix, `${context} ${exchange.principal.actor} ${key}`);
+}
+
+/** A variable part of the path. */
+export function pathPart({ request }: AuthenticatedExchange, name: string): string {
+  return request.params?.[name] ?? '';
+}
+
+/** Carries out a command that makes a part: 201 and the part. */
+export function makePart(exchange: AuthenticatedExchange, command: ContextCommand): Promise<Answer> {
+  return change(exchange, command, (reply) => changeResponse(exchange, reply, 201));
+}
+
+/** Carries out a command: 200 and what it was about. */
+export function changePart(exchange: AuthenticatedExchange, command: ContextCommand): Promise<Answer> {
+  return change(exchange, command, (reply) => changeResponse(exchange, reply, 200));
+}
+
+/** Carries out a command after which there is nothing to show: 204. */
+export function endPart(exchange: AuthenticatedExchange, command: ContextCommand): Promise<Answer> {
+  return change(exchange, command, (reply) => empty(exchange, 204, headersOf(reply)));
+}
+
+/** Reads something of the context in the path that its object gives as JSON text. */
+export async function readPart(
+  exchange: AuthenticatedExchange,
+  see: (object: DurableObjectStub<ContextObject>) => Promise<{ readonly seen: string } | RefusalReply>,
+): Promise<string | Problem> {
+  const id = await contextId(exchange);
+  if (isProblem(id)) return id;
+  const answer = await see(contextObject(exchange, id));
+  return isRefusal(answer) ? problemOf(answer) : answer.seen;
+}
+
+/** Reads a list of parts, whole: it is bounded. */
+export async function listParts(
+  exchange: AuthenticatedExchange,
+  see: (object: DurableObjectStub<ContextObject>) => Promise<{ readonly seen: string } | RefusalReply>,
+): Promise<Answer> {
+  const query = readQuery(exchange.request, []);
+  if (isProblem(query)) return query;
+  const items = await readPart(exchange, see);
+  return isProblem(items) ? items : jsonText(exchange, 200, `{"items":${items}}`);
+}

@@ -1,0 +1,111 @@
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { Frame } from '../support/live.ts';
+import { watch } from '../support/live.ts';
+import { contextOf, idOf, invite, type Person, person, share } from '../support/sharing.ts';
+
+/** Access that is lost ends what was opened by it within so many milliseconds. */
+const PROMISED_MS = 1_000;
+/** What a busy machine may add to that. */
+const SLACK_MS = 1_500;
+
+let ann: Person;
+let bob: Person;
+let cem: Person;
+beforeAll(async () => {
+  [ann, bob, cem] = await Promise.all([person('Ann'), person('Bob'), person('Cem')]);
+});
+
+const headersOf = ({ key }: Person) => ({ Authorization: `Bearer ${key}` });
+const watchAs = (who: Person, context: string, query = '') => watch(idOf(context), query, headersOf(who));
+
+/** The types of the events that came. */
+const typesOf = (frames: readonly Frame[]) =>
+  frames.filter(({ type }) => type === 'event').map(({ event }) => event.type);
+
+describe('a live subscription', () => {
+  it.each<[string, (context: string) => Promise<Response>, string]>([
+    ['is removed', (context) => ann.remove(`${context}/members/${bob.id}`), 'member_removed'],
+    ['leaves', (context) => bob.post(`${context}/leave`), 'member_left'],
+  ])('of somebody who %s is closed with 4403 within a second, without the event of it', async (_what, end, type) => {
+    const context = await contextOf(ann);
+    await share(ann, context, bob);
+    await share(ann, context, cem);
+    const [lost, stays] = await Promise.all([watchAs(bob, context), watchAs(cem, context)]);
+    await Promise.all([lost.until('hello'), stays.until('hello')]);
+    const before = Date.now();
+    expect((await end(context)).status).toBe(204);
+    expect(await lost.until('close')).toMatchObject({ code: 4403 });
+    expect(Date.now() - before).toBeLessThan(PROMISED_MS);
+    expect((await lost.untilClosed()).code).toBe(4403);
+    expect(Date.now() - before).toBeLessThan(PROMISED_MS + SLACK_MS);
+    await ann.patch(context, { name: 'Among ourselves' });
+    await stays.until('event', 2);
+    expect(typesOf(stays.frames)).toEqual([type, 'context_updated']);
+    expect(typesOf(lost.frames)).toEqual([]);
+    // Whoever comes back is told that there is nothing.
+    expect((await (await watchAs(bob, context)).untilClosed()).code).toBe(4404);
+  });
+
+  it('of server-sent events ends as well', async () => {
+    const context = await contextOf(ann);
+    await share(ann, context, bob);
+    const response = await bob.call(`${context}/events?offset=now`, { headers: { Accept: 'text/event-stream' } });
+    const text = response.text();
+    const before = Date.now();
+    expect((await ann.remove(`${context}/members/${bob.id}`)).status).toBe(204);
+    expect(await text).not.toContain('event: member_removed');
+    expect(Date.now() - before).toBeLessThan(PROMISED_MS + SLACK_MS);
+  });
+
+  it('stays while the role only changes to another that may watch', async () => {
+    const context = await contextOf(ann);
+    await share(ann, context, bob);
+    const watcher = await watchAs(bob, context);
+    await watcher.until('hello');
+    await ann.patch(`${context}/members/${bob.id}`, { role: 'viewer' });
+    await ann.post(`${context}/transfer`, { to: bob.id });
+    await watcher.until('event', 2);
+    expect(typesOf(watcher.frames)).toEqual(['member_role_changed', 'ownership_transferred']);
+    expect(watcher.closed).toBeNull();
+  });
+
+  it('is not opened for somebody who is only invited, nor for a ticket of theirs', async () => {
+    const context = await contextOf(ann);
+    await invite(ann, context, bob);
+    expect((await (await watchAs(bob, context)).untilClosed()).code).toBe(4403);
+    expect((await bob.post(`${context}/tickets`)).status).toBe(403);
+  });
+
+  it('cannot be opened with a ticket from before the loss', async () => {
+    const context = await contextOf(ann);
+    await share(ann, context, bob);
+    const { ticket }: { ticket: string } = await (await bob.post(`${context}/tickets`)).json();
+    await ann.remove(`${context}/members/${bob.id}`);
+    const watcher = await watch(idOf(context), `?ticket=${ticket}`, { Authorization: '' });
+    expect((await watcher.untilClosed()).code).toBe(4404);
+  });
+
+  it('shows two people how one proposes and the other approves', async () => {
+    const context = await contextOf(ann, { name: 'Before' });
+    await share(ann, context, bob);
+    const watchers = await Promise.all([watchAs(ann, context), watchAs(bob, context)]);
+    await Promise.all(watchers.map((watcher) => watcher.until('hello')));
+    const made = await bob.post(`${context}/proposals`, { change: { name: 'After' }, message: 'Clearer' });
+    const { id }: { id: string } = await made.json();
+    await ann.post(`${context}/proposals/${id}/comments`, { text: 'Right' });
+    const approval = await ann.post(`${context}/proposals/${id}/approve`);
+    expect(await approval.json()).toMatchObject({ status: 'applied', approvals: [{ actor: ann.id }] });
+    for (const watcher of watchers) {
+      await watcher.until('event', 3);
+      expect(typesOf(watcher.frames)).toEqual(['proposal_made', 'proposal_commented', 'proposal_applied']);
+      expect(watcher.frames.at(-1)?.event.data).toEqual({
+        proposal: id,
+        change: { name: 'After' },
+        proposedBy: bob.id,
+        approvedBy: [ann.id],
+      });
+      expect(watcher.frames[0]?.state).not.toHaveProperty('collaboration');
+    }
+    expect(await (await bob.call(context)).json()).toMatchObject({ name: 'After' });
+  });
+});
