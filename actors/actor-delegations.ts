@@ -187,14 +187,24 @@ export function endedWith(events: readonly ActorEvent[], actor: Actor, at: strin
       case 'key_revoked':
         return endOfThoseMadeWith(event.data.key, actor, 'key_ended');
       case 'key_rotated':
-        // With an overlap the successor takes the key's place in all that was made with it.
-        return at !== null && event.data.endsAt > at ? [] : endOfThoseMadeWith(event.data.key, actor, 'key_ended');
+        return endOfThoseOfRotated(event.data.key, actor, at !== null && event.data.endsAt > at);
       case 'session_ended':
         return endOfThoseMadeWith(event.data.session, actor, 'session_ended');
       default:
         return [];
     }
   });
+}
+
+/**
+ * With an overlap the successor takes the key's place in what was made with it. Not in the sessions that it has started:
+ * those end with the overlap, when nobody would tell what is open by a delegation that was made in one.
+ */
+function endOfThoseOfRotated(key: string, actor: Actor, hasOverlap: boolean): ActorEvent[] {
+  const sessions = actor.sessions.filter(({ startedWith }) => startedWith === key);
+  const ofSessions = sessions.flatMap(({ id }) => endOfThoseMadeWith(id, actor, 'key_ended'));
+  // Without one, the end of the sessions is among the events as well.
+  return hasOverlap ? ofSessions : endOfThoseMadeWith(key, actor, 'key_ended');
 }
 
 type Reason = Extract<ActorEvent, { type: 'delegation_revoked' }>['data']['reason'];

@@ -6,7 +6,7 @@ import { as, expectJson, issueKey, type KeyHolder, keyHolder, registerActor, sta
 import { api, type ContextJson } from '../support/api.ts';
 import { askDelegation, type DelegationJson, delegate, readDelegation, sendForm } from '../support/delegations.ts';
 import { fullClaims, ISSUER, inSeconds, signedByUs, withClaims } from '../support/forge.ts';
-import { derivedId, expectInvalid, expectProblem, history } from '../support/rest.ts';
+import { configured, derivedId, expectInvalid, expectProblem, history } from '../support/rest.ts';
 
 const nobody = derivedId('act', 'delegation: nobody');
 
@@ -337,6 +337,23 @@ describe('whoever ends a part of a chain ends all below it, within 5 s', () => {
     const { token } = await delegate(session.accessToken, ben.id, ['contexts:read']);
     expect(await statusOf(token, context.id)).toBe(200);
     expect((await as(ann.key, `/v1/actors/me/sessions/${session.id}`, { method: 'DELETE' })).status).toBe(204);
+    await within5s(async () => expect(await statusOf(token, context.id)).toBe(401));
+  });
+
+  it('by replacing the bootstrap key that it was made with', async () => {
+    const { ben } = await world();
+    const { token } = await delegate(String(env.BOOTSTRAP_API_KEY), ben.id, ['contexts:read']);
+    const request = { headers: { Authorization: `Bearer ${token}` } };
+    expect((await configured({}, '/v1/contexts', request)).status).toBe(200);
+    const replaced = await configured({ BOOTSTRAP_API_KEY: 'another' }, '/v1/contexts', request);
+    await expectProblem(replaced, 401, 'unauthorized');
+  });
+
+  it('by rotating the key of the session that it was made in, whose end nobody would tell', async () => {
+    const { ann, ben, context } = await world();
+    const { accessToken } = await startSession(ann.key);
+    const { token } = await delegate(accessToken, ben.id, ['contexts:read']);
+    await as(ann.key, `/v1/actors/${ann.id}/keys/${ann.keyId}/rotate`, { method: 'POST' });
     await within5s(async () => expect(await statusOf(token, context.id)).toBe(401));
   });
 

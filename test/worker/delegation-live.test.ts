@@ -1,0 +1,107 @@
+import { env } from 'cloudflare:workers';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { as, expectJson, type KeyHolder, keyHolder } from '../support/actors.ts';
+import { api } from '../support/api.ts';
+import { type DelegationJson, delegate, sendForm } from '../support/delegations.ts';
+import { type Watcher, watch } from '../support/live.ts';
+import { ADMINISTRATOR } from '../support/principals.ts';
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+interface World {
+  readonly ann: KeyHolder;
+  readonly ben: KeyHolder;
+  readonly cem: KeyHolder;
+  readonly first: DelegationJson;
+  readonly second: DelegationJson;
+  readonly context: string;
+}
+
+/** Ann has handed rights on a context to Ben, and Ben to Cem. */
+async function world(more: object = {}): Promise<World> {
+  const [ann, ben, cem] = await Promise.all([keyHolder(), keyHolder(), keyHolder()]);
+  const made = await as(ann.key, '/v1/contexts', { method: 'POST', json: { name: 'watched' } });
+  const context = (await expectJson<{ id: string }>(made, 201)).id;
+  const first = await delegate(ann.key, ben.id, ['contexts:read', 'delegate'], more);
+  const second = await delegate(first.token, cem.id, ['contexts:read']);
+  return { ann, ben, cem, first, second, context };
+}
+
+async function watchAs(credential: string, context: string): Promise<Watcher> {
+  const watcher = await watch(context, '', { Authorization: `Bearer ${credential}` });
+  await watcher.until('hello');
+  return watcher;
+}
+
+const ends: [string, (world: World) => Promise<Response>][] = [
+  ['its link is revoked', ({ ben, second }) => as(ben.key, `/v1/delegate/${second.id}`, { method: 'DELETE' })],
+  ['a link above is revoked', ({ ann, first }) => as(ann.key, `/v1/delegate/${first.id}`, { method: 'DELETE' })],
+  ['its token is revoked (RFC 7009)', ({ cem, second }) => sendForm(cem.key, '/oauth/revoke', { token: second.token })],
+  ['who acts is suspended', ({ cem }) => api(`/v1/actors/${cem.id}/suspend`, { method: 'POST' })],
+  ['one in between is suspended', ({ ben }) => api(`/v1/actors/${ben.id}/suspend`, { method: 'POST' })],
+  ['the one at the root is suspended', ({ ann }) => api(`/v1/actors/${ann.id}/suspend`, { method: 'POST' })],
+  ['the one at the root is deleted', ({ ann }) => api(`/v1/actors/${ann.id}`, { method: 'DELETE' })],
+  ['the key at the root is revoked', ({ ann }) => api(`/v1/actors/${ann.id}/keys/${ann.keyId}`, { method: 'DELETE' })],
+];
+
+describe('a stream that was opened with a delegated token is closed in the middle when', () => {
+  it.each(ends)('%s, and those of others stay', async (_name, end) => {
+    const made = await world();
+    const [watcher, other] = [await watchAs(made.second.token, made.context), await watch(made.context)];
+    expect((await end(made)).ok).toBe(true);
+    expect(await watcher.untilClosed()).toMatchObject({ code: 4401 });
+    await other.ping();
+    expect(other.closed).toBeNull();
+  });
+
+  it('its time is up', async () => {
+    const { second, context } = await world({ ttlSeconds: 3 });
+    const watcher = await watchAs(second.token, context);
+    expect(await watcher.untilClosed()).toMatchObject({ code: 4401 });
+  });
+
+  it('it ends in the very moment of opening, in another isolate', async () => {
+    const { ann, first, second, context } = await world();
+    expect((await as(second.token, `/v1/contexts/${context}`)).status).toBe(200);
+    await env.ACTORS.get(env.ACTORS.idFromName(ann.id)).execute({
+      id: ann.id,
+      command: { type: 'revokeDelegation', delegation: first.id, withToken: false },
+      principal: ADMINISTRATOR,
+      cause: { correlationId: 'c', causationId: null, commandId: 'c' },
+    });
+    const watcher = await watch(context, '', { Authorization: `Bearer ${second.token}` });
+    expect(await watcher.untilClosed()).toMatchObject({ code: 4401 });
+  });
+});
+
+describe('a link below that is revoked', () => {
+  it('closes what came of it and leaves what came of the one above', async () => {
+    const { ben, first, second, context } = await world();
+    const [above, below] = [await watchAs(first.token, context), await watchAs(second.token, context)];
+    await as(ben.key, `/v1/delegate/${second.id}`, { method: 'DELETE' });
+    expect(await below.untilClosed()).toMatchObject({ code: 4401 });
+    await above.ping();
+    expect(above.closed).toBeNull();
+  });
+});
+
+it('server-sent events end with the delegation too', async () => {
+  const { ann, first, second, context } = await world();
+  const headers = { Accept: 'text/event-stream' };
+  const response = await as(second.token, `/v1/contexts/${context}/events`, { headers });
+  const reader = response.body?.getReader();
+  await reader?.read();
+  await as(ann.key, `/v1/delegate/${first.id}`, { method: 'DELETE' });
+  for (let read = await reader?.read(); read?.done === false; read = await reader?.read());
+});
+
+it('a ticket that was got with a delegated token opens nothing that stays open once that has ended', async () => {
+  const { ann, first, second, context } = await world();
+  const issued = await as(second.token, `/v1/contexts/${context}/tickets`, { method: 'POST' });
+  const { ticket } = await expectJson<{ ticket: string }>(issued, 201);
+  await as(ann.key, `/v1/delegate/${first.id}`, { method: 'DELETE' });
+  const watcher = await watch(context, `?ticket=${ticket}`, { Authorization: 'Bearer none' });
+  expect(await watcher.untilClosed()).toMatchObject({ code: 4401 });
+});
