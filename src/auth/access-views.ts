@@ -1,6 +1,6 @@
-import { waitUntil } from 'cloudflare:workers';
 import type { AccessView } from '../../actors/actor-access.ts';
 import { BOOTSTRAP_ACTOR } from '../../events/bootstrap-actor.ts';
+import { inBackground } from '../background.ts';
 import type { Env } from '../env.ts';
 import { ensureFirstAdministrator } from './first-administrator.ts';
 
@@ -53,7 +53,7 @@ export function accessView(env: Env, actor: string): AccessView | Promise<Access
   if (age >= FRESH_MS && now - entry.refreshAt > LOST_MS) {
     entry.refreshAt = now;
     // What is known goes on to hold until it is too old; then the look that fails is somebody's own.
-    waitUntil(freshAccessView(env, actor).catch(() => undefined));
+    inBackground(freshAccessView(env, actor).catch(() => undefined));
   }
   return entry.view;
 }
@@ -80,7 +80,7 @@ export function noteUse(env: Env, actor: string, credential: string): void {
   if (usedAt.size >= ACTORS_MAX) usedAt.clear();
   usedAt.set(credential, now);
   const object = env.ACTORS.get(env.ACTORS.idFromName(actor));
-  waitUntil(object.noteUse(credential).catch(() => undefined));
+  inBackground(object.noteUse(credential).catch(() => undefined));
 }
 
 /** Forgets an actor that was just changed here: the next request of this isolate sees the change. */

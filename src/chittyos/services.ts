@@ -1,3 +1,4 @@
+import { inBackground } from '../background.ts';
 import type { Connection, Send } from './call.ts';
 import { chittyAuthClient } from './chitty-auth.ts';
 import { chittyCertifyClient } from './chitty-certify.ts';
@@ -62,11 +63,6 @@ function remembered<Value>(known: Map<string, Value>, key: string, create: () =>
 
 const isolateMemory = new ServiceMemory();
 
-/** The runtime's `waitUntil`, loaded when it is needed: the route table must load where there is no Workers runtime. */
-const keepAlive: WaitUntil = (work) => {
-  import('cloudflare:workers').then(({ waitUntil }) => waitUntil(work));
-};
-
 /** What tests replace. */
 export interface ChittyOsDependencies {
   /** The network. */
@@ -89,7 +85,7 @@ export function chittyOs(env: ChittyOsEnv, dependencies: ChittyOsDependencies = 
   const connections = forEachService((service) => connect(service, env, send, memory));
   const registry = {
     cache: memory.registry(connections.registry.place),
-    waitUntil: dependencies.waitUntil ?? keepAlive,
+    waitUntil: dependencies.waitUntil ?? inBackground,
     fallback: env.CHITTY_REGISTRY_FALLBACK,
   };
   const clients = {

@@ -24,7 +24,9 @@ describe('without a valid key', () => {
       const response = await api(address, { method, headers: { Authorization: 'Bearer wrong' } });
       expect(response.headers.get('WWW-Authenticate')).toBe('Bearer realm="chittyconnect"');
       const { detail } = await expectProblem(response, 401, 'unauthorized');
-      expect(detail).toBe('Send a valid API key as "Authorization: Bearer <key>" or "X-API-Key: <key>".');
+      expect(detail).toBe(
+        'Send one valid credential, as "Authorization: Bearer <key or token>" or "X-API-Key: <key>".',
+      );
     },
   );
 
