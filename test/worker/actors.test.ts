@@ -176,6 +176,16 @@ describe('the first administrator', () => {
   });
 });
 
+describe('operators', () => {
+  it('have an actor’s stream deliver at once, the first administrator’s as well', async () => {
+    const { id } = await registerActor();
+    for (const actor of [id, BOOTSTRAP_ACTOR]) {
+      expect((await post(`/v1/admin/outbox/actor/${actor}/retry`)).status).toBe(204);
+    }
+    await expectProblem(await post('/v1/admin/outbox/actor/act_1/retry'), 404, 'not-found');
+  });
+});
+
 describe('lists', () => {
   it('find by a part of the name, kind and status, page by page', async () => {
     const made: string[] = [];

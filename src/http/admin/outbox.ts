@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { Directory } from '../../../actors/directory.ts';
 import type { StreamBehind } from '../../../actors/directory-object.ts';
+import { isActorId } from '../../../events/actor.ts';
 import { CONTEXT_PREFIX } from '../../../events/context.ts';
 import { DEAD_LETTER_PREFIX } from '../../../events/dead-letter.ts';
 import { isId } from '../../../events/id.ts';
@@ -46,11 +47,12 @@ const outboxBody = z
   })
   .meta({ id: 'Outbox' });
 
-/** The prefixes of the ids by the type of the stream. */
-const PREFIXES: ReadonlyMap<string, string> = new Map([
-  ['context', CONTEXT_PREFIX],
-  ['dead_letter', DEAD_LETTER_PREFIX],
-  ['installation', INSTALLATION_PREFIX],
+/** What tells the ids of each type of stream. */
+const IDS: ReadonlyMap<string, (id: string) => boolean> = new Map([
+  ['actor', isActorId],
+  ['context', (id) => isId(CONTEXT_PREFIX, id)],
+  ['dead_letter', (id) => isId(DEAD_LETTER_PREFIX, id)],
+  ['installation', (id) => isId(INSTALLATION_PREFIX, id)],
 ]);
 
 /** GET /v1/admin/outbox */
@@ -121,8 +123,7 @@ export const retryOutbox: AuthenticatedRoute = {
     const query = readQuery(exchange.request, []);
     if (isProblem(query)) return query;
     const { type = '', id = '' } = exchange.request.params ?? {};
-    const prefix = PREFIXES.get(type);
-    if (prefix === undefined || !isId(prefix, id)) return { problem: 'not-found', detail: 'There is no such stream.' };
+    if (!IDS.get(type)?.(id)) return { problem: 'not-found', detail: 'There is no such stream.' };
     const body = await readOptionalBody(exchange, retryBody);
     if (isProblem(body)) return body;
     const stream = `${type}/${id}`;
