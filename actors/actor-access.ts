@@ -6,7 +6,7 @@ import type { Capability } from './principal.ts';
 import type { EndedAccess } from './subscribers.ts';
 
 /** A key as whoever checks one needs it. */
-export interface KeyAccess extends Rights {
+interface KeyAccess extends Rights {
   readonly id: string;
   readonly hash: string;
 }
