@@ -26,6 +26,7 @@ import { SNAPSHOT_EVERY, Snapshots } from './snapshots.ts';
 import type { StreamType } from './stream-type.ts';
 import { type EndedAccess, Subscribers } from './subscribers.ts';
 import { Tickets } from './tickets.ts';
+import { type Head, type Proof, StreamTree } from './tree.ts';
 
 /** Bookkeeping events that a change may have been overtaken by; past so many its caller has to look again. */
 const BOOKKEEPING_MAX = 50;
@@ -50,6 +51,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
   readonly #type: StreamType<State, Command, Event>;
   readonly #log: EventLog;
   readonly #snapshots: Snapshots<State>;
+  readonly #tree: StreamTree;
   readonly #past: StreamPast<State, Event>;
   readonly #answers: Answers;
   readonly #alarm: AlarmClock;
@@ -79,6 +81,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     const { sql } = context.storage;
     this.#type = type;
     this.#log = new EventLog(sql);
+    this.#tree = new StreamTree(sql, this.#log);
     this.#snapshots = new Snapshots(sql, this.#log, {
       initialState: type.decider.initialState,
       stateSchema: type.stateSchema,
@@ -189,6 +192,30 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
   ): FieldHistoryPage | RefusalReply {
     const end = this.refuse(principal, this.#type.reading.history) ?? this.#endAt(moment, after);
     return typeof end === 'number' ? this.#past.fieldHistory(tokens, after, end, limit) : end;
+  }
+
+  /**
+   * Proves that the event of a version is in the tree of the first `size` events, or that this tree begins with that of
+   * the first `from` events (RFC 9162). @param size the present one when left out
+   */
+  prove(
+    principal: Principal,
+    claim: { readonly version: number } | { readonly from: number },
+    size = this.#version,
+  ): Proof | RefusalReply {
+    const refusal = this.refuse(principal, this.#type.reading.history);
+    if (refusal) return refusal;
+    const first = 'from' in claim ? claim.from : claim.version;
+    if (size > this.#version || first > size) {
+      const detail = `There are ${this.#version} events. The tree's size can be at most that, and what is proved at most the tree's size.`;
+      return { refused: 'ahead-of-stream', detail, version: this.#version };
+    }
+    return 'from' in claim ? this.#tree.consistency(first, size) : this.#tree.inclusion(first, size);
+  }
+
+  /** The size and the root of the tree of all events. */
+  treeHead(principal: Principal): Head | RefusalReply {
+    return this.refuse(principal, this.#type.reading.history) ?? this.#tree.head(this.#version);
   }
 
   /** A single-use ticket that lets its bearer watch this stream as the principal, for clients that cannot send headers. */
@@ -370,6 +397,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     const eventTime = Math.max(now, this.#lastTime);
     const time = new Date(eventTime).toISOString();
     const texts: string[] = [];
+    const leafHashes: string[] = [];
     const who = authorship(request.principal);
     let state = this.#state;
     let before = state;
@@ -377,7 +405,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     for (const event of events) {
       const schema = this.#type.events[event.type as Event['type']];
       lastEventId = nextUlid(eventTime, lastEventId);
-      const { text } = sealEvent({
+      const { text, leafHash } = sealEvent({
         ...who,
         ...request.cause,
         id: lastEventId,
@@ -389,6 +417,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
         data: schema.parse(event.data),
       });
       texts.push(text);
+      leafHashes.push(leafHash);
       // From the text, as a replay will: the order of an object's keys is then the same too.
       before = state;
       state = this.#type.decider.evolve(state, this.#open(text));
@@ -398,20 +427,23 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     const answer = this.#type.answer?.(request.command, before, state);
     const body = answer === undefined ? stateText : JSON.stringify(answer);
     const takeSnapshot = version - this.#snapshotVersion >= SNAPSHOT_EVERY;
+    const completesTile = this.#tree.completesTile(this.#version, texts.length);
     const write = () => {
       if (!this.#log.exists && texts.length > 0) this.#log.create();
       for (const [index, text] of texts.entries()) this.#log.append(this.#version + index + 1, text);
       if (takeSnapshot) this.#snapshots.write(version, state);
+      if (completesTile) this.#tree.completeTiles(version);
       if (request.idempotency) {
         const { key, fingerprint } = request.idempotency;
         this.#answers.put(key, { fingerprint, version, body }, isCreation ? FOR_EVER : now + ANSWER_TTL_MS);
       }
     };
     // One statement is atomic by itself; a transaction around it would only cost time.
-    if (texts.length === 1 && !isCreation && !takeSnapshot && !request.idempotency) write();
+    if (texts.length === 1 && !isCreation && !takeSnapshot && !completesTile && !request.idempotency) write();
     else this.ctx.storage.transactionSync(write);
 
     const previous = this.#version;
+    this.#tree.appended(this.#version, leafHashes);
     this.#state = state;
     this.#version = version;
     this.#lastEventId = lastEventId;

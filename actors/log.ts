@@ -78,6 +78,16 @@ export class EventLog {
     return page;
   }
 
+  /** The hashes of the events after `from` up to `to`, in hexadecimal digits, as they stand in the events. */
+  leafHashes(from: number, to: number): string[] {
+    const query =
+      "SELECT event ->> '$.leafHash' AS hash FROM events WHERE version > ? AND version <= ? ORDER BY version";
+    return this.#sql
+      .exec<{ hash: string }>(query, from, to)
+      .toArray()
+      .map((row) => row.hash);
+  }
+
   /** Characters of all events after `after`, with `overhead` characters added to each. */
   charsAfter(after: number, overhead: number): number {
     const row = this.#sql

@@ -1,6 +1,6 @@
 import { concatBytes } from '@noble/hashes/utils.js';
 import { type Fault, isFault } from './fault.ts';
-import { foldRoots, HASH_BYTES, nodeHash } from './merkle.ts';
+import { type Frontier, foldRoots, HASH_BYTES, nodeHash } from './merkle.ts';
 
 /**
  * Proofs of any size a tree ever had, from stored tiles (C2SP tlog-tiles): rows of 256 hashes. A tile of level 0 holds
@@ -68,8 +68,14 @@ export function consistencyProof(from: number, to: number, read: ReadTile): Uint
 
 /** The root that the tree had when it had `size` leaves. @returns a fault when a tile is missing */
 export function rootAt(size: number, read: ReadTile): Uint8Array | Fault {
+  const frontier = frontierAt(size, read);
+  return isFault(frontier) ? frontier : foldRoots(frontier.roots);
+}
+
+/** The frontier that the tree had when it had `size` leaves, to append to it. @returns a fault when a tile is missing */
+export function frontierAt(size: number, read: ReadTile): Frontier | Fault {
   const roots = prove(perfectNodes({ from: 0, to: size }).map(rangeOf), size, read);
-  return isFault(roots) ? roots : foldRoots(roots);
+  return isFault(roots) ? roots : { size, roots };
 }
 
 /** `inclusionProof` from tiles that are fetched, all at once. */

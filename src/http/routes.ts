@@ -52,6 +52,7 @@ import { addNote, listNotes, removeNote } from './notes.ts';
 import { openApiText } from './openapi.ts';
 import { problems } from './operations.ts';
 import { readPresence } from './presence.ts';
+import { readProof } from './proofs.ts';
 import {
   approveProposal,
   commentProposal,
@@ -112,6 +113,7 @@ export const routes: readonly Route[] = [
   revertContext,
   retryProvisioning,
   readHistory,
+  readProof,
   readFieldHistory,
   diffContext,
   watchContext,

@@ -38,6 +38,8 @@ type Case = [operationId: string, status: number, send: (id: string) => Promise<
 const cases: Case[] = [
   ['health', 200, () => api('/health')],
   ['openApi', 200, () => api('/openapi.json')],
+  ['readProof', 200, (id) => api(`/v1/contexts/${id}/proof?version=1`)],
+  ['readProof', 400, (id) => api(`/v1/contexts/${id}/proof`)],
   ['readLimits', 200, () => api('/v1/admin/limits')],
   ['changeLimits', 200, () => api('/v1/admin/limits', { method: 'PUT', json: DEFAULT_LIMITS })],
   ['changeLimits', 412, () => api('/v1/admin/limits', { method: 'PUT', json: DEFAULT_LIMITS, headers: stale })],
