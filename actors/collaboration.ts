@@ -23,7 +23,7 @@ export type Rules = {
 };
 
 /** A note on a context. */
-export type Note = {
+type Note = {
   readonly id: string;
   readonly author: string;
   readonly text: string;

@@ -38,7 +38,7 @@ export function answerOf(
 }
 
 /** An invitation as those get it who may know of it: its context by name. */
-export function invitationView(invitation: Invitation, { id, name }: KeptContext) {
+function invitationView(invitation: Invitation, { id, name }: KeptContext) {
   const { actor, role, invitedBy, sentAt, expiresAt } = invitation;
   return { id: invitation.id, context: { id, name }, actor, role, invitedBy, sentAt, expiresAt };
 }

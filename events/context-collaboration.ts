@@ -50,13 +50,3 @@ export const collaborationEvents = <Change extends JsonObject>(change: z.ZodType
   /** The last approval that was needed came, and the context has changed as `context_updated` changes it. */
   proposal_applied: z.strictObject({ proposal, change, proposedBy: actor, approvedBy: z.array(actor) }),
 });
-
-type Schemas<Change extends JsonObject> = ReturnType<typeof collaborationEvents<Change>>;
-
-/** What can happen while people work together. `Change` is what a change holds. */
-export type CollaborationEvent<Change extends JsonObject> = {
-  [Type in keyof Schemas<Change>]: {
-    readonly type: Type;
-    readonly data: Readonly<z.infer<Schemas<Change>[Type]>>;
-  };
-}[keyof Schemas<Change>];
