@@ -10,6 +10,8 @@ const CONNECTIONS = 32;
 /** One side of a comparison. */
 export interface Side {
   readonly server: BenchServer;
+  /** Waits until nothing that the load has begun is still under way, where something may be. */
+  settle?(): Promise<void>;
   request(index: number): LoadRequest;
 }
 
@@ -24,7 +26,7 @@ export interface Comparison {
 
 /** One side's part of a round. */
 interface Measured extends LoadResult {
-  /** Of the server, its background work until the end of the load included. */
+  /** Of the server, its background work until it has settled, or else until the end of the load, included. */
   readonly cpuUsPerRequest: number;
 }
 
@@ -47,6 +49,7 @@ async function compare({ subject, baseline }: Comparison, { rounds, roundMs }: R
       request: (index) => side.request(from + index),
     });
     counts.set(side, from + result.requests);
+    await side.settle?.();
     return { ...result, cpuUsPerRequest: (cpuUs(side.server.pid) - before) / result.requests };
   };
   for (let round = 0; round <= rounds; round++) {

@@ -126,6 +126,6 @@ function responseLength(received: string): number | null {
 }
 
 /** The value below which the share `q` of `sorted` lies. */
-function quantile(sorted: readonly number[], q: number): number {
+export function quantile(sorted: readonly number[], q: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? Number.NaN;
 }

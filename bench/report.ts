@@ -61,18 +61,42 @@ export function writeDocument(sections: readonly WrittenSection[]): string {
   return `${[head.join('\n'), ...sections.map(writeSection)].join('\n\n')}\n`;
 }
 
+/**
+ * Puts sections into a document that was written before, each with when and on what it was measured.
+ *
+ * @param titles the titles of all sections in their order
+ */
+export function updateDocument(
+  document: string,
+  sections: readonly WrittenSection[],
+  titles: readonly string[],
+  isQuick: boolean,
+): string {
+  const [head = '', ...parts] = document.trimEnd().split('\n\n## ');
+  const known = new Map(parts.map((part) => [part.slice(0, part.indexOf('\n')), `## ${part}`]));
+  const kind = isQuick ? 'in a short run (`--quick`), to show that it works and not for the figures' : 'by itself';
+  const measured = `Measured ${kind}. ${machine().join('. ')}.`;
+  for (const section of sections) {
+    const [heading, ...rest] = writeSection(section).split('\n\n');
+    known.set(section.title, [heading, measured, ...rest].join('\n\n'));
+  }
+  const ordered = titles.flatMap((title) => known.get(title) ?? []);
+  return `${[head, ...ordered].join('\n\n')}\n`;
+}
+
 function writeSection({ title, method, explanation, findings }: WrittenSection): string {
   const { table, notes = [] } = findings;
   return [`## ${title}`, method, writeTable(table), ...notes, explanation].join('\n\n');
 }
 
-function writeTable({ columns, rows }: Table): string {
+/** A table in Markdown. */
+export function writeTable({ columns, rows }: Table): string {
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
   return [line(columns), line(columns.map(() => '---')), ...rows.map(line)].join('\n');
 }
 
 /** What the figures were measured on. */
-function machine(): string[] {
+export function machine(): string[] {
   const [first] = cpus();
   return [
     `Date: ${new Date().toISOString().slice(0, 10)}`,

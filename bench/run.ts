@@ -1,18 +1,36 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type WrittenSection, writeDocument } from './report.ts';
+import { updateDocument, type WrittenSection, writeDocument } from './report.ts';
 import type { RunOptions, Section } from './section.ts';
 import { agents } from './sections/agents.ts';
 import { append } from './sections/append.ts';
 import { broadcast } from './sections/broadcast.ts';
+import { d1 } from './sections/d1.ts';
+import { lag } from './sections/lag.ts';
+import { rebuild } from './sections/rebuild.ts';
 import { replay } from './sections/replay.ts';
 import { rows } from './sections/rows.ts';
+import { search } from './sections/search.ts';
+import { sinks } from './sections/sinks.ts';
 import { subscriber } from './sections/subscriber.ts';
 import { wake } from './sections/wake.ts';
 import { ROOT, Workspace } from './servers.ts';
 
-const SECTIONS: readonly Section[] = [append, subscriber, agents, rows, wake, replay, broadcast];
+const SECTIONS: readonly Section[] = [
+  append,
+  subscriber,
+  agents,
+  sinks,
+  rows,
+  d1,
+  lag,
+  search,
+  rebuild,
+  wake,
+  replay,
+  broadcast,
+];
 const NAMES = SECTIONS.map((section) => section.name);
 
 /** Where a full run puts its document. */
@@ -22,16 +40,22 @@ const DOCUMENT = join(ROOT, 'docs', 'performance.md');
 const FULL = { rounds: 7, roundMs: 2_500, shrink: 1 };
 const QUICK = { rounds: 3, roundMs: 500, shrink: 100 };
 
-const USAGE = `npm run bench -- [--quick] [--out <file>] [section …]
+const USAGE = `npm run bench -- [--quick] [--update] [--out <file>] [section …]
 
 A full run of all sections writes docs/performance.md; any other prints its document, or writes it to --out.
   --quick   short rounds and a hundredth of the events and sockets: to see that it works, not for the figures
+  --update  puts the sections into docs/performance.md in place of what it has of them
   sections  ${NAMES.join(', ')}`;
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { quick: { type: 'boolean' }, out: { type: 'string' }, help: { type: 'boolean' } },
+    options: {
+      quick: { type: 'boolean' },
+      update: { type: 'boolean' },
+      out: { type: 'string' },
+      help: { type: 'boolean' },
+    },
   });
   const unknown = positionals.filter((name) => !NAMES.includes(name));
   if (values.help || unknown.length > 0) {
@@ -41,6 +65,12 @@ async function main(): Promise<number> {
   const chosen = SECTIONS.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
   const written: WrittenSection[] = [];
   for (const section of chosen) written.push(await measure(section, values.quick ? QUICK : FULL));
+  if (values.update) {
+    const titles = SECTIONS.map(({ title }) => title);
+    writeFileSync(DOCUMENT, updateDocument(readFileSync(DOCUMENT, 'utf8'), written, titles, Boolean(values.quick)));
+    console.error(`Updated in ${DOCUMENT}`);
+    return 0;
+  }
   const document = writeDocument(written);
   const isWhole = !values.quick && chosen.length === SECTIONS.length;
   const file = values.out ?? (isWhole ? DOCUMENT : null);

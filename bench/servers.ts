@@ -37,6 +37,8 @@ export interface WorkerOptions {
   readonly product?: 'with ChittyOS' | 'alone';
   /** Durable Object classes by binding, of what is not the product. */
   readonly objects?: Readonly<Record<string, string>>;
+  /** Bindings of its own, of what is not the product, as Miniflare takes them. */
+  readonly bindings?: Readonly<Record<string, unknown>>;
   readonly variables?: Readonly<Record<string, string>>;
   /** Opens V8's inspector; it slows nothing down until a client attaches. */
   readonly inspector?: boolean;
@@ -131,9 +133,9 @@ export async function startWorker(workspace: Workspace, options: WorkerOptions):
   return { url: `http://127.0.0.1:${port}`, pid, miniflare, stop: () => miniflare.dispose() };
 }
 
-function ownSettings({ objects = {} }: WorkerOptions): Record<string, unknown> {
+function ownSettings({ objects = {}, bindings = {} }: WorkerOptions): Record<string, unknown> {
   const classes = Object.entries(objects).map(([binding, className]) => [binding, { className, useSQLite: true }]);
-  return { ...COMPATIBILITY, durableObjects: Object.fromEntries(classes) };
+  return { ...COMPATIBILITY, ...bindings, durableObjects: Object.fromEntries(classes) };
 }
 
 /** A Worker's own bindings, read the way scripts/serve.ts reads them. */

@@ -1,6 +1,8 @@
 // The product with a few more methods on its object, for what cannot be seen from outside: rows written, eviction, and
 // the bare form of a replay over the very same rows. The product's own code runs as it is.
+import { SYSTEM } from '../../actors/principal.ts';
 import worker, { ContextObject as Product } from '../../src/worker.ts';
+import { countedEnv, isCounting, Meter, used } from './counting.mjs';
 
 export * from '../../src/worker.ts';
 
@@ -33,6 +35,7 @@ function countRows({ id, storage }) {
     value: (...args) => {
       const statement = exec(...args);
       // Done already, unless it returns rows.
+      if (isCounting && /^\s*SELECT/i.test(args[0])) return readCounted(statement);
       if (/RETURNING/i.test(args[0])) statements.push(statement);
       else if (!/^\s*SELECT/i.test(args[0])) add(statement.rowsWritten);
       return statement;
@@ -47,17 +50,60 @@ function countRows({ id, storage }) {
   return collect;
 }
 
+/** Reads a statement to its end, which is when it is known how many rows it has read. */
+function readCounted(statement) {
+  const rows = statement.toArray();
+  used.objectRowsRead += statement.rowsRead;
+  return {
+    toArray: () => rows,
+    one: () => rows[0],
+    [Symbol.iterator]: () => rows.values(),
+  };
+}
+
 export class ContextObject extends Product {
   #rows;
+  #meter = new Meter();
 
   constructor(context, env) {
     const rows = countRows(context);
-    super(context, env);
+    super(context, countedEnv(env));
     this.#rows = rows;
+  }
+
+  execute(...values) {
+    return this.#metered(() => super.execute(...values));
+  }
+
+  reportDelivery(...values) {
+    return this.#metered(() => super.reportDelivery(...values));
+  }
+
+  flushOutbox(...values) {
+    return this.#metered(() => super.flushOutbox(...values));
+  }
+
+  alarm(...values) {
+    used.alarms += 1;
+    return this.#metered(() => super.alarm(...values));
+  }
+
+  #metered(work) {
+    return isCounting ? this.#meter.run(work) : work();
   }
 
   benchRows() {
     return this.#rows();
+  }
+
+  benchCursors() {
+    return this.outboxCursors();
+  }
+
+  /** Whether every destination has all there is. */
+  benchIsDelivered() {
+    const { version } = this.view(SYSTEM);
+    return Object.values(this.outboxCursors()).every(({ confirmed }) => confirmed >= version);
   }
 
   /** Whether nothing will be done soon: whatever is on its way has an alarm behind it. */
@@ -68,18 +114,19 @@ export class ContextObject extends Product {
 
   /** Changes the context until it has so many events. */
   async benchSeed(id, events) {
-    for (let version = this.view().version; version < events; version += SEED_BATCH) {
+    for (let version = this.view(SYSTEM).version; version < events; version += SEED_BATCH) {
       const batch = Array.from({ length: Math.min(SEED_BATCH, events - version) }, (_, index) => {
         const number = version + index;
         return this.execute({
           id,
           command: { type: 'update', data: { name: `Planning ${number}`, description: `What is done in ${number}` } },
-          cause: { actor: 'act_bench', correlationId: `c${number}`, causationId: null, commandId: `c${number}` },
+          principal: SYSTEM,
+          cause: { correlationId: `c${number}`, causationId: null, commandId: `c${number}` },
         });
       });
       await Promise.all(batch);
     }
-    return this.view().version;
+    return this.view(SYSTEM).version;
   }
 
   benchEvict() {
@@ -110,6 +157,8 @@ const json = (value) => Response.json(value ?? null);
 
 const operations = {
   rows: async (object) => json(await object.benchRows()),
+  cursors: async (object) => json(await object.benchCursors()),
+  delivered: async (object) => json(await object.benchIsDelivered()),
   quiet: async (object) => json(await object.benchIsQuiet()),
   seed: async (object, id, count) => json(await object.benchSeed(id, Number(count))),
   evict: (object) => object.benchEvict().then(json, () => json('evicted')),
@@ -120,7 +169,15 @@ export default {
   ...worker,
   fetch(request, env, execution) {
     const [, prefix, operation, id, argument] = new URL(request.url).pathname.split('/');
-    if (prefix !== 'bench') return worker.fetch(request, env, execution);
-    return operations[operation](env.CONTEXTS.get(env.CONTEXTS.idFromName(id)), id, argument);
+    if (prefix === 'bench') {
+      if (operation === 'used') return json(used);
+      return operations[operation](env.CONTEXTS.get(env.CONTEXTS.idFromName(id)), id, argument);
+    }
+    used.requests += 1;
+    return worker.fetch(request, countedEnv(env), execution);
+  },
+  queue(batch, env, execution) {
+    used.batches += 1;
+    return worker.queue(batch, countedEnv(env), execution);
   },
 };

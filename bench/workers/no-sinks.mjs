@@ -1,0 +1,11 @@
+// The product whose events go nowhere: what its sinks cost is measured against it.
+import { ContextActor } from '../../actors/context-object.ts';
+
+export { DeadLetterObject, DirectoryObject, InstallationObject } from '../../src/objects.ts';
+export { default } from '../../src/worker.ts';
+
+export class ContextObject extends ContextActor {
+  constructor(context, env) {
+    super(context, env, { sinks: [] });
+  }
+}
