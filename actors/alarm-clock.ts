@@ -1,6 +1,6 @@
 /** What an alarm clock needs of its object. */
 interface AlarmContext {
-  readonly storage: Pick<DurableObjectStorage, 'getAlarm' | 'setAlarm'>;
+  readonly storage: Pick<DurableObjectStorage, 'getAlarm' | 'setAlarm' | 'sync'>;
   blockConcurrencyWhile<Result>(work: () => Promise<Result>): Promise<Result>;
 }
 
@@ -43,7 +43,11 @@ export class AlarmClock {
       await work();
     } finally {
       this.#isRinging = false;
-      if (this.#firesAt !== null) void this.#storage.setAlarm(this.#firesAt);
+      if (this.#firesAt !== null) {
+        await this.#storage.setAlarm(this.#firesAt);
+        // One that is not on disk when the work ends can be lost: the runtime then strikes out the alarm that has fired.
+        await this.#storage.sync();
+      }
     }
   }
 }

@@ -187,6 +187,7 @@ export class OutboxWorld {
     const setAt = this.#alarmAt;
     const storage = {
       getAlarm: async () => setAt,
+      sync: async () => {},
       setAlarm: async (time: number) => {
         this.rows += 1;
         this.#alarmAt = time;

@@ -165,6 +165,7 @@ export class ProvisioningWorld {
   #wound(): AlarmClock {
     const storage = {
       getAlarm: async () => null,
+      sync: async () => {},
       setAlarm: async (time: number) => {
         this.alarmAt = time;
       },

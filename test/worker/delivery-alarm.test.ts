@@ -1,5 +1,6 @@
 import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
 import { describe, expect, it } from 'vitest';
+import { AlarmClock } from '../../actors/alarm-clock.ts';
 import { createContext } from '../support/api.ts';
 import { objectOf, patch } from '../support/rest.ts';
 
@@ -13,5 +14,30 @@ describe('an alarm that is set for something that waits', () => {
     expect((await patch(id, { name }, { 'Idempotency-Key': 'nothing changes' })).status).toBe(200);
     const alarm = await runInDurableObject(objectOf(id), (_object, { storage }) => storage.getAlarm());
     expect(alarm).toBe(soon);
+  });
+});
+
+describe('an alarm that is asked for while another rings', () => {
+  it('is set once, for the earliest time, and is on disk before the work of the other ends', async () => {
+    const calls: unknown[] = [];
+    const synced = Promise.withResolvers<void>();
+    const storage = {
+      getAlarm: async () => null,
+      setAlarm: async (time: number | Date) => void calls.push(['set', time]),
+      sync: () => {
+        calls.push('sync');
+        return synced.promise;
+      },
+    };
+    const clock = new AlarmClock({ storage, blockConcurrencyWhile: (work) => work() }, false);
+    const ringing = clock.ring(async () => {
+      for (const time of [9_000, 5_000, 7_000]) clock.armBy(time);
+    });
+    const end = ringing.then(() => calls.push('ended'));
+    await scheduler.wait(10);
+    expect(calls).toEqual([['set', 5_000], 'sync']);
+    synced.resolve();
+    await end;
+    expect(calls.at(-1)).toBe('ended');
   });
 });
