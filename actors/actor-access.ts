@@ -2,8 +2,8 @@ import type { ActorEvent } from '../events/actor.ts';
 import type { Actor, ActorSummary } from './actor.ts';
 import { type Delegation, rightsDigest } from './actor-delegations.ts';
 import type { Rights } from './actor-keys.ts';
+import type { EndedAccess } from './ended-access.ts';
 import type { Capability } from './principal.ts';
-import type { EndedAccess } from './subscribers.ts';
 
 /** A key as whoever checks one needs it. */
 interface KeyAccess extends Rights {

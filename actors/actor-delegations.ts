@@ -11,7 +11,7 @@ import type { DelegationLink, Principal, Scope } from './principal.ts';
 /** Delegations of one actor that are good at the same time. */
 const DELEGATIONS_MAX = 1_000;
 /** Delegations in a row, the subject's own included. */
-export const CHAIN_MAX = 5;
+const CHAIN_MAX = 5;
 /** How long a delegation lasts when nothing else is said, in milliseconds. */
 const DEFAULT_LIFE_MS = 60 * 60_000;
 

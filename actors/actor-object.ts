@@ -16,6 +16,7 @@ import { type ApiKey, isGoodAt, keyAt } from './actor-keys.ts';
 import { isSessionGoodAt, type Session } from './actor-sessions.ts';
 import { isRefusal } from './decider.ts';
 import { type DelegationRecord, recordOf as delegationRecordOf, findInHistory } from './delegation-record.ts';
+import type { EndedAccess } from './ended-access.ts';
 import { EventSourcedObject } from './event-sourced-object.ts';
 import { givenSink } from './given-sink.ts';
 import { LastUses } from './last-uses.ts';
@@ -24,7 +25,6 @@ import type { CommandRequest, Ports, RefusalReply } from './messages.ts';
 import { type Principal, SYSTEM } from './principal.ts';
 import { ReceivedDelegations } from './received-delegations.ts';
 import type { StreamType } from './stream-type.ts';
-import type { EndedAccess } from './subscribers.ts';
 import { Watching } from './watching.ts';
 
 /** What each command is called where it is decided who may have it carried out. */

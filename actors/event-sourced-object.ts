@@ -6,6 +6,7 @@ import { type Action, decideAccess } from './access.ts';
 import { AlarmClock } from './alarm-clock.ts';
 import { ANSWER_TTL_MS, Answers } from './answers.ts';
 import { isRefusal, type Moment, type Recorded, recorded } from './decider.ts';
+import type { EndedAccess } from './ended-access.ts';
 import { GroupCommit } from './group-commit.ts';
 import { EventLog } from './log.ts';
 import type {
@@ -24,7 +25,7 @@ import { type Principal, SYSTEM } from './principal.ts';
 import { ProcessRunner } from './process.ts';
 import { SNAPSHOT_EVERY, Snapshots } from './snapshots.ts';
 import type { StreamType } from './stream-type.ts';
-import { type EndedAccess, Subscribers } from './subscribers.ts';
+import { Subscribers } from './subscribers.ts';
 import { Tickets } from './tickets.ts';
 import { type Head, type Proof, StreamTree } from './tree.ts';
 

@@ -3,8 +3,8 @@ import type { Envelope } from '../events/envelope.ts';
 import type { ActorState } from './actor.ts';
 import { endedBy } from './actor-access.ts';
 import { type Recorded, recorded } from './decider.ts';
+import type { EndedAccess } from './ended-access.ts';
 import type { Sink } from './outbox.ts';
-import type { EndedAccess } from './subscribers.ts';
 import type { Watching } from './watching.ts';
 
 /** The longest that word of an ended credential waits because others were sent just before, in milliseconds. */

@@ -1,3 +1,4 @@
+import type { EndedAccess } from './ended-access.ts';
 import type { EventLog } from './log.ts';
 import { Presence, type Present } from './presence.ts';
 import type { Principal } from './principal.ts';
@@ -63,16 +64,6 @@ export interface LiveSource {
   stateText(): string;
   /** Whether this principal may watch, as things are now. */
   mayWatch(principal: Principal): boolean;
-}
-
-/** Credentials that have ended: whatever was opened by one of them ends too. */
-export interface EndedAccess {
-  /** Actors none of whose credentials is good any more; nor is any that they handed on. */
-  readonly actors?: readonly string[];
-  /** Ids of keys and sessions. */
-  readonly credentials?: readonly string[];
-  /** Ids of delegations; those that were made from them end as well. */
-  readonly delegations?: readonly string[];
 }
 
 /**

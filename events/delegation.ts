@@ -22,7 +22,7 @@ const time = z.iso.datetime({ precision: 3 });
 const id = z.string().regex(/^dlg_[0-9A-Z]{26}_[0-9A-Z]{26}$/);
 
 /** Why a delegation ended before its time. */
-export const DELEGATION_ENDS = ['revoked', 'key_ended', 'session_ended'] as const;
+const DELEGATION_ENDS = ['revoked', 'key_ended', 'session_ended'] as const;
 
 /** The payload schemas of what happens to the rights that an actor hands on. They are events of that actor. */
 export const delegationEvents = {

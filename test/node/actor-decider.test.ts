@@ -2,11 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { type ActorCommand, actorDecider } from '../../actors/actor.ts';
 import { accessViewOf, endedBy } from '../../actors/actor-access.ts';
 import { isRefusal } from '../../actors/decider.ts';
+import type { EndedAccess } from '../../actors/ended-access.ts';
 import type { Principal } from '../../actors/principal.ts';
-import type { EndedAccess } from '../../actors/subscribers.ts';
 import type { ActorEvent } from '../../events/actor.ts';
 import { BOOTSTRAP_ACTOR } from '../../events/bootstrap-actor.ts';
-import { specify } from '../support/given.ts';
+import { NO_PAST, specify } from '../support/given.ts';
 import { principalOf } from '../support/principals.ts';
 
 const ADA = 'act_ada';
@@ -204,7 +204,7 @@ describe('keys', () => {
   ] as const)('are never good for more than what makes them: %s', (_, wanted, by) => {
     const makes = ada.given([registered, issued('key_1')]);
     makes.when(issue('key_2', wanted), withKey(by)).isRefused('forbidden');
-    const decision = actorDecider.decide(issue('key_2'), makes.state, withKey(by));
+    const decision = actorDecider.decide(issue('key_2'), makes.state, withKey(by), Date.parse(AT), NO_PAST);
     expect(isRefusal(decision)).toBe(false);
   });
 
@@ -224,7 +224,7 @@ describe('sessions', () => {
   it('the hundred-and-first ends the oldest', () => {
     const many = Array.from({ length: 100 }, (_, index) => started(`ses_${index}`, 'key_1'));
     const { state } = ada.given([registered, issued('key_1'), ...many]);
-    const decision = actorDecider.decide(start('ses_x'), state, withKey());
+    const decision = actorDecider.decide(start('ses_x'), state, withKey(), Date.parse(AT), NO_PAST);
     expect(decision).toMatchObject([ended('ses_0', 'too_many_sessions'), { type: 'session_started' }]);
   });
 
@@ -237,7 +237,7 @@ describe('sessions', () => {
 
   it('goes on with its token, ends with one that was used, ignores one that was made up', () => {
     const given = ada.given(one);
-    const decision = actorDecider.decide(refresh(), given.state, withKey());
+    const decision = actorDecider.decide(refresh(), given.state, withKey(), Date.parse(AT), NO_PAST);
     expect(decision).toMatchObject([{ type: 'session_refreshed', data: { refreshHash: hash('b') } }]);
     given.when(refresh({ refreshHash: hash('0') })).yields([ended('ses_1', 'refresh_token_reused')]);
     given.when(refresh({ familyHash: hash('0'), refreshHash: hash('0') })).isRefused('not-found');

@@ -33,7 +33,11 @@ const step = fc.oneof(
       ),
       to: actor,
       scopes: fc.oneof({ weight: 4, arbitrary: fc.constant(ALL) }, { weight: 1, arbitrary: scopes }),
-      contexts: fc.oneof(fc.constant(null), fc.constant([0, 1]), fc.uniqueArray(fc.nat(1), { minLength: 1 })),
+      contexts: fc.oneof(
+        fc.constant<number[] | null>(null),
+        fc.constant<number[]>([0, 1]),
+        fc.uniqueArray(fc.nat(1), { minLength: 1 }),
+      ),
       minutes: fc.constantFrom(null, null, 10, 40),
       maxUses: fc.constantFrom(null, null, null, null, 1, 10, 40),
     }),
