@@ -1,7 +1,7 @@
 // The product whose events go nowhere: what its sinks cost is measured against it.
 import { ContextActor } from '../../actors/context-object.ts';
 
-export { DeadLetterObject, DirectoryObject, InstallationObject } from '../../src/objects.ts';
+export * from '../../src/worker.ts';
 export { default } from '../../src/worker.ts';
 
 export class ContextObject extends ContextActor {
