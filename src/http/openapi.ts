@@ -1,4 +1,5 @@
 import { createDocument, type ZodOpenApiPathsObject } from 'zod-openapi';
+import { CSRF_HEADER, SESSION_COOKIE } from '../auth/cookies.ts';
 import { problems } from './operations.ts';
 import type { Route } from './route.ts';
 
@@ -47,10 +48,10 @@ export function openApiText(routes: readonly Route[]): string {
       { name: 'integrations', description: 'What other services tell, and what is known of them' },
       { name: 'service', description: 'The service itself' },
     ],
-    security: [{ bearer: [] }, { apiKey: [] }],
+    security: [{ bearer: [] }, { apiKey: [] }, { cookie: [] }],
     components: {
       securitySchemes: {
-        bearer: { type: 'http', scheme: 'bearer', description: 'An API key' },
+        bearer: { type: 'http', scheme: 'bearer', description: 'An API key, or a token of a session or a delegation' },
         githubSignature: {
           type: 'apiKey',
           in: 'header',
@@ -58,6 +59,12 @@ export function openApiText(routes: readonly Route[]): string {
           description: 'HMAC-SHA256 of the body with the secret of the webhook',
         },
         apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'An API key' },
+        cookie: {
+          type: 'apiKey',
+          in: 'cookie',
+          name: SESSION_COOKIE,
+          description: `A session of a browser; with ${CSRF_HEADER} for what changes something (docs/credentials.md)`,
+        },
       },
     },
     paths,
