@@ -14,7 +14,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 /** How long workerd may take to come up: it takes well under a second on an idle machine. */
 const READY_MS = 12_000;
 
-/** How often the sweeper runs: what `triggers.crons` in wrangler.toml says, which Miniflare does not act on. */
+/** How often the sweeper runs: what `triggers.crons` in wrangler.toml says, which Miniflare does not act on. Tests are in more of a hurry. */
 const SWEEP_MS = 60_000;
 
 /** Where and on what to serve. */
@@ -86,11 +86,17 @@ export async function serve({ host, port, dataFolder, variables }: ServeOptions)
   });
   await ready(miniflare);
   await migrate(await miniflare.getD1Database('DB', 'chittyconnect'), join(root, 'projections', 'migrations'));
-  const worker = await miniflare.getWorker('chittyconnect');
-  // One that fails is followed by another.
-  const sweep = () => worker.scheduled({ cron: '* * * * *' }).catch(() => undefined);
+  const sweep = async () => {
+    try {
+      // Asked for each time: what was had before workerd crashed and came up again throws when it is touched.
+      const worker = await miniflare.getWorker('chittyconnect');
+      await worker.scheduled({ cron: '* * * * *' });
+    } catch {
+      // One that fails is followed by another.
+    }
+  };
   await sweep();
-  const sweeper = setInterval(sweep, SWEEP_MS);
+  const sweeper = setInterval(sweep, Number(process.env.CHITTYCONNECT_SWEEP_MS ?? SWEEP_MS));
   const url = await miniflare.unsafeGetDirectURL('chittyconnect');
   return {
     url: url.origin,

@@ -28,8 +28,11 @@ afterEach(async () => {
   temporary.remove();
 });
 
-async function start(folder = 'data', port?: number): Promise<Server> {
-  const options = { dataFolder: join(temporary.path, folder), environment: { TMPDIR: temporary.path } };
+async function start(folder = 'data', port?: number, environment: Record<string, string> = {}): Promise<Server> {
+  const options = {
+    dataFolder: join(temporary.path, folder),
+    environment: { TMPDIR: temporary.path, ...environment },
+  };
   const server = await startServer({ ...options, port: port ?? (await freePort()), apiKey: API_KEY });
   running.push(server);
   return server;
@@ -105,7 +108,7 @@ describe('kill -9', () => {
   });
 
   it('of workerd alone makes node start another one, which has everything', async () => {
-    const server = await start();
+    const server = await start('data', undefined, { CHITTYCONNECT_SWEEP_MS: '200' });
     const path = await create(server, 'kept');
     const [workerd] = childrenOf(server.pid);
     process.kill(workerd ?? 0, 'SIGKILL');
@@ -117,6 +120,10 @@ describe('kill -9', () => {
     );
     expect(await nameAt(server, path)).toBe('kept');
     expect(childrenOf(server.pid)).not.toContain(workerd);
+    // The sweeps go on: they do not hold to what is gone.
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    expect(server.hasExited()).toBe(false);
+    expect(await nameAt(server, path)).toBe('kept');
   });
 
   it('in the middle of a start leaves a folder that the next start can use', async () => {
