@@ -20,7 +20,7 @@ const PER_DELIVERY = 500;
  * @param end tells one context
  */
 export function liveSink(
-  watching: Watching,
+  watching: Pick<Watching, 'list'>,
   end: (context: string, ended: EndedAccess) => Promise<void>,
 ): Sink<ActorState> {
   /** How far an announcement came that was too long for one delivery. */
@@ -29,11 +29,11 @@ export function liveSink(
     destinations: ['live'],
     intervalMs: INTERVAL_MS,
     isReady: (_destination, state) => state !== null,
-    async deliver({ state, version, events }) {
+    async deliver({ stream, version, events }) {
       const read = events();
       const last = read.at(-1)?.version ?? version;
       const ended = combined(
-        state?.id ?? '',
+        stream.slice(stream.indexOf('/') + 1),
         read.map(({ text }) => openEvent(text)),
       );
       if (ended === null) return { confirmed: last };
