@@ -10,6 +10,8 @@ export interface Context {
   readonly description: string;
   /** The id of the actor it belongs to. */
   readonly owner: string;
+  /** Who shares it, in the order in which they came. */
+  readonly members: readonly Member[];
   readonly systems: readonly string[];
   readonly tools: readonly string[];
   readonly metadata: JsonObject;
@@ -21,6 +23,14 @@ export interface Context {
   readonly updatedAt: string;
   /** How far its place in ChittyOS has been made; it can be used all the while. */
   readonly provisioning: { readonly status: 'pending' | 'failing' | 'complete'; readonly steps: JsonObject };
+}
+
+/** Somebody who shares a context. */
+export interface Member {
+  readonly actor: string;
+  readonly role: 'owner' | 'editor' | 'viewer' | 'auditor';
+  /** When the role was given (ISO 8601). */
+  readonly since: string;
 }
 
 /** What a new context may say of itself. */

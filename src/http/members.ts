@@ -7,7 +7,7 @@ import {
   jsonBody,
   problems,
 } from './operations.ts';
-import { changePart, endPart, pathPart } from './parts.ts';
+import { changePart, endPart, PATCH_TYPES, pathPart } from './parts.ts';
 import { isProblem } from './problem.ts';
 import type { AuthenticatedRoute } from './route.ts';
 import { changeRoleBody, transferBody } from './sharing-schemas.ts';
@@ -27,14 +27,14 @@ export const changeRole: AuthenticatedRoute = {
     summary: 'Give a member another role',
     description: 'Owners only. It holds at once. The last owner stays one.',
     requestParams: conditions,
-    requestBody: jsonBody(changeRoleBody),
+    requestBody: jsonBody(changeRoleBody, ...PATCH_TYPES),
     responses: {
       200: contextResponse('The context with its members', changeHeaders),
       ...problems(400, 401, 403, 404, 409, 412, 413, 415, 422),
     },
   },
   async handle(exchange) {
-    const body = await readBody(exchange, changeRoleBody);
+    const body = await readBody(exchange, changeRoleBody, PATCH_TYPES);
     if (isProblem(body)) return body;
     return changePart(exchange, { type: 'changeRole', actor: pathPart(exchange, 'actor'), role: body.role });
   },

@@ -13,6 +13,9 @@ import type { Answer } from './route.ts';
 
 /** The parts of a context that have ids and addresses of their own: invitations, notes, proposals. */
 
+/** What a PATCH of a part is sent as: a JSON Merge Patch (RFC 7396). */
+export const PATCH_TYPES = ['application/merge-patch+json', 'application/json'];
+
 /**
  * The id of a new part of the context in the path: the same for the same Idempotency-Key, so that a request that is
  * tried again is the same request.

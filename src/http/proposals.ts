@@ -4,7 +4,7 @@ import { PROPOSAL_PREFIX } from '../../events/context-collaboration.ts';
 import { readBody, readOptionalBody } from './body.ts';
 import type { AuthenticatedExchange } from './exchange.ts';
 import { changeHeaders, idempotencyParameter, ifMatchParameter, jsonBody, problems } from './operations.ts';
-import { changePart, makePart, newPartId, pathPart, readPart } from './parts.ts';
+import { changePart, makePart, newPartId, PATCH_TYPES, pathPart, readPart } from './parts.ts';
 import { invalid, isProblem } from './problem.ts';
 import { readQuery } from './query.ts';
 import { jsonText } from './respond.ts';
@@ -102,6 +102,7 @@ export const readProposal: AuthenticatedRoute = {
     operationId: 'readProposal',
     tags: ['collaboration'],
     summary: 'One proposal with its comments and approvals',
+    description: 'Open, or one of the last 50 that were decided; older ones are in the history.',
     responses: {
       200: { description: 'The proposal', content: { 'application/json': { schema: proposalBody } } },
       ...problems(400, 401, 403, 404),
@@ -263,14 +264,14 @@ export const patchRules: AuthenticatedRoute = {
     summary: 'Say how a context is changed',
     description: 'Owners only. It holds for the proposals that are open as well, from the next approval on.',
     requestParams: conditions,
-    requestBody: jsonBody(patchRulesBody),
+    requestBody: jsonBody(patchRulesBody, ...PATCH_TYPES),
     responses: {
       200: { description: 'The rules', headers: changeHeaders, content: { 'application/json': { schema: rulesBody } } },
       ...problems(400, 401, 403, 404, 409, 412, 413, 415, 422),
     },
   },
   async handle(exchange) {
-    const rules = await readBody(exchange, patchRulesBody);
+    const rules = await readBody(exchange, patchRulesBody, PATCH_TYPES);
     return isProblem(rules) ? rules : changePart(exchange, { type: 'setRules', rules });
   },
 };

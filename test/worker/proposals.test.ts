@@ -53,7 +53,9 @@ describe('a proposal', () => {
       approvalsRequired: 1,
       proposalsOnly: false,
     });
-    await expectJson(await ann.patch(`${context}/rules`, { approvalsRequired: 2 }), 200);
+    const mergePatch = { 'Content-Type': 'application/merge-patch+json' };
+    const rules = { method: 'PATCH', json: { approvalsRequired: 2 }, headers: mergePatch };
+    await expectJson(await ann.call(`${context}/rules`, rules), 200);
     const path = await propose(context, { name: 'After', metadata: { priority: 2 } });
     await expectJson(await cem.post(`${path}/comments`, { text: '  Why?  ' }), 201);
     expect(await expectJson(await cem.post(`${path}/approve`), 200)).toMatchObject({ status: 'open' });
