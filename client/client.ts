@@ -8,7 +8,7 @@ import type { Context, ContextPatch, FieldChange, LiveMessage, NewContext, Recor
 export type { PatchOperation } from '../events/json-patch.ts';
 export { LiveError, type ProblemDetails, ProblemError } from './errors.ts';
 export type { WatchOptions } from './watch.ts';
-export type { Context, ContextPatch, FieldChange, LiveMessage, NewContext, RecordedEvent } from './wire.ts';
+export type { Context, ContextPatch, FieldChange, LiveMessage, Member, NewContext, RecordedEvent } from './wire.ts';
 
 /** Where the API is and who calls. */
 export interface ConnectOptions {

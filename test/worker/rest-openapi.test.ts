@@ -128,6 +128,7 @@ const cases: Case[] = [
   ['searchContexts', 400, () => api('/v1/contexts/search')],
   ['searchContexts', 401, () => api('/v1/contexts/search?q=x', { headers: wrongKey })],
   ['searchContexts', 503, () => withoutReadModels('/v1/contexts/search?q=context')],
+  ['listInvitations', 503, () => withoutReadModels('/v1/invitations')],
   ['retryProvisioning', 200, (id) => retryProvisioning(id)],
   ['retryProvisioning', 400, (id) => retryProvisioning(id, { 'If-Match': 'x' })],
   ['retryProvisioning', 401, (id) => retryProvisioning(id, wrongKey)],

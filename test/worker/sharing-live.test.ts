@@ -1,6 +1,7 @@
+import { evictDurableObject } from 'cloudflare:test';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Frame } from '../support/live.ts';
-import { watch } from '../support/live.ts';
+import { objectOf, watch } from '../support/live.ts';
 import { contextOf, idOf, invite, type Person, person, share } from '../support/sharing.ts';
 
 /** Access that is lost ends what was opened by it within so many milliseconds. */
@@ -44,6 +45,17 @@ describe('a live subscription', () => {
     expect(typesOf(lost.frames)).toEqual([]);
     // Whoever comes back is told that there is nothing.
     expect((await (await watchAs(bob, context)).untilClosed()).code).toBe(4404);
+  });
+
+  it('is closed also when the object has slept meanwhile', async () => {
+    const context = await contextOf(ann);
+    await share(ann, context, bob);
+    const watcher = await watchAs(bob, context);
+    await watcher.until('hello');
+    await evictDurableObject(objectOf(idOf(context)), { webSockets: 'hibernate' });
+    await ann.remove(`${context}/members/${bob.id}`);
+    expect(await watcher.until('close')).toMatchObject({ code: 4403 });
+    expect(typesOf(watcher.frames)).toEqual([]);
   });
 
   it('of server-sent events ends as well', async () => {
