@@ -1,6 +1,7 @@
 import { createExecutionContext, listDurableObjectIds } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
+import { BOOTSTRAP_ACTOR } from '../../events/bootstrap-actor.ts';
 import { sha256Hex } from '../../events/hash.ts';
 import { handleRequest } from '../../src/http/router.ts';
 import { routes } from '../../src/http/routes.ts';
@@ -130,14 +131,26 @@ describe('an address that is not there', () => {
 
   it.each(ids)('a context id %s is 404 on every route and makes no object', async (id) => {
     const objects = await listDurableObjectIds(env.CONTEXTS);
-    const bodies: Record<string, object> = { patchContext: { name: 'x' }, revertContext: { to: 1 } };
+    const bodies: Record<string, object> = {
+      patchContext: { name: 'x' },
+      revertContext: { to: 1 },
+      patchActor: { name: 'x' },
+      issueKey: { name: 'x' },
+      sendInvitation: { actor: BOOTSTRAP_ACTOR, role: 'viewer' },
+      changeRole: { role: 'viewer' },
+      transferOwnership: { to: derivedId('act', 'successor') },
+      addNote: { text: 'x' },
+      makeProposal: { change: { name: 'x' } },
+      commentProposal: { text: 'x' },
+      patchRules: { approvalsRequired: 1 },
+    };
+    const queries: Record<string, string> = { readProof: '?version=1' };
     for (const { method, path, operation } of routes.filter((route) => route.path.includes(':id'))) {
       // The address of the collection or of the root is another route.
       if (id === '..' || id === '%2e%2e') continue;
-      const response = await api(path.replace(':id', id), {
-        method,
-        json: bodies[operation.operationId ?? ''],
-      });
+      const operationId = operation.operationId ?? '';
+      const address = path.replace(':id', id) + (queries[operationId] ?? '');
+      const response = await api(address, { method, json: bodies[operationId] });
       await expectProblem(response, 404, 'not-found');
     }
     expect((await api(`/v1/contexts/${id}`)).status).toBeGreaterThanOrEqual(404);
