@@ -1,4 +1,4 @@
-import { ACTIONS, type Action, hasScope } from '../../actors/access.ts';
+import { ACTIONS, type Action, decideAccess, hasScope, relationToService } from '../../actors/access.ts';
 import { type Principal, SCOPES } from '../../actors/principal.ts';
 import { sha256Hex } from '../../events/hash.ts';
 import type { Env } from '../env.ts';
@@ -23,7 +23,7 @@ const SAFE_METHODS = ['GET', 'HEAD', 'OPTIONS'];
 /** The one answer to every credential that is not good, whatever the reason, so that it tells nothing about it. */
 export const UNAUTHORIZED: Problem = {
   problem: 'unauthorized',
-  detail: 'Send one valid credential, as "Authorization: Bearer <key or token>" or "X-API-Key: <key>".',
+  detail: 'Send one valid API key or token, as "Authorization: Bearer <key or token>" or "X-API-Key: <key>".',
   headers: { 'WWW-Authenticate': 'Bearer realm="chittyconnect"' },
 };
 
@@ -98,6 +98,21 @@ export function refuseScope(principal: Principal, action: Action): Problem | nul
   };
 }
 
+const NOT_AN_ADMINISTRATOR: Problem = {
+  problem: 'forbidden',
+  detail: 'Only administrators may do this, with a credential that is limited to no contexts.',
+};
+
+/**
+ * Why a caller may not do something, as far as that can be told before it is known to what. What concerns the service
+ * itself is decided here for good: there is no object behind it that would ask.
+ */
+export function refuseAction(principal: Principal, action: Action): Problem | null {
+  const outOfScope = refuseScope(principal, action);
+  if (outOfScope !== null || (action !== 'admin.read' && action !== 'admin.write')) return outOfScope;
+  return decideAccess(principal, action, relationToService(principal)) === 'allowed' ? null : NOT_AN_ADMINISTRATOR;
+}
+
 /**
  * Tells whether a request may read the metrics: with the key that is only for them, or as anybody who is known.
  *
@@ -108,7 +123,7 @@ export async function mayReadMetrics(request: Request, env: Env): Promise<Proble
   const key = env.METRICS_API_KEY?.trim();
   if (credential !== null && key && equalInConstantTime(sha256Hex(credential), hashOf(key))) return null;
   const principal = await authenticate(request, env);
-  return isProblem(principal) ? principal : refuseScope(principal, 'admin.read');
+  return isProblem(principal) ? principal : refuseAction(principal, 'admin.read');
 }
 
 /** The credential in the headers; null when there is none, or when they name two. */
