@@ -1,5 +1,5 @@
 import { type IRequest, IttyRouter } from 'itty-router';
-import { refuseScope } from '../auth/authenticate.ts';
+import { refuseAction } from '../auth/authenticate.ts';
 import { identify } from '../auth/identify.ts';
 import { identifyWithTicket } from '../auth/tickets.ts';
 import { whenKnown } from '../auth/when-known.ts';
@@ -104,7 +104,7 @@ function dispatch(exchange: Exchange, methods: ReadonlyMap<string, Route>): Answ
   if (route.access === 'self-authenticating') return route.handle(exchange);
   return whenKnown(route.takesTicket ? identifyWithTicket(exchange) : identify(exchange), (principal) => {
     if (isProblem(principal)) return principal;
-    const refusal = refuseScope(principal, route.access);
+    const refusal = refuseAction(principal, route.access);
     if (refusal) return refusal;
     const known = { ...exchange, principal };
     return whenKnown(admit(known, route), (admission) => goOn(admission, known, (admitted) => route.handle(admitted)));
