@@ -155,7 +155,7 @@ export function relationToActor(principal: Principal, id: string, exists: boolea
   return isForItself ? 'self' : 'acting';
 }
 
-/** What the caller is to something that only administrators have to do with. */
+/** What the caller is to something that only administrators have to do with, which is part of no context. */
 export function relationToService(principal: Principal): Relation {
-  return isAdministrator(principal) ? 'administrator' : 'known';
+  return principal.contexts === null && isAdministrator(principal) ? 'administrator' : 'known';
 }
