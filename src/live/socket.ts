@@ -39,11 +39,13 @@ export async function subscribe(
 }
 
 /**
- * After the opening, so that no end of the credential falls in between: one that came before is told here, one that
+ * Whether the rights that something is opened with are there, which the actors whose they are know for certain. Asked
+ * after the opening, so that no end of the credential falls in between: one that came before is told here, one that
  * comes later finds the context noted. The bootstrap key ends with the process only.
  */
-async function isStillGood(env: Env, context: string, principal: Principal): Promise<boolean> {
+export async function isStillGood(env: Env, context: string, principal: Principal): Promise<boolean> {
   if (principal.credential.kind === 'bootstrap-key') return true;
+  if (principal.expiresAt !== null && principal.expiresAt <= Date.now()) return false;
   const involved = new Set([principal.actor, principal.subject, ...principal.chain.map(({ by }) => by)]);
   const answers = await Promise.all(
     [...involved].map((actor) => env.ACTORS.get(env.ACTORS.idFromName(actor)).noteWatching(context, principal)),
