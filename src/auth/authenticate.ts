@@ -56,9 +56,15 @@ export function authenticate(request: Request, env: Env): Principal | Problem | 
     return cookie === null || isInHeader ? UNAUTHORIZED : authenticateCookie(request, env, cookie);
   const credential = presentedCredential(request.headers);
   if (credential === null) return UNAUTHORIZED;
-  if (isBootstrapKey(credential, env)) return FIRST_ADMINISTRATOR;
-  const principal = looksLikeToken(credential) ? authenticateToken(env, credential) : authenticateKey(env, credential);
-  return whenKnown(principal, (known) => known ?? UNAUTHORIZED);
+  // A token first: it is long, and hashing it to compare is a good part of what looking it up saves.
+  if (!looksLikeToken(credential)) {
+    if (isBootstrapKey(credential, env)) return FIRST_ADMINISTRATOR;
+    return whenKnown(authenticateKey(env, credential), (principal) => principal ?? UNAUTHORIZED);
+  }
+  return whenKnown(authenticateToken(env, credential), (principal) => {
+    // The bootstrap key may be any text, also one that looks like a token.
+    return principal ?? (isBootstrapKey(credential, env) ? FIRST_ADMINISTRATOR : UNAUTHORIZED);
+  });
 }
 
 function authenticateToken(env: Env, token: string): Principal | null | Promise<Principal | null> {

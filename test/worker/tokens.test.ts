@@ -5,6 +5,7 @@ import { mintToken, verifyToken } from '../../src/auth/tokens.ts';
 import { isProblem } from '../../src/http/problem.ts';
 import { api, BASE } from '../support/api.ts';
 import { fullClaims, ISSUER, inSeconds, sessionClaims, signedByUs, withClaims, withHeader } from '../support/forge.ts';
+import { configured } from '../support/rest.ts';
 
 async function token(more: object = {}): Promise<string> {
   const minted = await mintToken(env, sessionClaims(more), 'act_x');
@@ -148,6 +149,13 @@ function delegationWith(more: object): Promise<string> {
   const delegation = { act: { sub: 'act_c' }, scope: 'contexts:read', chain: ['dlg_1'] };
   return signedByUs(fullClaims({ sid: undefined, ...delegation, ...more }));
 }
+
+it('a bootstrap key that looks like a token is a bootstrap key all the same', async () => {
+  const key = 'eyJ.any.text';
+  const headers = { Authorization: `Bearer ${key}` };
+  expect((await configured({ BOOTSTRAP_API_KEY: key }, '/v1/contexts', { headers })).status).toBe(200);
+  expect((await configured({}, '/v1/contexts', { headers })).status).toBe(401);
+});
 
 describe('where nothing can be signed', () => {
   const without: [string, string][] = [
