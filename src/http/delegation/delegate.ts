@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { BOOTSTRAP_KEY } from '../../../actors/actor-sessions.ts';
 import { isRefusal } from '../../../actors/decider.ts';
 import type { DelegationRecord } from '../../../actors/delegation-record.ts';
 import { type Principal, SYSTEM } from '../../../actors/principal.ts';
@@ -134,9 +135,17 @@ function claimsOf({ id, by, to, subject, chain, scopes, contexts, notBefore, exp
 }
 
 /** A delegation as it is answered. */
-export function bodyOf({ chain, scopes, contexts, ...record }: DelegationRecord): z.infer<typeof delegationBody> {
+export function bodyOf({
+  chain,
+  scopes,
+  contexts,
+  madeWith: credential,
+  ...record
+}: DelegationRecord): z.infer<typeof delegationBody> {
   return {
     ...record,
+    // Not which bootstrap key: what tells them apart comes of its hash.
+    madeWith: credential.startsWith(BOOTSTRAP_KEY) ? BOOTSTRAP_KEY : credential,
     chain: chain.map(({ id, by }) => ({ id, by })),
     scopes: [...scopes],
     contexts: contexts && [...contexts],
