@@ -86,6 +86,21 @@ interface FieldHistoryPage {
 /** Whether WebSockets of this platform take headers, as Node's do; found out by the first one that is given some. */
 let takesHeaders = true;
 
+/**
+ * Sends a request, and once more when the connection broke and that can do no harm: a read, or a change that carries an
+ * Idempotency-Key. A server that was busy for long may close connections on which a request had just been sent.
+ */
+async function send(url: URL, request: RequestInit): Promise<Response> {
+  try {
+    return await fetch(url, request);
+  } catch (error) {
+    const isRead = request.method === undefined || request.method === 'GET';
+    const isRepeatable = isRead || new Headers(request.headers).has('Idempotency-Key');
+    if (!isRepeatable || request.signal?.aborted) throw error;
+    return fetch(url, request);
+  }
+}
+
 /** Prepares calls to an API. Nothing is sent before the first one. */
 export function connect({ baseUrl, apiKey, getTicket }: ConnectOptions): Client {
   const contexts = new URL('v1/contexts', String(baseUrl).replace(/\/*$/, '/'));
@@ -101,7 +116,7 @@ export function connect({ baseUrl, apiKey, getTicket }: ConnectOptions): Client 
 
   async function call(url: URL, { headers, signal, ...init }: RequestInit): Promise<Response> {
     const request = { ...init, headers: { ...credential, ...headers }, ...(signal && { signal }) };
-    const response = await fetch(url, request);
+    const response = await send(url, request);
     if (!response.ok) throw await problemOf(response);
     return response;
   }
