@@ -10,7 +10,7 @@ const PATIENCE_MS = 2_000;
 const STREAMS_PER_SHARD = 1_000;
 
 /** The destinations there are (src/delivery/sinks.ts, actors/live-sink.ts), which show a zero when nothing is behind. */
-const DESTINATIONS = ['d1', 'chronicle', 'dna', 'live'];
+const DESTINATIONS = ['d1', 'chronicle', 'dna', 'live', 'given'];
 
 interface Behind {
   readonly streams: number;
