@@ -23,10 +23,21 @@ export type Member = {
 /**
  * What the caller is to the thing that they ask about: a role on a context; `self` for one's own actor, `acting` for it
  * while one acts for somebody else; `invited` for an invitation that waits for one's answer; `known` for what everybody may know of but only some may change;
- * `administrator` and `auditor` for those who have the capability; `creator` for what nobody has made yet.
+ * `administrator` and `auditor` for those who have the capability; `creator` for what nobody has made yet; `source` and
+ * `target` to a connection for those who may change the context that it leads from, or the one that it leads to.
  * Null: to them it does not exist.
  */
-export type Relation = Role | 'self' | 'acting' | 'invited' | 'known' | 'administrator' | 'creator' | null;
+export type Relation =
+  | Role
+  | 'self'
+  | 'acting'
+  | 'invited'
+  | 'known'
+  | 'administrator'
+  | 'creator'
+  | 'source'
+  | 'target'
+  | null;
 
 interface Rule {
   /** What the credential must be good for; null for what every credential may do with itself. */
@@ -39,6 +50,9 @@ const READERS = ['owner', 'editor', 'viewer', 'auditor', 'administrator'] as con
 const WRITERS = ['owner', 'editor', 'administrator'] as const;
 const OWNERS = ['owner', 'administrator'] as const;
 const ADMINISTRATORS = ['administrator'] as const;
+
+/** Who may change a context at one end of a connection. */
+const EITHER_END = ['source', 'target', 'administrator'] as const;
 
 /** Everybody who is told that an actor exists, which is no secret. */
 const EVERYBODY = ['self', 'acting', 'known', 'administrator'] as const;
@@ -67,6 +81,19 @@ export const ACTIONS = {
   'context.approve': { scope: 'contexts:write', to: WRITERS },
   /** The invitations that wait for one's answer, wherever. */
   'invitation.list': { scope: 'contexts:read', to: 'anyone' },
+  /** What a context is connected to, with the names of the contexts there. */
+  'context.graph': { scope: 'contexts:read', to: READERS },
+  /** Between contexts that one may read both, from one that one may change. */
+  'connection.create': { scope: 'connections:write', to: ['creator'] },
+  'connection.list': { scope: 'connections:read', to: 'anyone' },
+  'connection.read': { scope: 'connections:read', to: ['viewer', ...EITHER_END] },
+  /** Say yes or no to it, for the context that it leads to. */
+  'connection.consent': { scope: 'connections:write', to: ['target', 'administrator'] },
+  /** Give a sign of life. */
+  'connection.change': { scope: 'connections:write', to: EITHER_END },
+  'connection.disconnect': { scope: 'connections:write', to: EITHER_END },
+  /** What the service records about its own work. */
+  'connection.record': { scope: 'admin', to: ADMINISTRATORS },
   /** What the service records about its own work. */
   'context.record': { scope: 'admin', to: ADMINISTRATORS },
   'actor.register': { scope: 'admin', to: ADMINISTRATORS },
@@ -158,4 +185,27 @@ export function relationToActor(principal: Principal, id: string, exists: boolea
 /** What the caller is to something that only administrators have to do with, which is part of no context. */
 export function relationToService(principal: Principal): Relation {
   return principal.contexts === null && isAdministrator(principal) ? 'administrator' : 'known';
+}
+
+/** Whether what somebody is to a context lets them read it. */
+export function isReader(relation: Relation): boolean {
+  return READERS.some((reader) => reader === relation);
+}
+
+/** Whether what somebody is to a context lets them change it. */
+export function isWriter(relation: Relation): boolean {
+  return WRITERS.some((writer) => writer === relation);
+}
+
+/** What the caller is to a connection that is there. @param from, to what they are to the contexts at its ends */
+export function relationToConnection(from: Relation, to: Relation): Relation {
+  if (isWriter(to)) return 'target';
+  if (isWriter(from)) return 'source';
+  return isReader(from) || isReader(to) ? 'viewer' : null;
+}
+
+/** What the caller is to a connection that they ask for. @param from, to what they are to the contexts at its ends */
+export function relationToNewConnection(from: Relation, to: Relation): Relation {
+  if (!isReader(from) || !isReader(to)) return null;
+  return isWriter(from) ? 'creator' : 'viewer';
 }

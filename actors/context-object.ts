@@ -6,7 +6,7 @@ import { type ContextCommand, type ContextState, contextDecider, isBookkeeping }
 import { answerOf, closedProposal, invitationViews, proposalView, proposalViews } from './context-answers.ts';
 import { EventSourcedObject } from './event-sourced-object.ts';
 import type { Ports, RefusalReply } from './messages.ts';
-import type { Principal } from './principal.ts';
+import { type Principal, SYSTEM } from './principal.ts';
 import type { StreamType } from './stream-type.ts';
 
 /** What each command is called where it is decided who may have it carried out. */
@@ -66,10 +66,33 @@ const contextStream: StreamType<ContextState, ContextCommand, ContextEvent> = {
   isClosed: (context) => context?.status === 'deleted',
 };
 
+/** What somebody is to a context, for what depends on it. */
+export interface Standing {
+  readonly relation: Relation;
+  readonly isDeleted: boolean;
+}
+
 /** One context; `src/objects.ts` connects it. */
 export class ContextActor extends EventSourcedObject<ContextState, ContextCommand, ContextEvent, unknown> {
   constructor(context: DurableObjectState, env: unknown, ports: Ports<ContextState, ContextCommand>) {
     super(context, env, contextStream, ports);
+  }
+
+  /** What somebody is to the context, for the objects that ask in their name; null as well when there is none. */
+  standingOf(principal: Principal): Standing {
+    const looked = this.look(SYSTEM, 'context.read', (context) => ({
+      relation: context && relation(principal, context.id, context),
+      isDeleted: context?.status === 'deleted',
+    }));
+    return 'refused' in looked ? { relation: null, isDeleted: false } : looked.seen;
+  }
+
+  /** What a graph around the context begins with. */
+  graphRoot(principal: Principal): { readonly version: number; readonly seen: GraphRoot } | RefusalReply {
+    return this.look(principal, 'context.graph', (context) => ({
+      name: context?.name ?? '',
+      deletedAt: context?.status === 'deleted' ? context.updatedAt : null,
+    }));
   }
 
   /** The open invitations as JSON text: all to owners, their own to those who are invited. */
@@ -104,6 +127,13 @@ export class ContextActor extends EventSourcedObject<ContextState, ContextComman
       return JSON.stringify(proposalView(id, closed ? at(closed.version - 1) : null, context));
     });
   }
+}
+
+/** A context as the middle of a graph. */
+interface GraphRoot {
+  readonly name: string;
+  /** When it was deleted, null while it is not. */
+  readonly deletedAt: string | null;
 }
 
 /** What was looked at, as JSON text. */

@@ -19,6 +19,7 @@ export type RefusalCode =
   | 'proposal-closed'
   | 'suspended'
   | 'limit-reached'
+  | 'not-connected'
   | 'already-exists'
   | 'conflict'
   | 'invalid'

@@ -1,7 +1,9 @@
 import type { DirectoryObject } from '../actors/directory-object.ts';
 import type { ChittyOsEnv } from './chittyos/env.ts';
+import type { TransparencyLogObject, TransparencyShardObject } from './log/objects.ts';
 import type {
   ActorObject,
+  ConnectionObject,
   ContextObject,
   DeadLetterObject,
   InstallationObject,
@@ -14,6 +16,7 @@ import type {
 export interface Env extends ChittyOsEnv {
   readonly CONTEXTS: DurableObjectNamespace<ContextObject>;
   readonly ACTORS: DurableObjectNamespace<ActorObject>;
+  readonly CONNECTIONS: DurableObjectNamespace<ConnectionObject>;
   readonly DEAD_LETTERS: DurableObjectNamespace<DeadLetterObject>;
   readonly INSTALLATIONS: DurableObjectNamespace<InstallationObject>;
   /** The limits that callers have; one object. */
@@ -23,6 +26,15 @@ export interface Env extends ChittyOsEnv {
   /** Counts for all isolates of a place. */
   readonly RATE_LIMIT?: RateLimit;
   readonly SIGNING_KEYS: DurableObjectNamespace<SigningKeysObject>;
+  /** The log of logs; one object, and those that collect for it. */
+  readonly TRANSPARENCY_LOG: DurableObjectNamespace<TransparencyLogObject>;
+  readonly TRANSPARENCY_SHARDS: DurableObjectNamespace<TransparencyShardObject>;
+  /** Its tiles, for everybody to read. */
+  readonly LOG_TILES: R2Bucket;
+  /** What the log is called when it begins; afterwards its name stays. */
+  readonly LOG_ORIGIN?: string;
+  /** Who is asked to sign that they saw the log's checkpoints: `<verifier key> <URL>`, one a line or between commas. */
+  readonly WITNESSES?: string;
   readonly DIRECTORY: DurableObjectNamespace<DirectoryObject>;
   /** Events on their way to ChittyOS. */
   readonly CONTEXT_OPS_QUEUE: Queue;

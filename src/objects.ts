@@ -1,5 +1,7 @@
 import type { ActorState } from '../actors/actor.ts';
 import { ActorActor } from '../actors/actor-object.ts';
+import type { ConnectionState } from '../actors/connection.ts';
+import { ConnectionActor } from '../actors/connection-object.ts';
 import type { ContextState } from '../actors/context.ts';
 import { ContextActor } from '../actors/context-object.ts';
 import type { DeadLetterState } from '../actors/dead-letter.ts';
@@ -11,15 +13,18 @@ import { LimitsActor } from '../actors/limits-object.ts';
 import type { Sink } from '../actors/outbox.ts';
 import { SigningKeysActor } from '../actors/signing-keys-object.ts';
 import { projectActor } from '../projections/actors.ts';
+import { projectConnection } from '../projections/connections.ts';
 import { projectDeadLetter } from '../projections/dead-letters.ts';
 import { projectInstallation } from '../projections/installations.ts';
 import { hasChittyOs } from './chittyos/env.ts';
 import { chittyOs } from './chittyos/services.ts';
 import { actorProvisioningProcess } from './delivery/actor-provisioning.ts';
+import { endConnectionsOf, endWhenContextIsDeleted } from './delivery/connection-ends.ts';
 import { provisioningProcess } from './delivery/provisioning.ts';
 import { queueSink, readModelSink } from './delivery/sinks.ts';
 import type { Env } from './env.ts';
 import { identityProcess } from './github/identity.ts';
+import { handInTo } from './log/log.ts';
 
 export { DirectoryObject } from '../actors/directory-object.ts';
 export { QuotaObject } from '../actors/quota-object.ts';
@@ -29,14 +34,15 @@ export { QuotaObject } from '../actors/quota-object.ts';
 /** One context: read models always; ChittyOS when there is one to speak to. */
 export class ContextObject extends ContextActor {
   constructor(context: DurableObjectState, env: Env) {
-    const sinks: Sink<ContextState>[] = [readModelSink(env.DB)];
+    const sinks: Sink<ContextState>[] = [readModelSink(env.DB, (context) => endConnectionsOf(env, context))];
     const monitor = new Directory(env.DIRECTORY).monitor();
+    const log = handInTo(env);
     if (!hasChittyOs(env)) {
-      super(context, env, { sinks, monitor });
+      super(context, env, { sinks, monitor, log });
       return;
     }
     const process = provisioningProcess(chittyOs(env), env.PUBLIC_URL ?? 'https://connect.chitty.cc');
-    super(context, env, { sinks: [...sinks, queueSink(env.CONTEXT_OPS_QUEUE)], monitor, process });
+    super(context, env, { sinks: [...sinks, queueSink(env.CONTEXT_OPS_QUEUE)], monitor, log, process });
   }
 }
 
@@ -57,9 +63,36 @@ export class ActorObject extends ActorActor {
         ? { sinks: [sink, queueSink(env.CONTEXT_OPS_QUEUE)], process: actorProvisioningProcess(chittyOs(env)) }
         : { sinks: [sink] }),
       monitor: new Directory(env.DIRECTORY).monitor(),
+      log: handInTo(env),
       endSubscriptions: (id, ended) => env.CONTEXTS.get(env.CONTEXTS.idFromName(id)).endSubscriptions(ended),
       tellOfDelegation: (to, delegation, expiresAt) =>
         env.ACTORS.get(env.ACTORS.idFromName(to)).noteReceived(delegation, expiresAt),
+    });
+  }
+}
+
+/** One connection: read models always, ChittyOS when there is one; the contexts at its ends say who may do what. */
+export class ConnectionObject extends ConnectionActor {
+  constructor(context: DurableObjectState, env: Env) {
+    const directory = new Directory(env.DIRECTORY);
+    const sink: Sink<ConnectionState> = {
+      destinations: ['d1'],
+      intervalMs: 1_000,
+      isReady: (_destination, state) => state !== null,
+      async deliver({ state, version }) {
+        if (state !== null) {
+          await projectConnection(env.DB, state);
+          await endWhenContextIsDeleted(env, state);
+        }
+        return { confirmed: version };
+      },
+    };
+    super(context, env, {
+      sinks: hasChittyOs(env) ? [sink, queueSink(env.CONTEXT_OPS_QUEUE)] : [sink],
+      monitor: directory.monitor(),
+      log: handInTo(env),
+      standingOf: (id, principal) => env.CONTEXTS.get(env.CONTEXTS.idFromName(id)).standingOf(principal),
+      register: (id) => directory.register(`connection/${id}`),
     });
   }
 }
@@ -76,14 +109,14 @@ export class DeadLetterObject extends DeadLetterActor {
         return { confirmed: version };
       },
     };
-    super(context, env, { sinks: [sink], monitor: new Directory(env.DIRECTORY).monitor() });
+    super(context, env, { sinks: [sink], monitor: new Directory(env.DIRECTORY).monitor(), log: handInTo(env) });
   }
 }
 
 /** The service's signing keys. Nothing follows from them: they are asked for where tokens are made and checked. */
 export class SigningKeysObject extends SigningKeysActor {
   constructor(context: DurableObjectState, env: Env) {
-    super(context, env, { sinks: [] });
+    super(context, env, { sinks: [], log: handInTo(env) });
   }
 }
 
@@ -102,6 +135,7 @@ export class InstallationObject extends InstallationActor {
     super(context, env, {
       sinks: [sink],
       monitor: new Directory(env.DIRECTORY).monitor(),
+      log: handInTo(env),
       ...(hasChittyOs(env) && { process: identityProcess(chittyOs(env)) }),
     });
   }
@@ -110,6 +144,6 @@ export class InstallationObject extends InstallationActor {
 /** The limits that callers have. */
 export class LimitsObject extends LimitsActor {
   constructor(context: DurableObjectState, env: Env) {
-    super(context, env, { sinks: [] });
+    super(context, env, { sinks: [], log: handInTo(env) });
   }
 }

@@ -5,8 +5,10 @@ import type { Env } from './env.ts';
 import { handleRequest } from './http/router.ts';
 import { countedBatch } from './metrics/queue.ts';
 
+export { TransparencyLogObject, TransparencyShardObject } from './log/objects.ts';
 export {
   ActorObject,
+  ConnectionObject,
   ContextObject,
   DeadLetterObject,
   DirectoryObject,

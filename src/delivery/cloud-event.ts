@@ -6,10 +6,12 @@ import type { Json } from '../../events/json.ts';
 const TYPE_PREFIX = 'cc.chitty.connect.';
 
 /** The types of streams whose events go to other services, with what their paths begin with. */
-const COLLECTIONS = { context: 'contexts', actor: 'actors' } as const;
+const COLLECTIONS = { context: 'contexts', actor: 'actors', connection: 'connections' } as const;
 
 /** One of the types. */
 export type OutgoingStreamType = keyof typeof COLLECTIONS;
+
+const OUTGOING_TYPES = ['context', 'actor', 'connection'] as const satisfies readonly OutgoingStreamType[];
 
 /** What is known of a stream beside its events, for those who get them. */
 export interface StreamReferences {
@@ -115,11 +117,12 @@ export function skipped(event: OutgoingEvent, droppedBy: string): OutgoingEvent 
 
 /** The type of the stream that an event comes from. */
 export function streamTypeOf({ source }: Pick<OutgoingEvent, 'source'>): OutgoingStreamType {
-  return source.startsWith(`/v1/${COLLECTIONS.actor}/`) ? 'actor' : 'context';
+  const [, , collection] = source.split('/');
+  return OUTGOING_TYPES.find((type) => COLLECTIONS[type] === collection) ?? 'context';
 }
 
 function typeOf(stream: string): OutgoingStreamType {
-  return stream.startsWith('actor/') ? 'actor' : 'context';
+  return OUTGOING_TYPES.find((type) => stream.startsWith(`${type}/`)) ?? 'context';
 }
 
 function streamId(stream: string): string {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { DeliveryReport } from '../../actors/outbox.ts';
+import type { Relationship } from '../chittyos/chitty-chronicle.ts';
 import { type Failure, isTurnedAway } from '../chittyos/failure.ts';
 import type { ChittyOs } from '../chittyos/services.ts';
 import { eventType, type OutgoingEvent, skipped, withoutReferences } from './cloud-event.ts';
@@ -22,11 +23,13 @@ const IDENTIFICATIONS = ['context_identified', 'actor_identified'];
 
 const identified = z.looseObject({ chittyId: z.string() });
 
+const connected = z.looseObject({ from: z.string(), to: z.string(), type: z.string(), direction: z.string() });
+
 /** What ChittyDNA says of events that cannot be taken because others are missing before them. */
 const gap = z.looseObject({ expectedSequence: z.int().min(1) });
 
 /**
- * Writes events to ChittyChronicle, and the relationship that an identification is.
+ * Writes events to ChittyChronicle, and the relationships that follow from them.
  *
  * @returns the failure, null when everything was written
  */
@@ -43,13 +46,35 @@ export async function writeEntries(events: readonly OutgoingEvent[], services: C
     if (!written.ok) return written.failure;
   }
   for (const event of events) {
-    const identity = IDENTIFICATIONS.includes(eventType(event)) ? identified.safeParse(event.data) : null;
-    if (!identity?.success) continue;
-    const relationship = { from: event.subject, to: identity.data.chittyId, type: 'identified_as' };
+    const relationship = relationshipIn(event);
+    if (relationship === null) continue;
     const stated = await services.chronicle.relationships(relationship, PATIENCE);
     if (!stated.ok) return stated.failure;
   }
   return null;
+}
+
+/**
+ * The relationship that begins with an event, or ends: ChittyChronicle keeps what it was told once, so that an end is a
+ * relationship as well.
+ */
+function relationshipIn(event: OutgoingEvent): Relationship | null {
+  const type = eventType(event);
+  if (IDENTIFICATIONS.includes(type)) {
+    const identity = identified.safeParse(event.data);
+    return identity.success ? { from: event.subject, to: identity.data.chittyId, type: 'identified_as' } : null;
+  }
+  if (type !== 'connection_established' && type !== 'connection_disconnected') return null;
+  const ends = connected.safeParse(event.data);
+  if (!ends.success) return null;
+  const { from, to, direction } = ends.data;
+  return {
+    from,
+    to,
+    type: type === 'connection_established' ? ends.data.type : `no_longer_${ends.data.type}`,
+    data: { connection: event.subject, direction },
+    timestamp: event.time,
+  };
 }
 
 /** Writes one message's events to ChittyChronicle. */

@@ -20,11 +20,18 @@ const MESSAGE_MAX_BYTES = 120_000;
 
 const encoder = new TextEncoder();
 
-/** What the sink to ChittyOS has to know of a stream's state. */
-type Sendable = Pick<Context, 'chittyId' | 'provisioning'> & { readonly status: string };
+/** What the sink to ChittyOS has to know of a stream's state: of what has a place there, also what it is known by. */
+type Sendable = Partial<Pick<Context, 'chittyId' | 'provisioning'>> & { readonly status: string };
 
-/** The sink that keeps the read models in D1: whatever happened, it writes the latest state, in one upsert. */
-export function readModelSink(db: D1Database): Sink<ContextState> {
+/**
+ * The sink that keeps the read models in D1: whatever happened, it writes the latest state, in one upsert.
+ *
+ * @param onDeleted told of a deleted context once that can be read in D1; rejects to be told again
+ */
+export function readModelSink(
+  db: D1Database,
+  onDeleted: (context: string) => Promise<void> = async () => {},
+): Sink<ContextState> {
   /** Whether the ChittyID, which never changes, was written since the object woke up. */
   let isIdentityWritten = false;
   /** The open invitations as they were last written since then. */
@@ -48,6 +55,7 @@ export function readModelSink(db: D1Database): Sink<ContextState> {
           await projectInvitations(db, [{ context: state.id, version, invitations }]);
           writtenInvitations = invitations;
         }
+        if (state.status === 'deleted') await onDeleted(state.id);
       }
       return { confirmed: version };
     },
@@ -100,5 +108,5 @@ function fitting(events: readonly OutgoingEvent[]): readonly OutgoingEvent[] {
 }
 
 function dnaId(state: Sendable | null): string | null {
-  return state?.provisioning.steps.initializeDna?.reference ?? null;
+  return state?.provisioning?.steps.initializeDna?.reference ?? null;
 }

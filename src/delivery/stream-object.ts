@@ -8,7 +8,15 @@ export function originOf(
   event: Pick<OutgoingEvent, 'source' | 'subject'>,
 ): Pick<DurableObjectStub<ContextObject>, 'history' | 'reportDelivery'> {
   const { subject } = event;
-  return streamTypeOf(event) === 'actor'
-    ? env.ACTORS.get(env.ACTORS.idFromName(subject))
-    : env.CONTEXTS.get(env.CONTEXTS.idFromName(subject));
+  const type = streamTypeOf(event);
+  switch (type) {
+    case 'actor':
+      return env.ACTORS.get(env.ACTORS.idFromName(subject));
+    case 'connection':
+      return env.CONNECTIONS.get(env.CONNECTIONS.idFromName(subject));
+    case 'context':
+      return env.CONTEXTS.get(env.CONTEXTS.idFromName(subject));
+    default:
+      return type satisfies never;
+  }
 }

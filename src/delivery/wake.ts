@@ -1,9 +1,11 @@
+import type { DeliveryReport } from '../../actors/outbox.ts';
 import type { Env } from '../env.ts';
 
 /** What of a stream's object delivers. */
 interface Delivering {
   flushOutbox(): Promise<boolean>;
   resend(destination: string, from: number): Promise<boolean>;
+  reportDelivery(reports: Readonly<Record<string, DeliveryReport>>): Promise<void>;
 }
 
 /**
@@ -25,6 +27,11 @@ export async function resend(env: Env, stream: string, destination: string, from
   return (await objectOf(env, stream)?.resend(destination, from)) ?? false;
 }
 
+/** Tells a stream that the head of its first `size` events is in the log of logs. */
+export async function tellLogged(env: Env, stream: string, size: number): Promise<void> {
+  await objectOf(env, stream)?.reportDelivery({ log: { first: 1, last: size } });
+}
+
 function objectOf(env: Env, stream: string): Delivering | null {
   const [type, id = ''] = stream.split('/');
   switch (type) {
@@ -32,10 +39,16 @@ function objectOf(env: Env, stream: string): Delivering | null {
       return env.CONTEXTS.get(env.CONTEXTS.idFromName(id));
     case 'actor':
       return env.ACTORS.get(env.ACTORS.idFromName(id));
+    case 'connection':
+      return env.CONNECTIONS.get(env.CONNECTIONS.idFromName(id));
     case 'dead_letter':
       return env.DEAD_LETTERS.get(env.DEAD_LETTERS.idFromName(id));
     case 'installation':
       return env.INSTALLATIONS.get(env.INSTALLATIONS.idFromName(id));
+    case 'keyring':
+      return env.SIGNING_KEYS.get(env.SIGNING_KEYS.idFromName(id));
+    case 'limits':
+      return env.LIMITS.get(env.LIMITS.idFromName(id));
     default:
       return null;
   }

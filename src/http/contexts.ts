@@ -1,13 +1,14 @@
 import type { ContextCommand } from '../../actors/context.ts';
 import { isRefusal } from '../../actors/decider.ts';
 import { Directory } from '../../actors/directory.ts';
-import type { CommandReply, CommandRequest, RefusalReply, View } from '../../actors/messages.ts';
+import type { CommandReply, CommandRequest, RefusalReply } from '../../actors/messages.ts';
 import { canonicalText } from '../../events/canonical.ts';
 import { isChittyId } from '../../events/chitty-id.ts';
 import { CONTEXT_PREFIX } from '../../events/context.ts';
 import { sha256Hex } from '../../events/hash.ts';
 import { derivedId, isId, newId } from '../../events/id.ts';
 import { findByChittyId } from '../../projections/chitty-ids.ts';
+import type { Env } from '../env.ts';
 import type { ContextObject } from '../objects.ts';
 import { readBody } from './body.ts';
 import { etag, isNotModified, readIdempotencyKey, readIfMatch } from './conditions.ts';
@@ -106,7 +107,10 @@ export const readContext: AuthenticatedRoute = {
     if (isProblem(id)) return id;
     const view = await contextObject(exchange, id).view(exchange.principal, moment);
     if (isRefusal(view)) return problemOf(view);
-    if (view.isClosed) return gone(id, view);
+    if (view.isClosed) {
+      const { updatedAt }: { updatedAt: string } = JSON.parse(view.body);
+      return gone(id, view.version, updatedAt);
+    }
     const notModified = isNotModified(exchange.request.headers, view.version);
     if (isProblem(notModified)) return notModified;
     const headers = { ETag: etag(view.version) };
@@ -185,10 +189,14 @@ export const restoreContext: AuthenticatedRoute = {
  * asked whether it exists, because asking one creates it.
  */
 export async function contextId({ request, env }: Exchange): Promise<string | Problem> {
-  const id = request.params?.id ?? '';
-  if (isId(CONTEXT_PREFIX, id)) return id;
-  const found = isChittyId(id) ? await findByChittyId(env.DB, id) : null;
-  return found ?? { problem: 'not-found', detail: 'There is no context with this id.' };
+  const id = await findContextId(env, request.params?.id ?? '');
+  return id ?? { problem: 'not-found', detail: 'There is no context with this id.' };
+}
+
+/** The id of the context that a text names, by itself or by its ChittyID; null when it cannot be one. */
+export async function findContextId(env: Env, text: string): Promise<string | null> {
+  if (isId(CONTEXT_PREFIX, text)) return text;
+  return isChittyId(text) ? findByChittyId(env.DB, text) : null;
 }
 
 /** The object that is the context. */
@@ -269,13 +277,13 @@ export function changeResponse(
   return jsonText(exchange, status, reply.body, { ...headersOf(reply), ...headers });
 }
 
-function gone(id: string, view: View): Problem {
-  const { updatedAt }: { updatedAt: string } = JSON.parse(view.body);
+/** What is left of a deleted context. */
+export function gone(id: string, version: number, deletedAt: string): Problem {
   const path = `/v1/contexts/${id}`;
   return {
     problem: 'gone',
-    detail: `The context was deleted at ${updatedAt}. Its history can still be read; POST ${path}/restore brings it back.`,
-    headers: { ETag: etag(view.version) },
-    extensions: { tombstone: { id, version: view.version, deletedAt: updatedAt, history: `${path}/events` } },
+    detail: `The context was deleted at ${deletedAt}. Its history can still be read; POST ${path}/restore brings it back.`,
+    headers: { ETag: etag(version) },
+    extensions: { tombstone: { id, version, deletedAt, history: `${path}/events` } },
   };
 }

@@ -42,6 +42,7 @@ export function openApiText(routes: readonly Route[]): string {
       { name: 'live', description: 'Changes as they are made' },
       { name: 'sharing', description: 'Who may do what with a context' },
       { name: 'collaboration', description: 'Notes, and changes that others approve' },
+      { name: 'connections', description: 'How contexts have to do with each other' },
       { name: 'actors', description: 'Who does things here: people, services and AI agents' },
       { name: 'credentials', description: 'By what actors are known: keys and sessions' },
       { name: 'administration', description: 'What operators look at and do' },

@@ -31,6 +31,7 @@ export const PROBLEMS = {
   'proposal-closed': { status: 409, title: 'The proposal is decided' },
   suspended: { status: 409, title: 'It is suspended' },
   'limit-reached': { status: 409, title: 'There are as many as there can be' },
+  'not-connected': { status: 409, title: 'It is not connected' },
   gone: { status: 410, title: 'It was deleted' },
   'version-mismatch': { status: 412, title: 'The version has changed' },
   'body-too-large': { status: 413, title: 'The body is too large' },

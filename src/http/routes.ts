@@ -25,6 +25,16 @@ import { changeLimits, readLimits } from './admin/limits.ts';
 import { readOutbox, retryOutbox } from './admin/outbox.ts';
 import { rebuildReadModels } from './admin/rebuild.ts';
 import { listSigningKeys, resealSigningKeys, rotateSigningKeys } from './admin/signing-keys.ts';
+import {
+  consentToConnection,
+  createConnection,
+  declineConnection,
+  disconnect,
+  readConnection,
+  sendHeartbeat,
+} from './connections/connections.ts';
+import { readGraph } from './connections/graph.ts';
+import { listConnections } from './connections/list.ts';
 import { listContexts, searchContexts } from './context-lists.ts';
 import { createContext, deleteContext, patchContext, readContext, restoreContext } from './contexts.ts';
 import { delegate } from './delegation/delegate.ts';
@@ -142,6 +152,14 @@ export const routes: readonly Route[] = [
   readRules,
   patchRules,
   readPresence,
+  readGraph,
+  createConnection,
+  listConnections,
+  readConnection,
+  sendHeartbeat,
+  consentToConnection,
+  declineConnection,
+  disconnect,
   registerActor,
   listActors,
   readActor,

@@ -1,4 +1,4 @@
-import { ACTIONS } from '../../actors/access.ts';
+import { ACTIONS, type Action } from '../../actors/access.ts';
 import type { Quotas } from '../../actors/quota-object.ts';
 import type { LimitClass, Rate } from '../../events/limits.ts';
 import { callerAddress } from '../http/address.ts';
@@ -86,11 +86,14 @@ function scaled({ requests, seconds }: Rate, factor: number): Rate {
   return factor === 1 ? { requests, seconds } : { requests: Math.max(1, Math.floor(requests * factor)), seconds };
 }
 
+/** What asks the read models for much at once. */
+const SEARCHES: readonly Action[] = ['context.list', 'context.graph', 'connection.list'];
+
 /** Which of the limits counts a request. */
 function classOf({ access }: AuthenticatedRoute): LimitClass {
-  if (access === 'context.list') return 'search';
+  if (SEARCHES.includes(access)) return 'search';
   const { scope } = ACTIONS[access];
-  if (scope === 'contexts:read' || scope === 'contexts:write') return scope === 'contexts:read' ? 'read' : 'write';
+  if (scope === 'contexts:write' || scope === 'connections:write') return 'write';
   return scope?.endsWith(':read') ? 'read' : 'manage';
 }
 

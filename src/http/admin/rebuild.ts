@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { ActorRecord } from '../../../actors/actor.ts';
+import type { Connection } from '../../../actors/connection.ts';
 import type { Context } from '../../../actors/context.ts';
 import type { DeadLetter } from '../../../actors/dead-letter.ts';
 import { isRefusal } from '../../../actors/decider.ts';
@@ -10,10 +11,12 @@ import { SYSTEM } from '../../../actors/principal.ts';
 import { SYSTEM_ACTOR } from '../../../actors/system-actor.ts';
 import { clearActors, projectActor } from '../../../projections/actors.ts';
 import { clearChittyIds, projectChittyId } from '../../../projections/chitty-ids.ts';
+import { clearConnections, projectConnection } from '../../../projections/connections.ts';
 import { clearContexts, projectContexts } from '../../../projections/contexts.ts';
 import { clearDeadLetters, projectDeadLetter } from '../../../projections/dead-letters.ts';
 import { clearInstallations, projectInstallation } from '../../../projections/installations.ts';
 import { type ContextInvitations, clearInvitations, projectInvitations } from '../../../projections/invitations.ts';
+import { endWhenContextIsDeleted } from '../../delivery/connection-ends.ts';
 import type { Env } from '../../env.ts';
 import type { ContextObject } from '../../objects.ts';
 import { problems } from '../operations.ts';
@@ -69,6 +72,7 @@ export const rebuildReadModels: AuthenticatedRoute = {
       const { DB } = exchange.env;
       await Promise.all([
         clearActors(DB),
+        clearConnections(DB),
         clearContexts(DB),
         clearChittyIds(DB),
         clearDeadLetters(DB),
@@ -113,6 +117,13 @@ async function rebuild(env: Env, streams: readonly string[]): Promise<void> {
         await projectInstallation(env.DB, installation);
         return;
       }
+      if (stream.startsWith('connection/')) {
+        const connection: Connection = JSON.parse(view.body);
+        await projectConnection(env.DB, connection);
+        // While its row was not there, nobody could find it whose context was deleted.
+        await endWhenContextIsDeleted(env, connection);
+        return;
+      }
       if (stream.startsWith('actor/')) {
         const actor: ActorRecord = JSON.parse(view.body);
         await projectActor(env.DB, actor);
@@ -139,6 +150,7 @@ async function invitationsTo(env: Env, context: string): Promise<ContextInvitati
 /** The objects of the streams that have a read model, by the type of the stream. */
 const READ_FROM: Readonly<Record<string, (env: Env, id: string) => Pick<DurableObjectStub<ContextObject>, 'view'>>> = {
   actor: ({ ACTORS }, id) => ACTORS.get(ACTORS.idFromName(id)),
+  connection: ({ CONNECTIONS }, id) => CONNECTIONS.get(CONNECTIONS.idFromName(id)),
   context: ({ CONTEXTS }, id) => CONTEXTS.get(CONTEXTS.idFromName(id)),
   dead_letter: ({ DEAD_LETTERS }, id) => DEAD_LETTERS.get(DEAD_LETTERS.idFromName(id)),
   installation: ({ INSTALLATIONS }, id) => INSTALLATIONS.get(INSTALLATIONS.idFromName(id)),
