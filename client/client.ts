@@ -3,12 +3,32 @@ import { Connection } from './connection.ts';
 import { LiveError, ProblemError, problemOf, versionOf } from './errors.ts';
 import { readLines } from './lines.ts';
 import { type LiveEndpoint, mayPass, type WatchOptions, watch } from './watch.ts';
-import type { Context, ContextPatch, FieldChange, LiveMessage, NewContext, RecordedEvent } from './wire.ts';
+import type {
+  Context,
+  ContextPatch,
+  FieldChange,
+  Invitation,
+  LiveMessage,
+  Member,
+  NewContext,
+  Proposal,
+  RecordedEvent,
+} from './wire.ts';
 
 export type { PatchOperation } from '../events/json-patch.ts';
 export { LiveError, type ProblemDetails, ProblemError } from './errors.ts';
 export type { WatchOptions } from './watch.ts';
-export type { Context, ContextPatch, FieldChange, LiveMessage, Member, NewContext, RecordedEvent } from './wire.ts';
+export type {
+  Context,
+  ContextPatch,
+  FieldChange,
+  Invitation,
+  LiveMessage,
+  Member,
+  NewContext,
+  Proposal,
+  RecordedEvent,
+} from './wire.ts';
 
 /** Where the API is and who calls. */
 export interface ConnectOptions {
@@ -71,6 +91,22 @@ export interface Client {
     pointer: string,
     options?: CallOptions & { readonly at?: Moment },
   ): AsyncGenerator<FieldChange, void>;
+  /** Invites an actor to share a context, for a week unless `expiresAt` (ISO 8601) says otherwise. */
+  invite(
+    id: string,
+    actor: string,
+    role: Member['role'],
+    options?: ChangeOptions & { readonly expiresAt?: string },
+  ): Promise<Invitation>;
+  /** The invitations that wait for the caller's answer, newest first. */
+  invitations(options?: CallOptions): AsyncGenerator<Invitation, void>;
+  /** Makes the caller a member of the context. */
+  acceptInvitation(invitation: Invitation, options?: ChangeOptions): Promise<Context>;
+  /** Removes a member; who removes themselves leaves. @returns the version of it */
+  removeMember(id: string, actor: string, options?: ChangeOptions): Promise<number>;
+  propose(id: string, change: ContextPatch, options?: ChangeOptions & { readonly message?: string }): Promise<Proposal>;
+  /** Approves a proposal; the last approval that is needed applies it. */
+  approve(id: string, proposal: string, options?: ChangeOptions): Promise<Proposal>;
   /** One hello, then every event from there on, each once and in order; see `watch`. */
   watch(id: string, options?: WatchOptions): AsyncGenerator<LiveMessage, void, undefined>;
 }
@@ -78,8 +114,8 @@ export interface Client {
 /** Changes asked for at once: the most that there may be. */
 const FIELD_HISTORY_PAGE = 100;
 
-interface FieldHistoryPage {
-  readonly items: readonly FieldChange[];
+interface Page<Item> {
+  readonly items: readonly Item[];
   readonly nextCursor: string | null;
 }
 
@@ -204,7 +240,7 @@ export function connect({ baseUrl, apiKey, getTicket }: ConnectOptions): Client 
       let cursor: string | null = null;
       do {
         const url = address(id, '/history', { pointer, at, cursor, limit: FIELD_HISTORY_PAGE });
-        const page: FieldHistoryPage = await (await call(url, { signal: signal ?? null })).json();
+        const page: Page<FieldChange> = await (await call(url, { signal: signal ?? null })).json();
         yield* page.items;
         cursor = page.nextCursor;
       } while (cursor !== null);
@@ -217,6 +253,33 @@ export function connect({ baseUrl, apiKey, getTicket }: ConnectOptions): Client 
         const event: RecordedEvent = JSON.parse(line);
         yield event;
       }
+    },
+    async invite(id, actor, role, { expiresAt, ...options } = {}) {
+      const body = { actor, role, ...(expiresAt !== undefined && { expiresAt }) };
+      return (await change('POST', address(id, '/invitations'), options, body)).json();
+    },
+    async *invitations({ signal } = {}) {
+      let cursor: string | null = null;
+      do {
+        const url = new URL('invitations', contexts);
+        if (cursor !== null) url.searchParams.set('cursor', cursor);
+        const page: Page<Invitation> = await (await call(url, { signal: signal ?? null })).json();
+        yield* page.items;
+        cursor = page.nextCursor;
+      } while (cursor !== null);
+    },
+    async acceptInvitation({ id, context }, options = {}) {
+      return (await change('POST', address(context.id, `/invitations/${id}/accept`), options)).json();
+    },
+    async removeMember(id, actor, options = {}) {
+      return versionOf(await change('DELETE', address(id, `/members/${encodeURIComponent(actor)}`), options)) ?? 0;
+    },
+    async propose(id, patch, { message, ...options } = {}) {
+      const body = { change: patch, ...(message !== undefined && { message }) };
+      return (await change('POST', address(id, '/proposals'), options, body)).json();
+    },
+    async approve(id, proposal, options = {}) {
+      return (await change('POST', address(id, `/proposals/${proposal}/approve`), options)).json();
     },
     watch(id, options = {}) {
       const endpoint: LiveEndpoint = {

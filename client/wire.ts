@@ -33,6 +33,32 @@ export interface Member {
   readonly since: string;
 }
 
+/** An invitation that waits for an answer. */
+export interface Invitation {
+  readonly id: string;
+  readonly context: { readonly id: string; readonly name: string };
+  /** Who is invited. */
+  readonly actor: string;
+  readonly role: Member['role'];
+  readonly invitedBy: string;
+  readonly sentAt: string;
+  readonly expiresAt: string;
+}
+
+/** A change that others approve. */
+export interface Proposal {
+  readonly id: string;
+  readonly status: 'open' | 'stale' | 'applied' | 'rejected' | 'withdrawn';
+  readonly author: { readonly actor: string; readonly at: string };
+  readonly message: string | null;
+  readonly change: ContextPatch;
+  /** The version that its author had in mind. */
+  readonly base: number;
+  readonly approvals: readonly { readonly actor: string; readonly at: string }[];
+  readonly approvalsRequired: number;
+  readonly comments: readonly { readonly author: string; readonly text: string; readonly at: string }[];
+}
+
 /** What a new context may say of itself. */
 export interface NewContext {
   readonly name: string;
