@@ -26,7 +26,7 @@ describe('without a valid key', () => {
       expect(response.headers.get('WWW-Authenticate')).toBe('Bearer realm="chittyconnect"');
       const { detail } = await expectProblem(response, 401, 'unauthorized');
       expect(detail).toBe(
-        'Send one valid credential, as "Authorization: Bearer <key or token>" or "X-API-Key: <key>".',
+        'Send one valid API key or token, as "Authorization: Bearer <key or token>" or "X-API-Key: <key>".',
       );
     },
   );
