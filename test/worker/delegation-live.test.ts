@@ -1,10 +1,15 @@
 import { env } from 'cloudflare:workers';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import type { ActorCommand } from '../../actors/actor.ts';
+import { delegationId } from '../../events/delegation.ts';
+import { MAX_AGE_MS } from '../../src/auth/access-views.ts';
 import { as, expectJson, type KeyHolder, keyHolder } from '../support/actors.ts';
 import { api } from '../support/api.ts';
 import { type DelegationJson, delegate, sendForm } from '../support/delegations.ts';
+import { fullClaims, signedByUs } from '../support/forge.ts';
 import { type Watcher, watch } from '../support/live.ts';
-import { ADMINISTRATOR } from '../support/principals.ts';
+import { ADMINISTRATOR, principalOf } from '../support/principals.ts';
+import { expectProblem } from '../support/rest.ts';
 
 afterEach(() => {
   vi.useRealTimers();
@@ -46,6 +51,66 @@ const ends: [string, (world: World) => Promise<Response>][] = [
   ['the key at the root is revoked', ({ ann }) => api(`/v1/actors/${ann.id}/keys/${ann.keyId}`, { method: 'DELETE' })],
 ];
 
+/** Changes an actor as another isolate would: this one hears nothing of it. */
+async function elsewhere(actor: string, command: ActorCommand): Promise<void> {
+  const reply = await env.ACTORS.get(env.ACTORS.idFromName(actor)).execute({
+    id: actor,
+    command,
+    principal: ADMINISTRATOR,
+    cause: { correlationId: 'c', causationId: null, commandId: 'c' },
+  });
+  if ('refused' in reply) throw new Error(reply.detail);
+}
+
+describe('what another isolate ended holds here within 5 s, however often the token is used', () => {
+  const changes: [string, (world: World) => readonly [string, ActorCommand]][] = [
+    ['a link', ({ ben, second }) => [ben.id, { type: 'revokeDelegation', delegation: second.id, withToken: false }]],
+    ['one above', ({ ann, first }) => [ann.id, { type: 'revokeDelegation', delegation: first.id, withToken: false }]],
+    ['the one in between', ({ ben }) => [ben.id, { type: 'suspend', reason: '' }]],
+    ['the one at the root', ({ ann }) => [ann.id, { type: 'delete' }]],
+    ['the key at the root', ({ ann }) => [ann.id, { type: 'revokeKey', key: ann.keyId }]],
+  ];
+  it.each(changes)('%s', async (_name, change) => {
+    const made = await world();
+    const read = () => as(made.second.token, `/v1/contexts/${made.context}`);
+    expect((await read()).status).toBe(200);
+    const start = Date.now();
+    vi.useFakeTimers({ toFake: ['Date'], now: start });
+    await elsewhere(...change(made));
+    for (let ms = 0; ms < MAX_AGE_MS; ms += 250) {
+      vi.setSystemTime(start + ms);
+      await read();
+    }
+    vi.setSystemTime(start + MAX_AGE_MS);
+    await expectProblem(await read(), 401, 'unauthorized');
+  });
+
+  it('and a delegation that another isolate made is good here at once', async () => {
+    const { ann, ben, context } = await world();
+    // What is known here of Ann is from before.
+    expect((await as(ann.key, `/v1/contexts/${context}`)).status).toBe(200);
+    const id = delegationId(ann.id, Date.now());
+    const at = new Date().toISOString();
+    const reply = await env.ACTORS.get(env.ACTORS.idFromName(ann.id)).execute({
+      id: ann.id,
+      command: {
+        type: 'delegate',
+        delegation: id,
+        to: ben.id,
+        madeWith: ann.keyId,
+        wanted: { scopes: ['contexts:read'] },
+        at,
+      },
+      principal: principalOf(ann.id),
+      cause: { correlationId: 'c', causationId: null, commandId: 'c' },
+    });
+    expect(reply).not.toHaveProperty('refused');
+    const claims = { sid: undefined, sub: ann.id, act: { sub: ben.id }, jti: id, chain: [id], scope: 'contexts:read' };
+    const token = await signedByUs(fullClaims(claims));
+    expect((await as(token, `/v1/contexts/${context}`)).status).toBe(200);
+  });
+});
+
 describe('a stream that was opened with a delegated token is closed in the middle when', () => {
   it.each(ends)('%s, and those of others stay', async (_name, end) => {
     const made = await world();
@@ -65,12 +130,7 @@ describe('a stream that was opened with a delegated token is closed in the middl
   it('it ends in the very moment of opening, in another isolate', async () => {
     const { ann, first, second, context } = await world();
     expect((await as(second.token, `/v1/contexts/${context}`)).status).toBe(200);
-    await env.ACTORS.get(env.ACTORS.idFromName(ann.id)).execute({
-      id: ann.id,
-      command: { type: 'revokeDelegation', delegation: first.id, withToken: false },
-      principal: ADMINISTRATOR,
-      cause: { correlationId: 'c', causationId: null, commandId: 'c' },
-    });
+    await elsewhere(ann.id, { type: 'revokeDelegation', delegation: first.id, withToken: false });
     const watcher = await watch(context, '', { Authorization: `Bearer ${second.token}` });
     expect(await watcher.untilClosed()).toMatchObject({ code: 4401 });
   });
