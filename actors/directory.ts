@@ -1,8 +1,10 @@
 import type { DirectoryObject } from './directory-object.ts';
 import type { Monitor } from './outbox.ts';
+import { shardOf } from './spread.ts';
 
 /** Directory objects among which the streams are spread, so that no single one sees every creation. */
 const SHARDS = 16;
+
 /** The directory as those who use it see it: all shards as one. */
 export class Directory {
   readonly #namespace: DurableObjectNamespace<DirectoryObject>;
@@ -13,7 +15,7 @@ export class Directory {
 
   /** Adds a stream, before its first event is written. */
   async register(stream: string): Promise<void> {
-    await this.#shard(shardOf(stream)).register(stream);
+    await this.#shard(shardOf(stream, SHARDS)).register(stream);
   }
 
   /** The objects of all shards, in order. */
@@ -24,21 +26,12 @@ export class Directory {
   /** Reports what an outbox says to the shard of its stream. */
   monitor(): Monitor {
     return {
-      behind: async (stream, cursors) => this.#shard(shardOf(stream)).noteBehind(stream, { ...cursors }),
-      caughtUp: async (stream) => this.#shard(shardOf(stream)).noteCaughtUp(stream),
+      behind: async (stream, cursors) => this.#shard(shardOf(stream, SHARDS)).noteBehind(stream, { ...cursors }),
+      caughtUp: async (stream) => this.#shard(shardOf(stream, SHARDS)).noteCaughtUp(stream),
     };
   }
 
   #shard(shard: number): DurableObjectStub<DirectoryObject> {
     return this.#namespace.get(this.#namespace.idFromName(`directory/${shard}`));
   }
-}
-
-/** Which shard a stream belongs to: FNV-1a over its name. */
-function shardOf(stream: string): number {
-  let hash = 0x811c9dc5;
-  for (let index = 0; index < stream.length; index++) {
-    hash = Math.imul(hash ^ stream.charCodeAt(index), 0x01000193);
-  }
-  return (hash >>> 0) % SHARDS;
 }

@@ -9,6 +9,7 @@ import { isRefusal, type Moment, type Recorded, recorded } from './decider.ts';
 import type { EndedAccess } from './ended-access.ts';
 import { GroupCommit } from './group-commit.ts';
 import { EventLog } from './log.ts';
+import { logSink } from './log-sink.ts';
 import type {
   CommandReply,
   CommandRequest,
@@ -113,7 +114,9 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
       isClosed: () => this.#type.isClosed(this.#state),
       stateText: () => this.#currentText(),
     };
-    this.#outbox = new Outbox(sql, source, ports.sinks, ports.monitor);
+    const sinks = [...ports.sinks];
+    if (ports.log) sinks.push(logSink(ports.log, () => this.#tree.head(this.#version)));
+    this.#outbox = new Outbox(sql, source, sinks, ports.monitor);
     this.#subscribers = new Subscribers(context, {
       ...source,
       mayWatch: (principal) => this.refuse(principal, type.reading.watch) === null,
@@ -240,6 +243,15 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     return this.#log.exists && this.#outbox.resend(destination, from);
   }
 
+  /**
+   * Has everything delivered to a destination again, from the first event on: to one that was emptied.
+   *
+   * @returns whether it has all that there was; false when `timeoutMs` passed first, and it goes on
+   */
+  async redeliver(destination: string, timeoutMs: number): Promise<boolean> {
+    return !this.resend(destination, 1) || this.whenDelivered(destination, this.#version, timeoutMs);
+  }
+
   /** Waits until a destination has everything up to `version`. @returns false when `timeoutMs` passed first */
   whenDelivered(destination: string, version: number, timeoutMs: number): Promise<boolean> {
     return this.#outbox.whenConfirmed(destination, version, timeoutMs);
@@ -278,7 +290,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
   override fetch(request: Request): Response {
     const principal: Principal = JSON.parse(decodeURIComponent(request.headers.get('X-Principal') ?? ''));
     const refusal = this.refuse(principal, this.#type.reading.watch);
-    if (refusal) return Response.json(refusal, { status: 403 });
+    if (refusal) return Response.json({ refused: refusal.refused, detail: refusal.detail }, { status: 403 });
     const { searchParams } = new URL(request.url);
     const after = searchParams.get('after');
     const wantsPresence = searchParams.get('presence') === 'true';
@@ -329,7 +341,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
         return { refused: verdict, detail, version: 0 };
       }
       case 'hidden':
-        return this.#notFound();
+        return this.#version === 0 ? this.#notFound() : { ...this.#notFound(), isHidden: true };
       case 'forbidden': {
         if (this.#version === 0) return this.#notFound();
         return { refused: verdict, detail: `As ${relation} you may not do this.`, version: this.#version };

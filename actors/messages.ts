@@ -1,5 +1,6 @@
 import type { Cause } from '../events/envelope.ts';
 import type { Refusal } from './decider.ts';
+import type { HandIn } from './log-sink.ts';
 import type { Monitor, Sink } from './outbox.ts';
 import type { Principal } from './principal.ts';
 import type { Process } from './process.ts';
@@ -66,6 +67,8 @@ export interface Ports<State, Command> {
   readonly sinks: readonly Sink<State>[];
   /** Who is told when it falls behind. */
   readonly monitor?: Monitor;
+  /** Where its heads go; nowhere when there is no log of logs. */
+  readonly log?: HandIn | null;
   /** What it does by itself. */
   readonly process?: Process<State, Command>;
 }

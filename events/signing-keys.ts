@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Upcasters } from './upcast.ts';
 
 /** What a signing key is for. A key signs one kind of thing only, so that no signature can pass for another kind. */
-const SIGNING_PURPOSES = ['tokens'] as const;
+export const SIGNING_PURPOSES = ['tokens', 'log'] as const;
 
 /** One of the purposes. */
 export type SigningPurpose = (typeof SIGNING_PURPOSES)[number];

@@ -107,6 +107,25 @@ export async function signerOf(env: Env, purpose: SigningPurpose): Promise<Signe
   return NOT_CONFIGURED;
 }
 
+/** All keys of a purpose that sign now, with their private halves; the first one of all is made when it is needed. */
+export async function signersOf(
+  env: Env,
+  purpose: SigningPurpose,
+): Promise<{ readonly signingKey: SigningKey; readonly key: CryptoKey }[] | Problem> {
+  const sealer = await sealerOf(env);
+  if (sealer === null) return NOT_CONFIGURED;
+  const now = Date.now();
+  const living = (await loadKeys(env, RING_FRESH_MS)).filter((key) => isLiving(key, purpose, now));
+  const candidates = living.length > 0 ? living : await begin(env, sealer, purpose);
+  const begun = candidates.filter(({ notBefore }) => Date.parse(notBefore) <= Date.now());
+  const signers: { signingKey: SigningKey; key: CryptoKey }[] = [];
+  for (const signingKey of begun) {
+    const key = await openPrivateKey(sealer, signingKey);
+    if (key !== null) signers.push({ signingKey, key });
+  }
+  return signers.length > 0 ? signers : NOT_CONFIGURED;
+}
+
 async function begin(env: Env, sealer: Sealer, purpose: SigningPurpose): Promise<SigningKey[]> {
   const key = await newSigningKey(sealer, purpose, new Date());
   const commandId = nextUlid(Date.now());

@@ -2,9 +2,11 @@ import { z } from 'zod';
 import { isRefusal } from '../../../actors/decider.ts';
 import type { CommandReply, RefusalReply } from '../../../actors/messages.ts';
 import type { SigningKey } from '../../../actors/signing-keys.ts';
+import { SIGNING_PURPOSES } from '../../../events/signing-keys.ts';
 import { loadKeys } from '../../auth/key-ring.ts';
 import { resealKeys, rotateKeys } from '../../auth/key-rotation.ts';
 import { TOKEN_LIFE_MAX_MS } from '../../auth/tokens.ts';
+import { LOG_KEY_OVERLAP_MS } from '../../log/signing.ts';
 import { readOptionalBody } from '../body.ts';
 import { causeOf, type Exchange } from '../exchange.ts';
 import { problems } from '../operations.ts';
@@ -18,7 +20,7 @@ const PATH = '/v1/admin/signing-keys';
 const keySummary = z
   .strictObject({
     kid: z.string().meta({ description: 'The thumbprint of the public key (RFC 7638)' }),
-    purpose: z.literal('tokens'),
+    purpose: z.enum(SIGNING_PURPOSES),
     notBefore: z.iso.datetime().meta({ description: 'When it begins to sign; it verifies at once' }),
     validUntil: z.iso
       .datetime()
@@ -32,9 +34,14 @@ const keysResponse = (description: string) => ({
   content: { 'application/json': { schema: z.strictObject({ keys: z.array(keySummary) }) } },
 });
 
+/** How long what keys of a purpose have signed is good after they were replaced, in milliseconds. */
+const OVERLAP_MS = { tokens: TOKEN_LIFE_MAX_MS, log: LOG_KEY_OVERLAP_MS } as const;
+
 const rotateBody = z.strictObject({
+  purpose: z.enum(SIGNING_PURPOSES).default('tokens').meta({ description: 'What the keys sign' }),
   compromised: z.boolean().default(false).meta({
-    description: 'A private key may have leaked: refuse all that is signed with the present ones within a minute',
+    description:
+      'A private key may have leaked: the present ones sign no more, and all tokens by them end within a minute',
   }),
 });
 
@@ -46,7 +53,7 @@ export const listSigningKeys: AuthenticatedRoute = {
   operation: {
     operationId: 'listSigningKeys',
     tags: ['administration'],
-    summary: 'The keys that sign tokens or have signed some that are still good',
+    summary: 'The keys that sign, or have signed what is still good',
     description: 'Without their private halves, which are encrypted and never leave the service.',
     responses: { 200: keysResponse('The keys, oldest first'), ...problems(400, 401, 403) },
   },
@@ -64,11 +71,12 @@ export const rotateSigningKeys: AuthenticatedRoute = {
   operation: {
     operationId: 'rotateSigningKeys',
     tags: ['administration'],
-    summary: 'Replace the key that signs tokens',
+    summary: 'Replace the key that signs tokens, or the transparency log',
     description:
       'The new key is published at once and signs five minutes later; the one before it verifies until the longest ' +
       'token that it may have signed has expired. With `compromised` there is no overlap: every token of the keys ' +
-      'before it ends within a minute, in which new ones may be refused too.',
+      'before it ends within a minute, in which new ones may be refused too. Checkpoints of the log are signed by both ' +
+      'keys for 30 days.',
     requestBody: { required: false, content: { 'application/json': { schema: rotateBody } } },
     responses: { 200: keysResponse('The keys, oldest first'), ...problems(400, 401, 403, 409, 413, 415, 503) },
   },
@@ -77,8 +85,9 @@ export const rotateSigningKeys: AuthenticatedRoute = {
     if (isProblem(query)) return query;
     const body = await readOptionalBody(exchange, rotateBody);
     if (isProblem(body)) return body;
+    const { purpose, compromised } = body;
     const by = { principal: exchange.principal, cause: causeOf(exchange) };
-    return changed(exchange, await rotateKeys(exchange.env, 'tokens', TOKEN_LIFE_MAX_MS, body.compromised, by));
+    return changed(exchange, await rotateKeys(exchange.env, purpose, OVERLAP_MS[purpose], compromised, by));
   },
 };
 

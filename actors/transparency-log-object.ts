@@ -1,0 +1,197 @@
+import { DurableObject } from 'cloudflare:workers';
+import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js';
+import { headEntry } from '../events/bundle.ts';
+import { formatCheckpoint } from '../events/checkpoint.ts';
+import { formatNote, type NoteSignature } from '../events/note.ts';
+import { TILE_WIDTH } from '../events/proof.ts';
+import { entriesPath, tilePath } from '../events/tiles.ts';
+import { LogStore, type Publication, type UsedKey } from './log-store.ts';
+import type { Head } from './tree.ts';
+import { type Witness, Witnesses } from './witnesses.ts';
+
+/** The shortest time from one checkpoint to the next, in milliseconds: each costs a few writes to the tile store. */
+const INTERVAL_MS = 2_000;
+/** Heads that may wait for the next checkpoint; more are refused, and handed in again by those who collected them. */
+const WAITING_MAX = 100_000;
+/** Files that are written to the tile store at the same time: the platform opens no more connections. */
+const WRITES_AT_ONCE = 6;
+
+/** The head of a stream, to be logged. */
+export interface StreamHead extends Head {
+  /** `<stream type>/<id>`. */
+  readonly stream: string;
+}
+
+/** Where tiles are published, by their C2SP tlog-tiles paths. */
+export interface TileStore {
+  put(path: string, bytes: Uint8Array): Promise<void>;
+  /** Removes what was published of a tile while it was not full. @param path of the full tile */
+  removePartials(path: string): Promise<void>;
+}
+
+/** The signatures of a text by all keys that sign now, and the verifier keys that belong to them. */
+export interface Signed {
+  readonly signatures: readonly NoteSignature[];
+  readonly keys: readonly string[];
+}
+
+/** What the log is connected to. */
+export interface LogPorts {
+  /** What a log that begins is called; one that has begun keeps its name. */
+  readonly origin: string;
+  readonly tiles: TileStore;
+  readonly witnesses: readonly Witness[];
+  /** Signs a checkpoint in the name of the log. Rejects when no key can. */
+  sign(origin: string, text: string): Promise<Signed>;
+}
+
+/** What proves that entries are in the log. */
+export interface LogProofs {
+  /** The checkpoint, a signed note. */
+  readonly checkpoint: string;
+  /** For each entry that was asked for: its inclusion proof, in hexadecimal digits. */
+  readonly proofs: readonly (readonly string[])[];
+}
+
+/** By what the log can be verified. */
+export interface LogKeys {
+  readonly origin: string;
+  /** All that ever signed, oldest first. */
+  readonly keys: readonly UsedKey[];
+}
+
+interface Batch {
+  readonly heads: readonly StreamHead[];
+  resolve(first: number): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * The log of logs: takes the heads of streams, in batches, and publishes checkpoints. In this order, so that the process
+ * may end between any two steps: what is appended, its size and the signed checkpoint are stored in one transaction; the
+ * tiles are published; the checkpoint is. A checkpoint that was signed is thus the only one of its size, what it needs is
+ * out before it is, and none that is shown is ever smaller than one before it.
+ */
+export class TransparencyLogActor extends DurableObject<unknown> {
+  readonly #store: LogStore;
+  readonly #ports: LogPorts;
+  readonly #witnesses: Witnesses;
+  #batches: Batch[] = [];
+  #running: Promise<void> | null = null;
+  /** When the last checkpoint was published, in milliseconds since 1970. */
+  #lastAt = 0;
+
+  constructor(context: DurableObjectState, env: unknown, ports: LogPorts) {
+    super(context, env);
+    this.#store = new LogStore(context.storage);
+    this.#ports = ports;
+    this.#witnesses = new Witnesses(this.#store, ports.witnesses);
+  }
+
+  /**
+   * Appends heads. A head that is handed in twice is there twice, which does no harm: the entry is the same.
+   *
+   * @returns the index of the first, once a checkpoint that covers them all is published; the others follow it
+   */
+  append(heads: readonly StreamHead[]): Promise<number> {
+    const waiting = this.#batches.reduce((sum, batch) => sum + batch.heads.length, heads.length);
+    if (waiting > WAITING_MAX) throw new Error(`${WAITING_MAX} heads wait for the log already`);
+    return new Promise((resolve, reject) => {
+      this.#batches.push({ heads, resolve, reject });
+      this.#start();
+    });
+  }
+
+  /** The published checkpoint, with the witnesses' signatures that have come; null before the first. */
+  checkpoint(): string | null {
+    // What a process that ended left undone is not left so until the next head comes.
+    if (this.#store.unpublished !== null) this.#start();
+    const { published } = this.#store;
+    return published && published.note + published.cosignatures;
+  }
+
+  /** Proves that these entries are in the log; null when one of them is not, or not in a published checkpoint. */
+  prove(indexes: readonly number[]): LogProofs | null {
+    const { published } = this.#store;
+    if (!published || indexes.some((index) => index >= published.size)) return null;
+    const proofs = indexes.map((index) => this.#store.inclusion(index, published.size).map(bytesToHex));
+    return { checkpoint: published.note + published.cosignatures, proofs };
+  }
+
+  /** By what the log can be verified. */
+  keys(): LogKeys {
+    return { origin: this.#store.origin ?? this.#ports.origin, keys: this.#store.keys };
+  }
+
+  #start(): void {
+    this.#running ??= this.#run().finally(() => {
+      this.#running = null;
+    });
+  }
+
+  /** Publishes what a lost process left, then what waits, batch by batch. Never rejects. */
+  async #run(): Promise<void> {
+    do {
+      await scheduler.wait(Math.max(0, Math.min(INTERVAL_MS, this.#lastAt + INTERVAL_MS - Date.now())));
+      const batches = this.#batches;
+      this.#batches = [];
+      try {
+        await this.#publish();
+        let index = await this.#append(batches.flatMap(({ heads }) => heads));
+        await this.#publish();
+        for (const { heads, resolve } of batches) {
+          resolve(index);
+          index += heads.length;
+        }
+        this.#witnesses.ask();
+      } catch (error) {
+        console.error(JSON.stringify({ level: 'error', message: `The log cannot go on: ${error}` }));
+        for (const { reject } of batches) reject(error);
+      }
+      this.#lastAt = Date.now();
+    } while (this.#batches.length > 0);
+  }
+
+  /** @returns the index of the first */
+  async #append(heads: readonly StreamHead[]): Promise<number> {
+    if (heads.length === 0) return this.#store.size;
+    const entries = heads.map(({ stream, size, root }) => headEntry(stream, { size, root: hexToBytes(root) }));
+    const growth = this.#store.grow(entries);
+    const origin = this.#store.origin ?? this.#ports.origin;
+    const text = formatCheckpoint({ origin, size: growth.size, root: growth.root, extensions: [] });
+    const { signatures, keys } = await this.#ports.sign(origin, text);
+    this.#store.commit(growth, origin, formatNote({ text, signatures }), keys);
+    return growth.from;
+  }
+
+  async #publish(): Promise<void> {
+    const publication = this.#store.unpublished;
+    if (publication === null) return;
+    const files = filesOf(publication);
+    for (let at = 0; at < files.length; at += WRITES_AT_ONCE) {
+      const some = files.slice(at, at + WRITES_AT_ONCE);
+      await Promise.all(some.map(({ path, bytes }) => this.#ports.tiles.put(path, bytes)));
+    }
+    this.#store.notePublished(publication.size);
+    const full = files.filter(({ isFull }) => isFull);
+    // They only take up space; nobody waits for it.
+    void Promise.allSettled(full.map(({ path }) => this.#ports.tiles.removePartials(path)));
+  }
+}
+
+interface TileFile {
+  readonly path: string;
+  readonly bytes: Uint8Array;
+  readonly isFull: boolean;
+}
+
+function filesOf({ tiles, bundles }: Publication): TileFile[] {
+  return [
+    ...bundles.map((bundle) => ({
+      path: entriesPath(bundle),
+      bytes: bundle.entries,
+      isFull: bundle.width === TILE_WIDTH,
+    })),
+    ...tiles.map((tile) => ({ path: tilePath(tile), bytes: tile.hashes, isFull: tile.width === TILE_WIDTH })),
+  ];
+}
