@@ -18,6 +18,10 @@ export interface LoadOptions {
   readonly maxRequests?: number;
   /** Stops sending after so many milliseconds. */
   readonly maxMs: number;
+  /** Requests in a second over all connections at most; as fast as they are answered when left out. */
+  readonly pace?: number;
+  /** Whether 429 is an answer like others. */
+  readonly takesRefusals?: boolean;
   /** The request with this number, 0, 1, 2 … over all connections. */
   request(index: number): LoadRequest;
 }
@@ -42,7 +46,7 @@ const CONTENT_LENGTH = /\r\ncontent-length: *(\d+)/i;
  * load tool spends more of the second core per request than the server spends of the first, and then it is the tool
  * that is measured. Answers must carry Content-Length.
  *
- * @throws when an answer is not 2xx, or none comes for 30 s
+ * @throws when an answer is not 2xx (or 429, where that is taken), or none comes for 30 s
  */
 export function load(options: LoadOptions): Promise<LoadResult> {
   const { hostname, port, host } = new URL(options.url);
@@ -89,8 +93,14 @@ export function load(options: LoadOptions): Promise<LoadResult> {
           if (open === 0) finish();
           return;
         }
+        const number = sent++;
+        const waitMs = options.pace === undefined ? 0 : started + (number * 1000) / options.pace - performance.now();
+        if (waitMs > 0) setTimeout(write, waitMs, number);
+        else write(number);
+      };
+      const write = (number: number) => {
         sentAt = performance.now();
-        socket.write(serialize(options.request(sent++), host));
+        socket.write(serialize(options.request(number), host));
       };
       socket.setEncoding('latin1');
       socket.on('connect', send);
@@ -99,7 +109,9 @@ export function load(options: LoadOptions): Promise<LoadResult> {
         received = received === '' ? chunk : received + chunk;
         const length = responseLength(received);
         if (length === null || received.length < length) return;
-        if (received[9] !== '2') return fail(new Error(`A request of the load was answered:\n${received}`));
+        const isRefused = options.takesRefusals === true && received.slice(9, 12) === '429';
+        if (received[9] !== '2' && !isRefused)
+          return fail(new Error(`A request of the load was answered:\n${received}`));
         received = received.slice(length);
         lastAnswerAt = performance.now();
         latencies.push(lastAnswerAt - sentAt);

@@ -6,8 +6,10 @@ import type { RunOptions, Section } from './section.ts';
 import { agents } from './sections/agents.ts';
 import { append } from './sections/append.ts';
 import { broadcast } from './sections/broadcast.ts';
+import { credentials } from './sections/credentials.ts';
 import { d1 } from './sections/d1.ts';
 import { lag } from './sections/lag.ts';
+import { neighbour } from './sections/neighbour.ts';
 import { rebuild } from './sections/rebuild.ts';
 import { replay } from './sections/replay.ts';
 import { rows } from './sections/rows.ts';
@@ -21,6 +23,8 @@ const SECTIONS: readonly Section[] = [
   append,
   subscriber,
   agents,
+  credentials,
+  neighbour,
   sinks,
   rows,
   d1,

@@ -8,6 +8,8 @@ const INTERVAL_MS = 30_000;
 /** Made-up words beside the common ones: about as many as a large organisation's names, products and places. */
 const RARE_WORDS = 30_000;
 const OWNERS = 5_000;
+/** Actors that contexts are shared with beside, as far as two of them each. */
+const READERS = 5_000;
 /** One context in so many was changed within the last hour, and one in so many is deleted. */
 const CHANGED_LATELY = 20_000;
 const DELETED = 50;
@@ -65,6 +67,11 @@ export function owner(n: number): string {
   return derivedId('act', `owner ${n}`);
 }
 
+/** The actor of a number with whom contexts are shared. */
+export function reader(n: number): string {
+  return derivedId('act', `reader ${n % READERS}`);
+}
+
 /** The nth context: names of 2 to 5 words, common and rare ones mixed, and descriptions of 5 to 24. */
 export function corpusContext(n: number): Context {
   const next = random(n + 1);
@@ -79,7 +86,11 @@ export function corpusContext(n: number): Context {
     name: name.charAt(0).toUpperCase() + name.slice(1),
     description: words(5 + Math.floor(next() * 20), next),
     owner: ownedBy,
-    members: [{ actor: ownedBy, role: 'owner', since: new Date(createdMs).toISOString() }],
+    members: [
+      { actor: ownedBy, role: 'owner', since: new Date(createdMs).toISOString() },
+      { actor: reader(n), role: 'editor', since: new Date(createdMs).toISOString() },
+      { actor: reader(n * 31 + 7), role: 'viewer', since: new Date(createdMs).toISOString() },
+    ],
     systems: [...new Set(Array.from({ length: Math.floor(next() * 4) }, () => pickOften(SYSTEMS, next)))],
     tools: [...new Set(Array.from({ length: Math.floor(next() * 3) }, () => pickOften(SYSTEMS, next)))],
     metadata: { priority: Math.floor(next() * 5) },

@@ -1,6 +1,6 @@
 import type { ContextFilters } from '../../projections/context-filters.ts';
 import type { ContextQuery } from '../../projections/context-query.ts';
-import { corpusContext, LATELY_MS, owner, random, rareWord } from './corpus.ts';
+import { corpusContext, LATELY_MS, owner, random, rareWord, reader } from './corpus.ts';
 
 /** Contexts on the page that is asked for. */
 const LIMIT = 20;
@@ -40,6 +40,11 @@ const list = (filters: Partial<ContextFilters>): Sample => ({
   find: { text: null, query: query(filters) },
   match: null,
 });
+
+/** The same as an actor asks it who sees only what is shared with them; there is no plain index for that. */
+function readable({ find }: Sample, n: number): Sample {
+  return { find: { ...find, query: { ...find.query, readableBy: reader(n * 97) } }, match: null };
+}
 
 /** A word of some context, drawn evenly over contexts. */
 function someWord(n: number, contexts: number): string {
@@ -101,7 +106,10 @@ export const queryKinds: readonly QueryKind[] = [
     name: 'common word, created before',
     sample: (n) => text(at(COMMON, n), { createdBefore: corpusContext(2000 + n).createdAt }),
   },
+  { name: 'common word, what one actor may read', sample: (n) => readable(text(at(COMMON, n)), n) },
+  { name: 'some word, what one actor may read', sample: (n, contexts) => readable(text(someWord(n, contexts)), n) },
   { name: 'list, newest', sample: () => list({}) },
+  { name: 'list, what one actor may read', sample: (n) => readable(list({}), n) },
   { name: 'list, one owner', sample: (n) => list({ owner: owner(n * 40) }) },
   { name: 'list, system and tool', sample: () => list({ system: 'github', tool: 'docusign' }) },
   { name: 'list, changed lately', sample: () => list({ updatedAfter: new Date(LATELY_MS).toISOString() }) },
