@@ -39,6 +39,7 @@ export function openApiText(routes: readonly Route[]): string {
       { name: 'contexts', description: 'What people, teams and agents work on' },
       { name: 'delegation', description: 'Letting others act with a part of one’s rights' },
       { name: 'history', description: 'All that happened, in order' },
+      { name: 'log', description: 'The transparency log, by which anyone verifies history' },
       { name: 'live', description: 'Changes as they are made' },
       { name: 'sharing', description: 'Who may do what with a context' },
       { name: 'collaboration', description: 'Notes, and changes that others approve' },
@@ -84,7 +85,7 @@ const PARAMETERS: Readonly<Record<string, string>> = {
   note: 'The id of the note',
   proposal: 'The id of the proposal',
   type: 'The type of the stream, such as `context`',
-  path: 'The service and its path, such as `chronicle/api/entries`',
+  path: 'The rest of the path, such as `chronicle/api/entries`, or `0/x001/234` of a tile',
 };
 
 function pathParameter(name: string) {

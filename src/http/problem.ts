@@ -43,6 +43,7 @@ export const PROBLEMS = {
   'too-many-guesses': { status: 429, title: 'Too many wrong credentials' },
   internal: { status: 500, title: 'Something went wrong here' },
   'not-configured': { status: 503, title: 'It is not set up here' },
+  'not-logged': { status: 503, title: 'It is not in the log yet' },
   'read-model-unavailable': { status: 503, title: 'Lists and search do not answer at the moment' },
   overloaded: { status: 503, title: 'Too busy at the moment' },
 } as const satisfies Record<string, { status: number; title: string }> & Record<RefusalCode, object>;

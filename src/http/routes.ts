@@ -35,6 +35,7 @@ import {
 } from './connections/connections.ts';
 import { readGraph } from './connections/graph.ts';
 import { listConnections } from './connections/list.ts';
+import { readBundle } from './bundle.ts';
 import { listContexts, searchContexts } from './context-lists.ts';
 import { createContext, deleteContext, patchContext, readContext, restoreContext } from './contexts.ts';
 import { delegate } from './delegation/delegate.ts';
@@ -56,6 +57,7 @@ import {
   withdrawInvitation,
 } from './invitations.ts';
 import { readJwks } from './jwks.ts';
+import { readCheckpoint, readLogKeys, readTile } from './log.ts';
 import { changeRole, leaveContext, removeMember, transferOwnership } from './members.ts';
 import { metrics } from './metrics.ts';
 import { addNote, listNotes, removeNote } from './notes.ts';
@@ -124,6 +126,10 @@ export const routes: readonly Route[] = [
   retryProvisioning,
   readHistory,
   readProof,
+  readBundle,
+  readCheckpoint,
+  readTile,
+  readLogKeys,
   readFieldHistory,
   diffContext,
   watchContext,

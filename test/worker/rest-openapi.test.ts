@@ -10,6 +10,7 @@ import { api, createContext } from '../support/api.ts';
 import { connectionCases } from '../support/connection-cases.ts';
 import { delegationCases } from '../support/delegation-cases.ts';
 import { deliver, payload } from '../support/github.ts';
+import { logCases } from '../support/log-cases.ts';
 import { expectDocumented, openApiDocument, operationOf, validator } from '../support/openapi.ts';
 import { principalOf } from '../support/principals.ts';
 import { configured, derivedId, objectOf, patch, post, read, remove, restore } from '../support/rest.ts';
@@ -41,6 +42,7 @@ const cases: Case[] = [
   ['openApi', 200, () => api('/openapi.json')],
   ['readProof', 200, (id) => api(`/v1/contexts/${id}/proof?version=1`)],
   ['readProof', 400, (id) => api(`/v1/contexts/${id}/proof`)],
+  ...logCases,
   ['readLimits', 200, () => api('/v1/admin/limits')],
   ['changeLimits', 200, () => api('/v1/admin/limits', { method: 'PUT', json: DEFAULT_LIMITS })],
   ['changeLimits', 412, () => api('/v1/admin/limits', { method: 'PUT', json: DEFAULT_LIMITS, headers: stale })],
