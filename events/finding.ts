@@ -29,7 +29,29 @@ export type FindingCode =
   /** Fewer events than there were earlier. */
   | 'history-truncated'
   /** Other events than there were earlier. */
-  | 'history-rewritten';
+  | 'history-rewritten'
+  /** The log has fewer entries than it had: a checkpoint was rolled back. */
+  | 'log-truncated'
+  /** The log has signed two trees of one size, or holds two heads of one stream at one size. */
+  | 'log-split'
+  /** The log does not begin with what it was. */
+  | 'log-rewritten'
+  /** It is another log than the one that was verified earlier. */
+  | 'log-other'
+  /** Nothing was found, and what would have shown it could not be looked at. */
+  | 'log-not-compared'
+  /** A tile of the log is missing, or cannot be read. */
+  | 'tile-missing'
+  /** A tile of hashes is not what the entries under it give. */
+  | 'tile-altered'
+  /** Entries of the log are not what its checkpoint was made over. */
+  | 'entry-altered'
+  /** The history of a stream that the log names is not given. */
+  | 'stream-not-given'
+  /** The state that is served is not the one that the events lead to. */
+  | 'state-differs'
+  /** The bytes cannot be read: they are compressed and damaged, or too many. */
+  | 'input-damaged';
 
 /** One thing that is wrong. */
 export interface Finding {

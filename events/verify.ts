@@ -18,8 +18,8 @@ export interface Trust {
   readonly keys: readonly VerifierKey[];
   /** How many of the trusted witnesses must have signed the checkpoint. */
   readonly witnesses: number;
-  /** Heads of the stream that were verified earlier: the history must begin with each of them. */
-  readonly earlier: readonly TreeHead[];
+  /** Heads that were verified earlier: the history must begin with each of them. One list when the stream is known. */
+  readonly earlier: readonly TreeHead[] | ((stream: string) => readonly TreeHead[]);
 }
 
 /** What became of a verification. */
@@ -84,9 +84,11 @@ export class BundleVerifier {
     this.#stream = header.stream;
     const checkpoint = this.#open(header);
     if (checkpoint) this.#verifyHeads(header, checkpoint);
+    const { earlier } = this.#trust;
+    const remembered = typeof earlier === 'function' ? earlier(header.stream) : earlier;
     const heads = [
       ...header.heads.map(({ size, root }) => ({ size, root, from: 'log' as const })),
-      ...this.#trust.earlier.map(({ size, root }) => ({ size, root, from: 'earlier' as const })),
+      ...remembered.map(({ size, root }) => ({ size, root, from: 'earlier' as const })),
     ];
     heads.sort((a, b) => a.size - b.size);
     this.#events = new EventsVerifier(header.stream, heads, this.#findings);
