@@ -1,4 +1,6 @@
-import { as, expectJson } from './actors.ts';
+import { vi } from 'vitest';
+import { as, expectJson, type KeyHolder, keyHolder } from './actors.ts';
+import type { ContextJson } from './api.ts';
 
 /** A delegation with its token, as it is given. */
 export interface DelegationJson {
@@ -41,4 +43,30 @@ export async function readDelegation(credential: string, id: string): Promise<De
 /** Sends a form, as clients of OAuth do. */
 export function sendForm(credential: string, path: string, fields: Record<string, string>): Promise<Response> {
   return as(credential, path, { method: 'POST', body: new URLSearchParams(fields) });
+}
+
+/** Three who can hand rights on, and a context of the first. */
+export async function world(): Promise<{ ann: KeyHolder; ben: KeyHolder; cem: KeyHolder; context: ContextJson }> {
+  const [ann, ben, cem] = await Promise.all([keyHolder({ name: 'Ann' }), keyHolder(), keyHolder()]);
+  return { ann, ben, cem, context: await contextOf(ann.key) };
+}
+
+/** Creates a context with a credential. */
+export async function contextOf(key: string): Promise<ContextJson> {
+  return expectJson(await as(key, '/v1/contexts', { method: 'POST', json: { name: 'A context' } }), 201);
+}
+
+/** The status of reading a context with a credential. */
+export async function statusOf(credential: string, id: string): Promise<number> {
+  return (await as(credential, `/v1/contexts/${id}`)).status;
+}
+
+/** Asks for the end of a delegation. */
+export function revoke(credential: string, id: string): Promise<Response> {
+  return as(credential, `/v1/delegate/${id}`, { method: 'DELETE' });
+}
+
+/** Waits as long as is promised at most. */
+export function within5s(check: () => Promise<void>): Promise<void> {
+  return vi.waitFor(check, { timeout: 5_000, interval: 100 });
 }

@@ -3,7 +3,7 @@ import { createLocalJWKSet, decodeProtectedHeader, generateKeyPair, jwtVerify, S
 import { describe, expect, it, vi } from 'vitest';
 import { mintToken, verifyToken } from '../../src/auth/tokens.ts';
 import { isProblem } from '../../src/http/problem.ts';
-import { api, BASE } from '../support/api.ts';
+import { api } from '../support/api.ts';
 import { fullClaims, ISSUER, inSeconds, sessionClaims, signedByUs, withClaims, withHeader } from '../support/forge.ts';
 import { configured } from '../support/rest.ts';
 
@@ -171,8 +171,4 @@ describe('where nothing can be signed', () => {
     expect(JSON.stringify(answer)).toContain('KEY_ENCRYPTION_KEY');
     expect(await verifyToken(elsewhere, text)).not.toBeNull();
   });
-});
-
-it('the base address of these tests is not the issuer of their tokens, so that neither can stand for the other', () => {
-  expect(BASE).not.toBe(ISSUER);
 });
