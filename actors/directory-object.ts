@@ -41,6 +41,11 @@ export class DirectoryObject extends DurableObject<unknown> {
     this.#sql.exec('INSERT OR IGNORE INTO streams (stream) VALUES (?)', stream);
   }
 
+  /** Whether a stream was added. */
+  has(stream: string): boolean {
+    return this.#sql.exec('SELECT 1 FROM streams WHERE stream = ?', stream).toArray().length > 0;
+  }
+
   /** Streams in the order of their names, after one. */
   list(after: string, limit: number): string[] {
     return this.#sql

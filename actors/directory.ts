@@ -18,6 +18,11 @@ export class Directory {
     await this.#shard(shardOf(stream, SHARDS)).register(stream);
   }
 
+  /** Whether a stream was registered. Asking this makes no object, as asking the stream's own would. */
+  has(stream: string): Promise<boolean> {
+    return this.#shard(shardOf(stream, SHARDS)).has(stream);
+  }
+
   /** The objects of all shards, in order. */
   shards(): DurableObjectStub<DirectoryObject>[] {
     return Array.from({ length: SHARDS }, (_, shard) => this.#shard(shard));

@@ -1,4 +1,5 @@
-import type { AccessView } from '../../actors/actor-access.ts';
+import { type AccessView, accessViewOf } from '../../actors/actor-access.ts';
+import { Directory } from '../../actors/directory.ts';
 import { BOOTSTRAP_ACTOR } from '../../events/bootstrap-actor.ts';
 import { inBackground } from '../background.ts';
 import type { Env } from '../env.ts';
@@ -64,13 +65,23 @@ export async function freshAccessView(env: Env, actor: string): Promise<AccessVi
   looks += 1;
   const look = looks;
   if (actor === BOOTSTRAP_ACTOR) await ensureFirstAdministrator(env);
-  const view = await env.ACTORS.get(env.ACTORS.idFromName(actor)).accessView(actor);
+  const view = await lookUp(env, actor);
   const entry = known.get(actor);
   // Of two looks at the same time, the one that began first may end last.
   if (entry && entry.look > look) return entry.view;
   if (known.size >= ACTORS_MAX) known.clear();
   known.set(actor, { view, askedAt, look, refreshAt: askedAt });
   return view;
+}
+
+/**
+ * Asks an actor's object; one that nobody has seen yet only when it was registered, because asking would create it, and
+ * anybody can make up keys that look like those of actors.
+ */
+async function lookUp(env: Env, actor: string): Promise<AccessView> {
+  const isSeen = (known.get(actor)?.view.status ?? null) !== null;
+  if (!isSeen && !(await new Directory(env.DIRECTORY).has(`actor/${actor}`))) return accessViewOf(actor, null);
+  return env.ACTORS.get(env.ACTORS.idFromName(actor)).accessView(actor);
 }
 
 /** Tells an actor's object, in the background, that a credential was used; so often that it is known to a minute or two. */

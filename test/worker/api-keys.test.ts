@@ -226,6 +226,17 @@ describe('who is refused learns nothing about why', () => {
   });
 });
 
+describe('a key that is made up', () => {
+  it('of an actor that nobody has registered makes no object, however well it is formed', async () => {
+    const before = await listDurableObjectIds(env.ACTORS);
+    for (let n = 0; n < 5; n++) {
+      const { key } = newApiKey(derivedId('act', `made up ${n}`));
+      await expectProblem(await me(key), 401, 'unauthorized');
+    }
+    expect(await listDurableObjectIds(env.ACTORS)).toHaveLength(before.length);
+  });
+});
+
 describe('suspending', () => {
   it('shuts out, and reinstating lets in again', async () => {
     const { id, key } = await keyHolder();
