@@ -19,7 +19,7 @@ import type { Standing } from './context-object.ts';
 import { isRefusal } from './decider.ts';
 import { EventSourcedObject } from './event-sourced-object.ts';
 import { Heartbeats } from './heartbeats.ts';
-import type { CommandReply, CommandRequest, Ports, RefusalReply, View } from './messages.ts';
+import type { CommandReply, CommandRequest, HistoryPage, Ports, RefusalReply, View } from './messages.ts';
 import { type Principal, SYSTEM } from './principal.ts';
 import type { Process } from './process.ts';
 import type { StreamType } from './stream-type.ts';
@@ -88,7 +88,7 @@ function lapsing(heartbeats: Heartbeats): Process<ConnectionState, ConnectionCom
 
 /**
  * One connection; `src/objects.ts` connects it. Who may do what with it follows from the roles on the contexts at its
- * ends, so `read` and `act` ask both first. By the methods of the base class nobody but the service itself comes in.
+ * ends, so `read`, `readHistory` and `act` ask both first. By the methods of the base class nobody but the service itself comes in.
  */
 export class ConnectionActor extends EventSourcedObject<ConnectionState, ConnectionCommand, ConnectionEvent, unknown> {
   readonly #ports: ConnectionPorts;
@@ -109,6 +109,13 @@ export class ConnectionActor extends EventSourcedObject<ConnectionState, Connect
     const connection = this.#connection();
     if (connection !== null) await this.#askEnds(connection, principal);
     return this.#withHeartbeat(this.view(principal));
+  }
+
+  /** A page of its events after version `after`, for those who may read the connection. */
+  async readHistory(principal: Principal, after: number, limit: number): Promise<HistoryPage | RefusalReply> {
+    const connection = this.#connection();
+    if (connection !== null) await this.#askEnds(connection, principal);
+    return this.history(principal, after, limit);
   }
 
   /** Carries out what a caller asks for, when they may have it done. */

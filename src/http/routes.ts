@@ -34,6 +34,7 @@ import {
   sendHeartbeat,
 } from './connections/connections.ts';
 import { readGraph } from './connections/graph.ts';
+import { readConnectionHistory } from './connections/history.ts';
 import { listConnections } from './connections/list.ts';
 import { readBundle } from './bundle.ts';
 import { listContexts, searchContexts } from './context-lists.ts';
@@ -162,6 +163,7 @@ export const routes: readonly Route[] = [
   createConnection,
   listConnections,
   readConnection,
+  readConnectionHistory,
   sendHeartbeat,
   consentToConnection,
   declineConnection,

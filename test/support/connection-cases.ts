@@ -99,6 +99,8 @@ export const connectionCases: Case[] = [
   ['readConnection', 200, onPair(({ bob, path }) => bob.call(path))],
   ['readConnection', 304, onPair(({ bob, path }) => bob.call(path, { headers: { 'If-None-Match': '*' } }))],
   ...common('readConnection', 'GET'),
+  ['readConnectionHistory', 200, onPair(({ bob, path }) => bob.call(`${path}/events`))],
+  ...common('readConnectionHistory', 'GET', '/events'),
   ['consentToConnection', 200, onPair(({ bob, path }) => bob.post(`${path}/consent`))],
   ['consentToConnection', 403, onPair(({ ann, path }) => ann.post(`${path}/consent`))],
   [

@@ -184,6 +184,7 @@ describe('what one may not see', () => {
     const before = await eventTypes(path);
     for (const [method, rest] of [
       ['GET', ''],
+      ['GET', '/events'],
       ['DELETE', ''],
       ['POST', '/consent'],
       ['POST', '/decline'],
@@ -359,6 +360,20 @@ describe('disconnecting', () => {
     expect(await read(ann, paths[0])).toMatchObject({ status: 'active' });
   });
 
+  it('comes of a deletion at the same moment as well', async () => {
+    for (let round = 0; round < 10; round++) {
+      const [one, two] = await Promise.all([contextOf(ann), contextOf(ann)]);
+      const json = { from: idOf(one), to: idOf(two), type: 'uses' };
+      const [asked] = await Promise.all([ann.post('/v1/connections', json), ann.remove(round % 2 ? one : two)]);
+      if (asked.status === 409) continue;
+      const { id } = await expectJson<ConnectionJson>(asked, 201);
+      await vi.waitFor(async () => {
+        const { status, reason } = await read(ann, `/v1/connections/${id}`);
+        expect({ status, reason }).toEqual({ status: 'disconnected', reason: 'context_deleted' });
+      });
+    }
+  });
+
   it('comes of a deletion also when the lists did not know of the connection yet', async () => {
     const [one, two] = await Promise.all([contextOf(ann), contextOf(ann)]);
     const path = await connectContexts(ann, one, two);
@@ -370,6 +385,31 @@ describe('disconnecting', () => {
     await vi.waitFor(async () => {
       expect(await read(ann, path)).toMatchObject({ status: 'disconnected', reason: 'context_deleted' });
     });
+  });
+});
+
+describe('the history', () => {
+  it('tells who did what, in pages', async () => {
+    const { mine, theirs } = await twoEnds();
+    const path = await connectContexts(ann, mine, theirs);
+    await bob.post(`${path}/consent`);
+    await bob.remove(path);
+    const page = await ann.call(`${path}/events?limit=2`);
+    const offset = page.headers.get('Stream-Next-Offset');
+    expect(page.headers.get('Stream-Up-To-Date')).toBeNull();
+    expect(await page.json()).toMatchObject([
+      { type: 'connection_requested', actor: ann.id },
+      { type: 'connection_established', actor: bob.id },
+    ]);
+    const rest = await ann.call(`${path}/events?offset=${offset}`);
+    expect(rest.headers.get('Stream-Up-To-Date')).toBe('true');
+    expect(await rest.json()).toMatchObject([{ type: 'connection_disconnected', actor: bob.id, version: 3 }]);
+    expect(await (await ann.call(`${path}/events?offset=now`)).json()).toEqual([]);
+  });
+
+  it.each(['limit=0', 'limit=1001', 'offset=3', 'offset=x'])('refuses %s', async (query) => {
+    const path = await connectContexts(ann, await contextOf(ann), await contextOf(ann));
+    await expectProblem(await ann.call(`${path}/events?${query}`), 400, 'invalid');
   });
 });
 

@@ -27,16 +27,20 @@ export function connectionObject({ env }: Pick<Exchange, 'env'>, id: string): Du
 }
 
 /** The id of the connection in the path of a request that takes no query; 404 when it cannot be one. */
+export function addressed(exchange: Exchange): string | Problem {
+  const query = readQuery(exchange.request, []);
+  return isProblem(query) ? query : connectionId(exchange);
+}
+
+/** The id of the connection in the path; 404 when it cannot be one, because asking an object creates it. */
 export function connectionId({ request }: Exchange): string | Problem {
-  const query = readQuery(request, []);
-  if (isProblem(query)) return query;
   const id = request.params?.id ?? '';
   return isId(CONNECTION_PREFIX, id) ? id : { problem: 'not-found', detail: 'There is no connection with this id.' };
 }
 
 /** Has the connection in the path do something, under the conditions in the headers. */
 export function changeConnection(exchange: AuthenticatedExchange, demand: ConnectionDemand): Promise<Done | Problem> {
-  const id = connectionId(exchange);
+  const id = addressed(exchange);
   return isProblem(id) ? Promise.resolve(id) : demandOf(exchange, id, demand);
 }
 

@@ -19,7 +19,7 @@ import { isProblem, problemOf } from '../problem.ts';
 import { readQuery } from '../query.ts';
 import { empty, jsonText } from '../respond.ts';
 import type { Answer, AuthenticatedRoute } from '../route.ts';
-import { CONNECTION_PATH, changeConnection, connectionId, connectionObject, demandOf, headersOf } from './address.ts';
+import { addressed, CONNECTION_PATH, changeConnection, connectionObject, demandOf, headersOf } from './address.ts';
 import { connectionBody, createConnectionBody, heartbeatBody } from './schemas.ts';
 
 const conditions = { header: idempotencyParameter.extend(ifMatchParameter.shape) };
@@ -96,7 +96,7 @@ export const readConnection: AuthenticatedRoute = {
     },
   },
   async handle(exchange) {
-    const id = connectionId(exchange);
+    const id = addressed(exchange);
     if (isProblem(id)) return id;
     const view = await connectionObject(exchange, id).read(exchange.principal);
     if (isRefusal(view)) return problemOf(view);

@@ -254,6 +254,7 @@ export const rows: Readonly<Record<string, Row>> = {
   },
   listConnections: onNothing(),
   readConnection: onConnection(),
+  readConnectionHistory: onConnection(),
   consentToConnection: onConnection(),
   declineConnection: onConnection(),
   sendHeartbeat: onConnection(),

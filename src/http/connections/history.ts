@@ -1,0 +1,64 @@
+import { z } from 'zod';
+import { isRefusal } from '../../../actors/decider.ts';
+import { envelopeSchema } from '../../../events/envelope.ts';
+import { problems } from '../operations.ts';
+import { isProblem, problemOf } from '../problem.ts';
+import { offsetOf, readInteger, readOffset, readQuery } from '../query.ts';
+import { jsonText } from '../respond.ts';
+import type { AuthenticatedRoute } from '../route.ts';
+import { CONNECTION_PATH, connectionId, connectionObject } from './address.ts';
+
+/** Events in a page unless the caller says otherwise, and at most. */
+const LIMIT_DEFAULT = 100;
+const LIMIT_MAX = 1000;
+
+/** GET /v1/connections/{id}/events */
+export const readConnectionHistory: AuthenticatedRoute = {
+  method: 'GET',
+  path: `${CONNECTION_PATH}/events`,
+  access: 'connection.read',
+  operation: {
+    operationId: 'readConnectionHistory',
+    tags: ['connections'],
+    summary: 'What has happened to a connection',
+    requestParams: {
+      query: z.object({
+        offset: z
+          .string()
+          .optional()
+          .meta({ description: '-1 (the default) for the beginning, now, or an offset that was given out' }),
+        limit: z.int().min(1).max(LIMIT_MAX).default(LIMIT_DEFAULT),
+      }),
+    },
+    responses: {
+      200: {
+        description: 'Events, oldest first',
+        headers: z.object({
+          'Stream-Next-Offset': z.string().meta({ description: 'Where the next page begins' }),
+          'Stream-Up-To-Date': z.literal('true').optional().meta({ description: 'There was nothing newer' }),
+        }),
+        content: { 'application/json': { schema: z.array(envelopeSchema) } },
+      },
+      ...problems(400, 401, 403, 404),
+    },
+  },
+  async handle(exchange) {
+    const query = readQuery(exchange.request, ['offset', 'limit']);
+    if (isProblem(query)) return query;
+    const limit = query.limit === undefined ? LIMIT_DEFAULT : readInteger('limit', query.limit, 1, LIMIT_MAX);
+    if (isProblem(limit)) return limit;
+    const offset = query.offset === undefined ? 0 : readOffset('offset', query.offset);
+    if (isProblem(offset)) return offset;
+    const id = connectionId(exchange);
+    if (isProblem(id)) return id;
+    const object = connectionObject(exchange, id);
+    const end = offset === 'now' ? await object.read(exchange.principal) : { version: offset };
+    if (isRefusal(end)) return problemOf(end);
+    const page = await object.readHistory(exchange.principal, end.version, limit);
+    if (isRefusal(page)) return problemOf(page);
+    return jsonText(exchange, 200, `[${page.events.join(',')}]`, {
+      'Stream-Next-Offset': offsetOf(page.lastVersion),
+      ...(page.isUpToDate && { 'Stream-Up-To-Date': 'true' }),
+    });
+  },
+};
