@@ -1,78 +1,14 @@
 import { env } from 'cloudflare:workers';
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
-import type { Connection } from '../../actors/connection.ts';
-import type { Context } from '../../actors/context.ts';
-import { derivedId } from '../../events/id.ts';
-import { projectConnection } from '../../projections/connections.ts';
 import { type ContextGraph, contextGraph, GRAPH_BOUNDS } from '../../projections/context-graph.ts';
-import { projectContexts } from '../../projections/contexts.ts';
 import { expectJson, issueKey } from '../support/actors.ts';
 import { api } from '../support/api.ts';
 import { connectContexts } from '../support/connections.ts';
-import { expectProblem, derivedId as idFrom } from '../support/rest.ts';
+import { drawnWorld, READER, type World, writeWorld } from '../support/graph-world.ts';
+import { derivedId, expectProblem } from '../support/rest.ts';
 import { printedSeed } from '../support/seed.ts';
 import { contextOf, idOf, type Person, person, share } from '../support/sharing.ts';
-
-const AT = '2026-01-01T00:00:00.000Z';
-
-/** A world of contexts and connections by numbers. */
-interface World {
-  readonly contexts: readonly { readonly isDeleted: boolean; readonly members: readonly string[] }[];
-  readonly connections: readonly {
-    readonly from: number;
-    readonly to: number;
-    readonly type: string;
-    readonly direction: Connection['direction'];
-    readonly status: Connection['status'];
-  }[];
-}
-
-let worlds = 0;
-
-/** Puts a world into the read models. @returns the ids of its contexts */
-async function write(world: World): Promise<string[]> {
-  worlds += 1;
-  const ids = world.contexts.map((_, index) => derivedId('ctx', `graph ${worlds} ${index}`));
-  const id = (index: number) => ids[index] ?? '';
-  await projectContexts(
-    env.DB,
-    world.contexts.map(
-      ({ isDeleted, members }, index): Context => ({
-        id: id(index),
-        chittyId: null,
-        name: `Context ${index}`,
-        description: '',
-        owner: 'act_owner',
-        members: ['act_owner', ...members].map((actor) => ({ actor, role: 'owner', since: AT })),
-        systems: [],
-        tools: [],
-        metadata: {},
-        status: isDeleted ? 'deleted' : 'active',
-        version: 1,
-        createdAt: AT,
-        updatedAt: AT,
-        provisioning: { status: 'pending', steps: {} },
-      }),
-    ),
-  );
-  for (const [index, { from, to, ...rest }] of world.connections.entries()) {
-    await projectConnection(env.DB, {
-      ...rest,
-      id: derivedId('con', `graph ${worlds} ${index}`),
-      from: id(from),
-      to: id(to),
-      reason: null,
-      idleAfterSeconds: 300,
-      createdBy: 'act_owner',
-      consentedBy: null,
-      version: 1,
-      createdAt: AT,
-      updatedAt: AT,
-    });
-  }
-  return ids;
-}
 
 /** What a graph must be, found out the simple way: the depth of each context, and the connections between them. */
 function expected(world: World, root: number, depth: number, isShown: (index: number) => boolean) {
@@ -101,44 +37,12 @@ function byNumber({ nodes, edges }: ContextGraph, ids: readonly string[]) {
   };
 }
 
-const READER = 'act_reader';
-
-const context = fc.record({
-  isDeleted: fc.boolean(),
-  members: fc.subarray([READER, 'act_other']),
-});
-
-const world: fc.Arbitrary<World> = fc.integer({ min: 2, max: 9 }).chain((size) => {
-  const place = fc.nat({ max: size - 1 });
-  return fc.record({
-    contexts: fc.array(
-      fc.oneof({ weight: 4, arbitrary: context.map((each) => ({ ...each, isDeleted: false })) }, context),
-      {
-        minLength: size,
-        maxLength: size,
-      },
-    ),
-    connections: fc.array(
-      fc
-        .record({
-          from: place,
-          to: place,
-          type: fc.constantFrom('uses', 'part_of'),
-          direction: fc.constantFrom('directed' as const, 'undirected' as const),
-          status: fc.constantFrom(...(['active', 'active', 'idle', 'pending', 'failed', 'disconnected'] as const)),
-        })
-        .filter(({ from, to }) => from !== to),
-      { maxLength: 20 },
-    ),
-  });
-});
-
 describe('a graph', () => {
   it('is what a simple search finds, for whoever looks', { timeout: 60_000 }, async () => {
     const seed = printedSeed('graphs');
     await fc.assert(
-      fc.asyncProperty(world, fc.integer({ min: 1, max: 4 }), async (drawn, depth) => {
-        const ids = await write(drawn);
+      fc.asyncProperty(drawnWorld, fc.integer({ min: 1, max: 4 }), async (drawn, depth) => {
+        const { ids } = await writeWorld(drawn);
         const among = ids.filter((_, index) => index % 3 !== 1);
         const isActive = (index: number) => drawn.contexts[index]?.isDeleted === false;
         const isMember = (index: number) => drawn.contexts[index]?.members.includes(READER) === true;
@@ -166,12 +70,13 @@ describe('a graph', () => {
   });
 
   /** A context with `size` others around it, all of them connected to it. */
-  async function star(size: number): Promise<string[]> {
+  async function star(size: number): Promise<string> {
     const link = (to: number) => ({ from: 0, to, type: 'uses', direction: 'directed', status: 'active' }) as const;
-    return write({
+    const { ids } = await writeWorld({
       contexts: Array.from({ length: size + 1 }, () => ({ isDeleted: false, members: [] })),
       connections: Array.from({ length: size }, (_, index) => link(index + 1)),
     });
+    return ids[0] ?? '';
   }
 
   const everyone = { readableBy: null, among: null };
@@ -181,7 +86,7 @@ describe('a graph', () => {
     ['connections', { edges: 3 }, 7, 3],
     ['connections that are looked at', { looked: 4 }, 6, 5],
   ])('says so when there are too many %s', async (_what, bound, nodes, edges) => {
-    const [id = ''] = await star(6);
+    const id = await star(6);
     const graph = await contextGraph(env.DB, { id, name: '' }, 1, everyone, { ...GRAPH_BOUNDS, ...bound });
     expect(graph.truncated).toBe(true);
     expect(graph.nodes).toHaveLength(nodes);
@@ -191,7 +96,7 @@ describe('a graph', () => {
   });
 
   it('does not tell by being cut how much there is that must not be seen', async () => {
-    const [id = ''] = await star(6);
+    const id = await star(6);
     const graph = await contextGraph(
       env.DB,
       { id, name: '' },
@@ -207,7 +112,7 @@ describe('a graph', () => {
   });
 
   it('asks the database one question for each step and one more', async () => {
-    const ids = await write({
+    const { ids } = await writeWorld({
       contexts: Array.from({ length: 6 }, () => ({ isDeleted: false, members: [] })),
       connections: Array.from({ length: 5 }, (_, index) => {
         return { from: index, to: index + 1, type: 'next', direction: 'directed', status: 'active' } as const;
@@ -284,7 +189,7 @@ describe('GET /v1/contexts/{id}/graph', () => {
   it('hides a context that one may not read, and needs both scopes', async () => {
     const [ann, eve] = await Promise.all([person('Ann'), person('Eve')]);
     const own = await contextOf(ann);
-    const nobody = `/v1/contexts/${idFrom('ctx', 'graph: nobody')}`;
+    const nobody = `/v1/contexts/${derivedId('ctx', 'graph: nobody')}`;
     const bodies = await Promise.all(
       [own, nobody].map(async (path) => {
         const { instance: _instance, ...body } = await expectProblem(await eve.call(`${path}/graph`), 404, 'not-found');
