@@ -123,6 +123,12 @@ export const ACTIONS = {
   'actor.record': { scope: 'admin', to: ADMINISTRATORS },
   'admin.read': { scope: 'admin', to: ADMINISTRATORS },
   'admin.write': { scope: 'admin', to: ADMINISTRATORS },
+  /** Of a context: who did what, and who was refused it. */
+  'context.audit': { scope: 'audit:read', to: ['owner', 'auditor', 'administrator'] },
+  /** One's own part of the audit trail; all of it for administrators and auditors (src/http/audit/access.ts). */
+  'audit.read': { scope: 'audit:read', to: 'anyone' },
+  /** What the service records about whoever calls. */
+  'audit.record': { scope: null, to: 'anyone' },
   /** How the services around are: nothing that is anybody's. */
   'health.read': { scope: 'contexts:read', to: 'anyone' },
 } as const satisfies Readonly<Record<string, Rule>>;

@@ -18,6 +18,7 @@ import { isRefusal } from './decider.ts';
 import { type DelegationRecord, recordOf as delegationRecordOf, findInHistory } from './delegation-record.ts';
 import type { EndedAccess } from './ended-access.ts';
 import { EventSourcedObject } from './event-sourced-object.ts';
+import { type FormerKey, findFormerKey } from './former-key.ts';
 import { givenSink } from './given-sink.ts';
 import { LastUses } from './last-uses.ts';
 import { liveSink } from './live-sink.ts';
@@ -149,6 +150,11 @@ export class ActorActor extends EventSourcedObject<ActorState, ActorCommand, Act
     return looked.seen.map(({ hash: _hash, ...key }) => ({ ...key, lastUsedAt: uses.get(key.id) ?? null }));
   }
 
+  /** What became of a key that is good no more, by its hash; null when there never was one. For the audit trail. */
+  formerKey(hash: string): FormerKey | null {
+    return findFormerKey(this.#history(), hash);
+  }
+
   /** The sessions that are good, oldest first. */
   sessions(principal: Principal): readonly SessionRecord[] | RefusalReply {
     const now = new Date().toISOString();
@@ -190,7 +196,8 @@ export class ActorActor extends EventSourcedObject<ActorState, ActorCommand, Act
     const { by, living, isAll } = looked.seen;
     const record = living ? delegationRecordOf(living, by, now) : findInHistory(this.#history(), id, by, now);
     if (record !== null && (isAll || isPartyTo(record, by, principal.actor))) return record;
-    return { refused: 'not-found', detail: 'There is no delegation with this id.', version: 0 };
+    const refusal: RefusalReply = { refused: 'not-found', detail: 'There is no delegation with this id.', version: 0 };
+    return record === null ? refusal : { ...refusal, isHidden: true };
   }
 
   /** The delegations by this actor that have neither expired nor been revoked, newest first. */

@@ -87,6 +87,19 @@ export class ContextActor extends EventSourcedObject<ContextState, ContextComman
     return 'refused' in looked ? { relation: null, isDeleted: false } : looked.seen;
   }
 
+  /** Whether somebody is a member, whatever else they may be. For the audit trail. */
+  hasMember(actor: string): boolean {
+    const looked = this.look(SYSTEM, 'context.read', (context) =>
+      context?.members.some((each) => each.actor === actor),
+    );
+    return !('refused' in looked) && looked.seen === true;
+  }
+
+  /** Why somebody may not see who did what here; null when they may. */
+  refuseAudit(principal: Principal): RefusalReply | null {
+    return this.refuse(principal, 'context.audit');
+  }
+
   /** What a graph around the context begins with. */
   graphRoot(principal: Principal): { readonly version: number; readonly seen: GraphRoot } | RefusalReply {
     return this.look(principal, 'context.graph', (context) => ({

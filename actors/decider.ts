@@ -33,6 +33,8 @@ export interface Refusal {
   readonly refused: RefusalCode;
   /** What is wrong and what the caller can do, in a sentence or two. */
   readonly detail: string;
+  /** It is there, and the caller must not learn that. For the audit trail: it must not leave the edge. */
+  readonly isHidden?: true;
   /** Where the input is wrong, when it is. */
   readonly errors?: readonly JsonFault[];
   /** Whose changes would be lost, when that is the reason. */

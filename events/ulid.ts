@@ -1,4 +1,4 @@
-import { decodeTime, incrementBase32, ulid } from 'ulid';
+import { decodeTime, encodeTime, incrementBase32, ulid } from 'ulid';
 
 /** Letters of Crockford's base 32, the alphabet of ULIDs. */
 const CROCKFORD = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
@@ -44,6 +44,11 @@ export function nextUlid(now: number, previous?: string): string {
   // All 80 random bits set: the only room left is the next millisecond.
   if (/^Z+$/.test(counter)) return ulid(decodeTime(previous) + 1, random);
   return time + incrementBase32(counter);
+}
+
+/** The least ULID of a time. @param time milliseconds since 1970; the least there is for times before */
+export function firstUlidOf(time: number): string {
+  return encodeTime(Math.max(0, time), TIME_LENGTH).padEnd(26, '0');
 }
 
 /** Writes the first 128 bits of `hex` (32 digits or more) as a ULID: for ids that are derived, not drawn. Their time is noise. */

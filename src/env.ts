@@ -3,6 +3,7 @@ import type { ChittyOsEnv } from './chittyos/env.ts';
 import type { TransparencyLogObject, TransparencyShardObject } from './log/objects.ts';
 import type {
   ActorObject,
+  AuditObject,
   ConnectionObject,
   ContextObject,
   DeadLetterObject,
@@ -16,6 +17,8 @@ import type {
 export interface Env extends ChittyOsEnv {
   readonly CONTEXTS: DurableObjectNamespace<ContextObject>;
   readonly ACTORS: DurableObjectNamespace<ActorObject>;
+  /** What is refused and what is read, for the audit trail; 16 objects a day. */
+  readonly AUDIT: DurableObjectNamespace<AuditObject>;
   readonly CONNECTIONS: DurableObjectNamespace<ConnectionObject>;
   readonly DEAD_LETTERS: DurableObjectNamespace<DeadLetterObject>;
   readonly INSTALLATIONS: DurableObjectNamespace<InstallationObject>;

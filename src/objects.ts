@@ -1,5 +1,6 @@
 import type { ActorState } from '../actors/actor.ts';
 import { ActorActor } from '../actors/actor-object.ts';
+import { AuditActor } from '../actors/audit-object.ts';
 import type { ConnectionState } from '../actors/connection.ts';
 import { ConnectionActor } from '../actors/connection-object.ts';
 import type { ContextState } from '../actors/context.ts';
@@ -19,6 +20,7 @@ import { projectInstallation } from '../projections/installations.ts';
 import { hasChittyOs } from './chittyos/env.ts';
 import { chittyOs } from './chittyos/services.ts';
 import { actorProvisioningProcess } from './delivery/actor-provisioning.ts';
+import { auditSink } from './delivery/audit-sink.ts';
 import { endConnectionsOf, endWhenContextIsDeleted } from './delivery/connection-ends.ts';
 import { provisioningProcess } from './delivery/provisioning.ts';
 import { queueSink, readModelSink } from './delivery/sinks.ts';
@@ -34,7 +36,8 @@ export { QuotaObject } from '../actors/quota-object.ts';
 /** One context: read models always; ChittyOS when there is one to speak to. */
 export class ContextObject extends ContextActor {
   constructor(context: DurableObjectState, env: Env) {
-    const sinks: Sink<ContextState>[] = [readModelSink(env.DB, (context) => endConnectionsOf(env, context))];
+    const readModels = readModelSink(env.DB, (context) => endConnectionsOf(env, context));
+    const sinks: Sink<ContextState>[] = [readModels, auditSink(env.DB)];
     const monitor = new Directory(env.DIRECTORY).monitor();
     const log = handInTo(env);
     if (!hasChittyOs(env)) {
@@ -58,10 +61,11 @@ export class ActorObject extends ActorActor {
         return { confirmed: version };
       },
     };
+    const sinks = [sink, auditSink(env.DB)];
     super(context, env, {
       ...(hasChittyOs(env)
-        ? { sinks: [sink, queueSink(env.CONTEXT_OPS_QUEUE)], process: actorProvisioningProcess(chittyOs(env)) }
-        : { sinks: [sink] }),
+        ? { sinks: [...sinks, queueSink(env.CONTEXT_OPS_QUEUE)], process: actorProvisioningProcess(chittyOs(env)) }
+        : { sinks }),
       monitor: new Directory(env.DIRECTORY).monitor(),
       log: handInTo(env),
       endSubscriptions: (id, ended) => env.CONTEXTS.get(env.CONTEXTS.idFromName(id)).endSubscriptions(ended),
@@ -88,12 +92,19 @@ export class ConnectionObject extends ConnectionActor {
       },
     };
     super(context, env, {
-      sinks: hasChittyOs(env) ? [sink, queueSink(env.CONTEXT_OPS_QUEUE)] : [sink],
+      sinks: [sink, auditSink(env.DB), ...(hasChittyOs(env) ? [queueSink(env.CONTEXT_OPS_QUEUE)] : [])],
       monitor: directory.monitor(),
       log: handInTo(env),
       standingOf: (id, principal) => env.CONTEXTS.get(env.CONTEXTS.idFromName(id)).standingOf(principal),
       register: (id) => directory.register(`connection/${id}`),
     });
+  }
+}
+
+/** What some callers were refused, and what they were given to read, on one day: into the trail, and nowhere else. */
+export class AuditObject extends AuditActor {
+  constructor(context: DurableObjectState, env: Env) {
+    super(context, env, { sinks: [auditSink(env.DB)], monitor: new Directory(env.DIRECTORY).monitor() });
   }
 }
 
@@ -109,14 +120,18 @@ export class DeadLetterObject extends DeadLetterActor {
         return { confirmed: version };
       },
     };
-    super(context, env, { sinks: [sink], monitor: new Directory(env.DIRECTORY).monitor(), log: handInTo(env) });
+    super(context, env, {
+      sinks: [sink, auditSink(env.DB)],
+      monitor: new Directory(env.DIRECTORY).monitor(),
+      log: handInTo(env),
+    });
   }
 }
 
-/** The service's signing keys. Nothing follows from them: they are asked for where tokens are made and checked. */
+/** The service's signing keys. Only the trail follows from them: they are asked for where tokens are made and checked. */
 export class SigningKeysObject extends SigningKeysActor {
   constructor(context: DurableObjectState, env: Env) {
-    super(context, env, { sinks: [], log: handInTo(env) });
+    super(context, env, { sinks: [auditSink(env.DB)], log: handInTo(env) });
   }
 }
 
@@ -133,7 +148,7 @@ export class InstallationObject extends InstallationActor {
       },
     };
     super(context, env, {
-      sinks: [sink],
+      sinks: [sink, auditSink(env.DB)],
       monitor: new Directory(env.DIRECTORY).monitor(),
       log: handInTo(env),
       ...(hasChittyOs(env) && { process: identityProcess(chittyOs(env)) }),
@@ -144,6 +159,6 @@ export class InstallationObject extends InstallationActor {
 /** The limits that callers have. */
 export class LimitsObject extends LimitsActor {
   constructor(context: DurableObjectState, env: Env) {
-    super(context, env, { sinks: [], log: handInTo(env) });
+    super(context, env, { sinks: [auditSink(env.DB)], log: handInTo(env) });
   }
 }

@@ -8,6 +8,7 @@ import { countedBatch } from './metrics/queue.ts';
 export { TransparencyLogObject, TransparencyShardObject } from './log/objects.ts';
 export {
   ActorObject,
+  AuditObject,
   ConnectionObject,
   ContextObject,
   DeadLetterObject,

@@ -36,6 +36,10 @@ const cloudEventSchema = z.strictObject({
   /** The version of the event in its stream. */
   sequence: z.string().regex(/^[1-9]\d*$/),
   actor: z.string(),
+  /** Whose rights the actor used, when they were not the actor's own. */
+  onbehalfof: z.string().optional(),
+  /** The id of the key, session or delegation by which the actor was known. */
+  credentialid: z.string().optional(),
   correlationid: z.string(),
   causationid: z.string().optional(),
   commandid: z.string(),
@@ -74,6 +78,8 @@ export function toCloudEvent(envelope: Envelope, { chittyId, dnaId }: StreamRefe
     datacontenttype: 'application/json',
     sequence: String(envelope.version),
     actor: envelope.actor,
+    ...(envelope.onBehalfOf !== undefined && { onbehalfof: envelope.onBehalfOf }),
+    ...(envelope.credential !== undefined && { credentialid: envelope.credential }),
     correlationid: envelope.correlationId,
     ...(envelope.causationId !== null && { causationid: envelope.causationId }),
     commandid: envelope.commandId,

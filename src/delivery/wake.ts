@@ -3,6 +3,7 @@ import type { Env } from '../env.ts';
 
 /** What of a stream's object delivers. */
 interface Delivering {
+  redeliver(destination: string, timeoutMs: number): Promise<boolean>;
   flushOutbox(): Promise<boolean>;
   resend(destination: string, from: number): Promise<boolean>;
   reportDelivery(reports: Readonly<Record<string, DeliveryReport>>): Promise<void>;
@@ -27,6 +28,15 @@ export async function resend(env: Env, stream: string, destination: string, from
   return (await objectOf(env, stream)?.resend(destination, from)) ?? false;
 }
 
+/**
+ * Has a stream send everything to a destination again that was emptied.
+ *
+ * @returns whether it has all; false when that takes longer than `timeoutMs`
+ */
+export async function redeliver(env: Env, stream: string, destination: string, timeoutMs: number): Promise<boolean> {
+  return (await objectOf(env, stream)?.redeliver(destination, timeoutMs)) ?? true;
+}
+
 /** Tells a stream that the head of its first `size` events is in the log of logs. */
 export async function tellLogged(env: Env, stream: string, size: number): Promise<void> {
   await objectOf(env, stream)?.reportDelivery({ log: { first: 1, last: size } });
@@ -39,6 +49,8 @@ function objectOf(env: Env, stream: string): Delivering | null {
       return env.CONTEXTS.get(env.CONTEXTS.idFromName(id));
     case 'actor':
       return env.ACTORS.get(env.ACTORS.idFromName(id));
+    case 'audit':
+      return env.AUDIT.get(env.AUDIT.idFromName(id));
     case 'connection':
       return env.CONNECTIONS.get(env.CONNECTIONS.idFromName(id));
     case 'dead_letter':

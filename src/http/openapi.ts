@@ -46,6 +46,7 @@ export function openApiText(routes: readonly Route[]): string {
       { name: 'connections', description: 'How contexts have to do with each other' },
       { name: 'actors', description: 'Who does things here: people, services and AI agents' },
       { name: 'credentials', description: 'By what actors are known: keys and sessions' },
+      { name: 'audit', description: 'Who did what, and who was refused what' },
       { name: 'administration', description: 'What operators look at and do' },
       { name: 'integrations', description: 'What other services tell, and what is known of them' },
       { name: 'service', description: 'The service itself' },

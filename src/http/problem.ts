@@ -60,6 +60,16 @@ export interface Problem {
   readonly headers?: Readonly<Record<string, string>>;
   /** Members beside the standard ones. */
   readonly extensions?: JsonObject;
+  /** What the audit trail is told and the caller is not: it is in no answer. */
+  readonly unsaid?: Unsaid;
+}
+
+/** What a problem does not say. */
+interface Unsaid {
+  /** A word with hyphens. */
+  readonly reason: string;
+  /** What kind of credential was shown, when it was in no header. */
+  readonly presented?: string;
 }
 
 /** Tells a problem from whatever else an operation can give. */
@@ -73,6 +83,7 @@ export function problemOf(refusal: RefusalReply): Problem {
     problem: refusal.refused,
     detail: refusal.detail,
     ...(refusal.errors && { errors: refusal.errors }),
+    ...(refusal.isHidden && { unsaid: { reason: 'hidden' } }),
     ...(refusal.conflicts && { extensions: { conflicts: refusal.conflicts } }),
     ...(refusal.version > 0 && { headers: { ETag: `"${refusal.version}"` } }),
   };

@@ -1,4 +1,7 @@
 import { type IRequest, IttyRouter } from 'itty-router';
+import type { Principal } from '../../actors/principal.ts';
+import { withReadRecorded } from '../audit/reads.ts';
+import { noteRefusal } from '../audit/refusals.ts';
 import { refuseAction } from '../auth/authenticate.ts';
 import { identify } from '../auth/identify.ts';
 import { identifyWithTicket } from '../auth/tickets.ts';
@@ -12,7 +15,7 @@ import { meterOf, type RouteMeter } from '../metrics/requests.ts';
 import { type Exchange, openExchange } from './exchange.ts';
 import { isProblem } from './problem.ts';
 import { empty, problemResponse } from './respond.ts';
-import type { Answer, Route } from './route.ts';
+import type { Answer, PublicRoute, Route, SelfAuthenticatingRoute } from './route.ts';
 import { routes } from './routes.ts';
 
 /** Seconds after which a caller may try again when an object was too busy. */
@@ -97,18 +100,32 @@ function dispatch(exchange: Exchange, methods: ReadonlyMap<string, Route>): Answ
   // The runtime sends the headers of an answer to HEAD and drops its body.
   const route = methods.get(method === 'HEAD' ? 'GET' : method);
   if (!route) return method === 'OPTIONS' ? options(exchange, methods) : methodNotAllowed(methods);
-  if (route.access === 'public') {
-    if (route.isUnlimited) return route.handle(exchange);
-    return goOn(admitStranger(exchange), exchange, (admitted) => route.handle(admitted));
+  if (route.access === 'public' || route.access === 'self-authenticating') {
+    return whenKnown(dispatchUnknown(exchange, route), (result) => audited(exchange, route, null, result));
   }
-  if (route.access === 'self-authenticating') return route.handle(exchange);
   return whenKnown(route.takesTicket ? identifyWithTicket(exchange) : identify(exchange), (principal) => {
-    if (isProblem(principal)) return principal;
+    if (isProblem(principal)) return audited(exchange, route, null, principal);
     const refusal = refuseAction(principal, route.access);
-    if (refusal) return refusal;
+    if (refusal) return audited(exchange, route, principal, refusal);
     const known = { ...exchange, principal };
-    return whenKnown(admit(known, route), (admission) => goOn(admission, known, (admitted) => route.handle(admitted)));
+    const result = whenKnown(admit(known, route), (admission) =>
+      goOn(admission, known, (admitted) => route.handle(admitted)),
+    );
+    return whenKnown(result, (given) =>
+      isProblem(given) ? audited(exchange, route, principal, given) : withReadRecorded(known, route, given),
+    );
   });
+}
+
+function dispatchUnknown(exchange: Exchange, route: PublicRoute | SelfAuthenticatingRoute): Answer | Promise<Answer> {
+  if (route.access === 'self-authenticating' || route.isUnlimited) return route.handle(exchange);
+  return goOn(admitStranger(exchange), exchange, (admitted) => route.handle(admitted));
+}
+
+/** Sees that a refusal is in the audit trail. */
+function audited(exchange: Exchange, route: Route, principal: Principal | null, result: Answer): Answer {
+  if (isProblem(result)) noteRefusal(exchange, route, principal, result);
+  return result;
 }
 
 /** Goes on with what was admitted; its limits are part of every answer to it. */

@@ -25,6 +25,8 @@ import { changeLimits, readLimits } from './admin/limits.ts';
 import { readOutbox, retryOutbox } from './admin/outbox.ts';
 import { rebuildReadModels } from './admin/rebuild.ts';
 import { listSigningKeys, resealSigningKeys, rotateSigningKeys } from './admin/signing-keys.ts';
+import { readAudit } from './audit/audit.ts';
+import { readBundle } from './bundle.ts';
 import {
   consentToConnection,
   createConnection,
@@ -36,7 +38,6 @@ import {
 import { readGraph } from './connections/graph.ts';
 import { readConnectionHistory } from './connections/history.ts';
 import { listConnections } from './connections/list.ts';
-import { readBundle } from './bundle.ts';
 import { listContexts, searchContexts } from './context-lists.ts';
 import { createContext, deleteContext, patchContext, readContext, restoreContext } from './contexts.ts';
 import { delegate } from './delegation/delegate.ts';
@@ -193,6 +194,7 @@ export const routes: readonly Route[] = [
   revokeDelegation,
   introspectToken,
   revokeToken,
+  readAudit,
   readOutbox,
   retryOutbox,
   rebuildReadModels,

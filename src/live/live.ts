@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { isRefusal } from '../../actors/decider.ts';
+import { withReadRecorded } from '../audit/reads.ts';
+import { noteRefusal } from '../audit/refusals.ts';
 import { refuseScope } from '../auth/authenticate.ts';
 import { identifyWithTicket } from '../auth/tickets.ts';
 import { contextId, contextObject } from '../http/contexts.ts';
@@ -58,9 +60,17 @@ export const watchContext: SelfAuthenticatingRoute = {
     const isUpgrade = request.method === 'GET' && request.headers.get('Upgrade')?.toLowerCase() === 'websocket';
     const id = await contextId(exchange);
     const principal = await identifyWithTicket(exchange);
-    if (isProblem(principal)) return isUpgrade ? refuse(CLOSE_UNAUTHORIZED, principal.detail) : principal;
+    if (isProblem(principal)) {
+      if (!isUpgrade) return principal;
+      noteRefusal(exchange, watchContext, null, principal);
+      return refuse(CLOSE_UNAUTHORIZED, principal.detail);
+    }
     const outOfScope = refuseScope(principal, 'context.watch');
-    if (outOfScope) return isUpgrade ? refuse(CLOSE_FORBIDDEN, outOfScope.detail) : outOfScope;
+    if (outOfScope) {
+      if (!isUpgrade) return outOfScope;
+      noteRefusal(exchange, watchContext, principal, outOfScope);
+      return refuse(CLOSE_FORBIDDEN, outOfScope.detail);
+    }
     if (isProblem(id)) return isUpgrade ? refuse(CLOSE_NOT_FOUND, id.detail) : id;
     if (!isUpgrade) {
       const detail = 'Open this address with a WebSocket client, or GET …/events as text/event-stream.';
@@ -69,9 +79,14 @@ export const watchContext: SelfAuthenticatingRoute = {
     const after = query.after === undefined ? null : readInteger('after', query.after, 0, Number.MAX_SAFE_INTEGER);
     if (isProblem(after)) return after;
     const history = await contextObject(exchange, id).history(principal, after ?? 0, 1);
-    if (!isRefusal(history)) return subscribe(exchange.env, id, after, principal, presence === 'true');
-    if (history.refused === 'forbidden') return refuse(CLOSE_FORBIDDEN, history.detail);
-    return history.refused === 'not-found' ? refuse(CLOSE_NOT_FOUND, history.detail) : problemOf(history);
+    if (!isRefusal(history)) {
+      const opened = await subscribe(exchange.env, id, after, principal, presence === 'true');
+      return withReadRecorded({ ...exchange, principal }, watchContext, opened);
+    }
+    const problem = problemOf(history);
+    if (history.refused !== 'forbidden' && history.refused !== 'not-found') return problem;
+    noteRefusal(exchange, watchContext, principal, problem);
+    return refuse(history.refused === 'forbidden' ? CLOSE_FORBIDDEN : CLOSE_NOT_FOUND, history.detail);
   },
 };
 

@@ -7,6 +7,7 @@ import { consumeDeadLetters } from '../../src/delivery/dead-letters.ts';
 import { routes } from '../../src/http/routes.ts';
 import { actorCases } from '../support/actor-cases.ts';
 import { api, createContext } from '../support/api.ts';
+import { auditCases } from '../support/audit-cases.ts';
 import { connectionCases } from '../support/connection-cases.ts';
 import { delegationCases } from '../support/delegation-cases.ts';
 import { deliver, payload } from '../support/github.ts';
@@ -193,6 +194,7 @@ const cases: Case[] = [
   ['readInstallation', 401, () => api(`${installations}/${noInstallation}`, { headers: wrongKey })],
   ['readInstallation', 404, () => api(`${installations}/${noInstallation}`)],
   ...actorCases,
+  ...auditCases,
   ...connectionCases,
   ...delegationCases,
   ...sharingCases,

@@ -112,7 +112,7 @@ export const refreshSession: PublicRoute = {
     if (isProblem(body)) return body;
     const presented = presentedToken(exchange, body.refreshToken);
     const refresh = presented === null ? null : readRefreshToken(presented);
-    if (refresh === null) return UNAUTHORIZED;
+    if (refresh === null) return presented === null ? UNAUTHORIZED : refused('unknown');
     const { env } = exchange;
     const { actor, session: id, next } = refresh;
     const access = await mintAccessToken(env, actor, id);
@@ -141,7 +141,7 @@ export const refreshSession: PublicRoute = {
     });
     // A reused one has ended the session.
     forgetAccessView(actor);
-    if (session === null || hasLostItsKey(session, env)) return UNAUTHORIZED;
+    if (session === null || hasLostItsKey(session, env)) return refused('refresh-token-not-good');
     return tokens(exchange, 200, session, session.csrfHash !== null, access, next);
   },
 };
@@ -246,6 +246,11 @@ function presentedToken({ request, env }: Exchange, inBody: string | undefined):
   const cookie = readCookie(request.headers, REFRESH_COOKIE);
   if (cookie === undefined) return inBody ?? null;
   return inBody === undefined && isSameOrigin(request, env) ? cookie : null;
+}
+
+/** The one answer to every refresh token that is not good; the audit trail has the reason. */
+function refused(reason: string): Problem {
+  return { ...UNAUTHORIZED, unsaid: { reason, presented: 'refresh-token' } };
 }
 
 /** Whether a session was started with a bootstrap key that is not the present one. */

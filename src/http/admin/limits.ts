@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { isRefusal } from '../../../actors/decider.ts';
+import { Directory } from '../../../actors/directory.ts';
 import type { LimitsRecord } from '../../../actors/limits.ts';
 import { DEFAULT_LIMITS, LIMITS_ID, limitsSchema } from '../../../events/limits.ts';
 import { noteLimits } from '../../limits/settings.ts';
@@ -78,6 +79,8 @@ export const changeLimits: AuthenticatedRoute = {
     if (isProblem(expectedVersions)) return expectedVersions;
     const limits = await readBody(exchange, limitsSchema);
     if (isProblem(limits)) return limits;
+    // Before the first event, so that a rebuild of the audit trail finds it.
+    await new Directory(exchange.env.DIRECTORY).register(`limits/${LIMITS_ID}`);
     const reply = await limitsObject(exchange).execute({
       id: LIMITS_ID,
       command: { type: 'set', limits },

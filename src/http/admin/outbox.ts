@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { Directory } from '../../../actors/directory.ts';
 import type { StreamBehind } from '../../../actors/directory-object.ts';
 import { isActorId } from '../../../events/actor.ts';
+import { isAuditStreamId } from '../../../events/audit.ts';
 import { CONNECTION_PREFIX } from '../../../events/connection.ts';
 import { CONTEXT_PREFIX } from '../../../events/context.ts';
 import { DEAD_LETTER_PREFIX } from '../../../events/dead-letter.ts';
@@ -51,6 +52,7 @@ const outboxBody = z
 /** What tells the ids of each type of stream. */
 const IDS: ReadonlyMap<string, (id: string) => boolean> = new Map([
   ['actor', isActorId],
+  ['audit', isAuditStreamId],
   ['connection', (id) => isId(CONNECTION_PREFIX, id)],
   ['context', (id) => isId(CONTEXT_PREFIX, id)],
   ['dead_letter', (id) => isId(DEAD_LETTER_PREFIX, id)],

@@ -10,13 +10,16 @@ import type { View } from '../../../actors/messages.ts';
 import { SYSTEM } from '../../../actors/principal.ts';
 import { SYSTEM_ACTOR } from '../../../actors/system-actor.ts';
 import { clearActors, projectActor } from '../../../projections/actors.ts';
+import { clearAudit } from '../../../projections/audit.ts';
 import { clearChittyIds, projectChittyId } from '../../../projections/chitty-ids.ts';
 import { clearConnections, projectConnection } from '../../../projections/connections.ts';
 import { clearContexts, projectContexts } from '../../../projections/contexts.ts';
 import { clearDeadLetters, projectDeadLetter } from '../../../projections/dead-letters.ts';
 import { clearInstallations, projectInstallation } from '../../../projections/installations.ts';
 import { type ContextInvitations, clearInvitations, projectInvitations } from '../../../projections/invitations.ts';
+import { AUDIT_DESTINATION } from '../../delivery/audit-sink.ts';
 import { endWhenContextIsDeleted } from '../../delivery/connection-ends.ts';
+import { redeliver } from '../../delivery/wake.ts';
 import type { Env } from '../../env.ts';
 import type { ContextObject } from '../../objects.ts';
 import { problems } from '../operations.ts';
@@ -27,6 +30,9 @@ import type { AuthenticatedRoute } from '../route.ts';
 
 /** Streams that one request rebuilds: as many as a request can ask within the platform's limit of calls. */
 const PAGE_STREAMS = 200;
+
+/** How long a stream is waited for that has much to tell the audit trail, in milliseconds. */
+const REDELIVERY_MS = 20_000;
 
 /** A place in the directory: the shard, and the stream after which to go on. */
 const CURSOR = /^(\d{1,2})\.([\w/]*)$/;
@@ -72,6 +78,7 @@ export const rebuildReadModels: AuthenticatedRoute = {
       const { DB } = exchange.env;
       await Promise.all([
         clearActors(DB),
+        clearAudit(DB),
         clearConnections(DB),
         clearContexts(DB),
         clearChittyIds(DB),
@@ -82,6 +89,8 @@ export const rebuildReadModels: AuthenticatedRoute = {
     }
     const streams = await shard.list(place[2] ?? '', PAGE_STREAMS);
     await rebuild(exchange.env, streams);
+    // What takes longer is gone on with by the streams themselves.
+    await Promise.all(streams.map((stream) => redeliver(exchange.env, stream, AUDIT_DESTINATION, REDELIVERY_MS)));
     const counts = await Promise.all(shards.map((each) => each.count()));
     const isShardDone = streams.length < PAGE_STREAMS;
     const isDone = isShardDone && shardIndex === shards.length - 1;

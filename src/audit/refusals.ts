@@ -1,0 +1,88 @@
+import { NOBODY } from '../../actors/audit.ts';
+import type { Principal } from '../../actors/principal.ts';
+import type { AuditEvent } from '../../events/audit.ts';
+import { type WhyRefused, whyRefused } from '../auth/why-refused.ts';
+import { callerAddress } from '../http/address.ts';
+import type { Exchange } from '../http/exchange.ts';
+import { PROBLEMS, type Problem } from '../http/problem.ts';
+import type { Route } from '../http/route.ts';
+import { Meter } from '../limits/meter.ts';
+import { describe, record } from './trail.ts';
+
+/** Refused credentials of one address of which it is found out why; of those that follow only that they were refused. */
+const EXAMINED = { requests: 60, seconds: 60 };
+
+const examined = new Meter();
+
+/** When the same was last said, in milliseconds since 1970: the audit stream knows for certain, this saves asking it. */
+const saidAt = new Map<string, number>();
+const SAID_MAX = 10_000;
+const ONCE_MS = 60_000;
+
+/**
+ * Has a refusal recorded: credentials that are not good, what is forbidden or hidden, what is too much. It goes on beside
+ * the answer, which waits for nothing of it: or its time would tell a hidden thing from one that is not there, and one
+ * wrong credential from another.
+ *
+ * @param principal who was refused; null when nobody knows who they are
+ */
+export function noteRefusal(exchange: Exchange, route: Route, principal: Principal | null, problem: Problem): void {
+  if (!isRecorded(problem)) return;
+  const work = recordRefusal(exchange, route, principal, problem).catch((error) => {
+    console.error(JSON.stringify({ level: 'error', requestId: exchange.requestId, message: String(error) }));
+  });
+  exchange.execution.waitUntil(work);
+}
+
+/** A 404 is one only when something is hidden behind it. */
+function isRecorded({ problem, unsaid }: Problem): boolean {
+  const { status } = PROBLEMS[problem];
+  return status === 401 || status === 403 || status === 429 || (status === 404 && unsaid !== undefined);
+}
+
+async function recordRefusal(
+  exchange: Exchange,
+  route: Route,
+  principal: Principal | null,
+  problem: Problem,
+): Promise<void> {
+  const { problem: code, unsaid, extensions } = problem;
+  const { status } = PROBLEMS[code];
+  // What was not looked at because there were too many is not looked at here either.
+  const why = principal === null && status !== 429 ? await examine(exchange) : null;
+  // Nothing was shown, so nothing was wrong: whoever comes without a credential is told to bring one.
+  if (status === 401 && why === null && unsaid === undefined) return;
+  const who = principal ?? why?.principal ?? NOBODY;
+  const presented = principal?.credential.kind ?? unsaid?.presented ?? why?.presented ?? 'none';
+  const isTooMuch = status === 429;
+  const [policy = code] = isTooMuch ? [extensions?.['violated-policies']].flat().map(String) : [];
+  const caller = who === NOBODY ? (callerAddress(exchange.request, exchange.env) ?? NOBODY.actor) : who.actor;
+  const once = isTooMuch ? `${caller} ${policy}` : null;
+  if (once !== null && wasJustSaid(once, Date.now())) return;
+  const data: Extract<AuditEvent, { type: 'access_refused' }>['data'] = {
+    ...describe(exchange, route, presented, who),
+    status,
+    reason: unsaid?.reason ?? (status === 401 ? (why?.reason ?? code) : code),
+    policy: isTooMuch ? policy : null,
+  };
+  await record(exchange, who, { type: 'access_refused', data }, caller, once);
+}
+
+async function examine({ request, env }: Exchange): Promise<WhyRefused | null> {
+  if (!showsCredential(request)) return null;
+  const address = callerAddress(request, env) ?? NOBODY.actor;
+  if (examined.take(address, EXAMINED, Date.now()).isAllowed) return whyRefused(request, env);
+  return { reason: 'not-examined', presented: 'unknown', principal: NOBODY };
+}
+
+function showsCredential({ headers, url }: Request): boolean {
+  const inHeader = ['Authorization', 'X-API-Key', 'Cookie'].some((name) => headers.has(name));
+  return inHeader || new URL(url).searchParams.has('ticket');
+}
+
+function wasJustSaid(what: string, now: number): boolean {
+  if (now - (saidAt.get(what) ?? 0) < ONCE_MS) return true;
+  if (saidAt.size >= SAID_MAX) saidAt.clear();
+  saidAt.set(what, now);
+  return false;
+}

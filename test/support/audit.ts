@@ -1,0 +1,46 @@
+import { env } from 'cloudflare:workers';
+import { vi } from 'vitest';
+import { as, expectJson } from './actors.ts';
+
+/** An entry of the trail as it is answered. */
+export interface AuditEntryJson {
+  id: string;
+  time: string;
+  outcome: 'allowed' | 'refused';
+  action: string;
+  actor: string;
+  onBehalfOf: string | null;
+  credential: string | null;
+  chain: { id: string; by: string }[];
+  stream: string | null;
+  log: string;
+  version: number;
+  reason?: string;
+  presented?: string;
+  operation?: string;
+  fields?: string[];
+  about?: string[];
+  [member: string]: unknown;
+}
+
+/** A page of the trail. */
+interface AuditPageJson {
+  items: AuditEntryJson[];
+  nextCursor: string | null;
+}
+
+/** Reads the trail, as the first administrator unless a credential is given. */
+export async function auditTrail(query = '', credential = String(env.BOOTSTRAP_API_KEY)): Promise<AuditEntryJson[]> {
+  return (await expectJson<AuditPageJson>(await as(credential, `/v1/audit?limit=500&${query}`), 200)).items;
+}
+
+/** Reads the trail until it is as it should be: it is written a moment after what it tells of. */
+export function auditedLike<Result>(query: string, check: (entries: AuditEntryJson[]) => Result): Promise<Result> {
+  return vi.waitFor(async () => check(await auditTrail(query)), { timeout: 8_000, interval: 100 });
+}
+
+/** All rows that there are, as they are kept. */
+export async function auditRows(): Promise<Record<string, unknown>[]> {
+  const { results } = await env.DB.prepare('SELECT * FROM audit ORDER BY id').all();
+  return results;
+}
