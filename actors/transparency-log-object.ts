@@ -9,8 +9,6 @@ import { LogStore, type Publication, type UsedKey } from './log-store.ts';
 import type { Head } from './tree.ts';
 import { type Witness, Witnesses } from './witnesses.ts';
 
-/** The shortest time from one checkpoint to the next, in milliseconds: each costs a few writes to the tile store. */
-const INTERVAL_MS = 2_000;
 /** Heads that may wait for the next checkpoint; more are refused, and handed in again by those who collected them. */
 const WAITING_MAX = 100_000;
 /** Files that are written to the tile store at the same time: the platform opens no more connections. */
@@ -39,6 +37,8 @@ export interface Signed {
 export interface LogPorts {
   /** What a log that begins is called; one that has begun keeps its name. */
   readonly origin: string;
+  /** The shortest time from one checkpoint to the next, in milliseconds. */
+  readonly intervalMs: number;
   readonly tiles: TileStore;
   readonly witnesses: readonly Witness[];
   /** Signs a checkpoint in the name of the log. Rejects when no key can. */
@@ -77,7 +77,7 @@ export class TransparencyLogActor extends DurableObject<unknown> {
   readonly #ports: LogPorts;
   readonly #witnesses: Witnesses;
   #batches: Batch[] = [];
-  #running: Promise<void> | null = null;
+  #isRunning = false;
   /** When the last checkpoint was published, in milliseconds since 1970. */
   #lastAt = 0;
 
@@ -124,15 +124,15 @@ export class TransparencyLogActor extends DurableObject<unknown> {
   }
 
   #start(): void {
-    this.#running ??= this.#run().finally(() => {
-      this.#running = null;
-    });
+    if (!this.#isRunning) void this.#run();
   }
 
   /** Publishes what a lost process left, then what waits, batch by batch. Never rejects. */
   async #run(): Promise<void> {
+    this.#isRunning = true;
     do {
-      await scheduler.wait(Math.max(0, Math.min(INTERVAL_MS, this.#lastAt + INTERVAL_MS - Date.now())));
+      const { intervalMs } = this.#ports;
+      await scheduler.wait(Math.max(0, Math.min(intervalMs, this.#lastAt + intervalMs - Date.now())));
       const batches = this.#batches;
       this.#batches = [];
       try {
@@ -150,6 +150,8 @@ export class TransparencyLogActor extends DurableObject<unknown> {
       }
       this.#lastAt = Date.now();
     } while (this.#batches.length > 0);
+    // In the turn that found nothing more, so that nothing can come in between.
+    this.#isRunning = false;
   }
 
   /** @returns the index of the first */

@@ -4,10 +4,8 @@ import type { HandedIn } from './log-sink.ts';
 import type { StreamHead } from './transparency-log-object.ts';
 import type { Head } from './tree.ts';
 
-/** How long heads are collected before they go to the log together, in milliseconds. */
-const COLLECT_MS = 1_000;
-/** The pause before heads that could not be handed on are again, in milliseconds. */
-const RETRY_MS = 5_000;
+/** Heads that could not be handed on wait so many times as long before they are again. */
+const RETRY_FACTOR = 5;
 /** Streams that are told at the same time: a request of the platform can make so many calls. */
 const TOLD_AT_ONCE = 50;
 
@@ -18,6 +16,8 @@ export interface LoggedHead extends Head {
 
 /** What a shard is connected to. */
 export interface ShardPorts {
+  /** How long heads are collected before they go to the log together, in milliseconds. */
+  readonly collectMs: number;
   /** Has heads logged. @returns the index of the first once they are published; the others follow it */
   append(heads: readonly StreamHead[]): Promise<number>;
   /** Tells a stream that its first `size` events are in the log. */
@@ -34,7 +34,7 @@ export class TransparencyShardActor extends DurableObject<unknown> {
   readonly #ports: ShardPorts;
   /** The newest head of each stream that waits. */
   #waiting = new Map<string, Head>();
-  #running: Promise<void> | null = null;
+  #isRunning = false;
 
   constructor(context: DurableObjectState, env: unknown, ports: ShardPorts) {
     super(context, env);
@@ -59,9 +59,7 @@ export class TransparencyShardActor extends DurableObject<unknown> {
     }
     if (logged !== null) return 'logged';
     this.#wait(stream, head);
-    this.#running ??= this.#run().finally(() => {
-      this.#running = null;
-    });
+    if (!this.#isRunning) void this.#run();
     return 'taken';
   }
 
@@ -88,18 +86,22 @@ export class TransparencyShardActor extends DurableObject<unknown> {
 
   /** Hands on what waits until nothing does. Never rejects. */
   async #run(): Promise<void> {
-    for (let pauseMs = COLLECT_MS; this.#waiting.size > 0; ) {
+    this.#isRunning = true;
+    const { collectMs } = this.#ports;
+    for (let pauseMs = collectMs; this.#waiting.size > 0; ) {
       await scheduler.wait(pauseMs);
       const heads = [...this.#waiting].map(([stream, head]): StreamHead => ({ stream, ...head }));
       this.#waiting = new Map();
       try {
         await this.#handOn(heads);
-        pauseMs = COLLECT_MS;
+        pauseMs = collectMs;
       } catch {
         for (const { stream, size, root } of heads) this.#wait(stream, { size, root });
-        pauseMs = RETRY_MS;
+        pauseMs = RETRY_FACTOR * collectMs;
       }
     }
+    // In the turn that found nothing more, so that nothing can come in between.
+    this.#isRunning = false;
   }
 
   async #handOn(heads: readonly StreamHead[]): Promise<void> {

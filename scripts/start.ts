@@ -18,7 +18,7 @@ function readPort(text: string): number {
 
 /** What is handed on to the Worker, when it is set: settings, and the tokens and addresses of the real ChittyOS services. */
 const HANDED_ON =
-  /^(CORS_ORIGINS|KEY_ENCRYPTION_KEY_PREVIOUS|CLIENT_ADDRESS_HEADER|METRICS_API_KEY|GITHUB_WEBHOOK_SECRET|CHITTY_[A-Z]+(_SERVICE)?_TOKEN|CHITTY_[A-Z]+_URL|CHITTY_REGISTRY_FALLBACK)$/;
+  /^(CORS_ORIGINS|KEY_ENCRYPTION_KEY_PREVIOUS|LOG_ORIGIN|WITNESSES|CLIENT_ADDRESS_HEADER|METRICS_API_KEY|GITHUB_WEBHOOK_SECRET|CHITTY_[A-Z]+(_SERVICE)?_TOKEN|CHITTY_[A-Z]+_URL|CHITTY_REGISTRY_FALLBACK)$/;
 
 function fromEnvironment(): Record<string, string> {
   return Object.fromEntries(

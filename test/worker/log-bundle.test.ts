@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { isFault } from '../../events/fault.ts';
 import { parseVerifierKey, type VerifierKey } from '../../events/note-keys.ts';
 import { verifyBundle } from '../../events/verify.ts';
 import { api, createContext } from '../support/api.ts';
 import { patch } from '../support/rest.ts';
+import { unfaulted } from '../support/unfaulted.ts';
 
 /** The keys that the log says are its own. */
 async function logKeys(): Promise<VerifierKey[]> {
   const { keys }: { keys: { key: string }[] } = await (await api('/log/keys')).json();
-  return keys.map(({ key }) => parseVerifierKey(key)).filter((key) => !isFault(key));
+  return keys.map(({ key }) => unfaulted(parseVerifierKey(key)));
 }
 
 async function bundleOf(id: string, query = ''): Promise<{ response: Response; text: string }> {

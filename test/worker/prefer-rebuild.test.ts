@@ -77,7 +77,8 @@ describe('a rebuild', () => {
     });
     for (const { id } of results) {
       const stub = env.INSTALLATIONS.get(env.INSTALLATIONS.idFromName(id));
-      expect(await stub.flushOutbox()).toBe(true);
+      // The log of logs confirms a little later.
+      await vi.waitFor(async () => expect(await stub.flushOutbox()).toBe(true), 10_000);
     }
   }
 
