@@ -33,7 +33,7 @@ const CHECKPOINTS_MAX = 10_000;
  * Verifies an export: proof bundles, one after the other. One alone is an export too. Memory does not grow with the
  * events. Two bundles whose checkpoints have one size and two roots are two histories told by one log.
  */
-export class ExportVerifier {
+class ExportVerifier {
   readonly #trust: ExportTrust;
   readonly #onVerdict: (verdict: Verdict) => void;
   readonly #findings = new Findings();

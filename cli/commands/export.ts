@@ -1,0 +1,172 @@
+import { existsSync, mkdirSync, renameSync, statSync } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { EXIT, ServerError, UsageError } from '../errors.ts';
+import { type Begun, openExport, readBegun } from '../export-file.ts';
+import { fetchBundle, fetchEvents, type Sink } from '../fetch-bundle.ts';
+import { Progress, paint, tell } from '../io.ts';
+import { isContextName } from '../moments.ts';
+import { type Command, readArguments, SERVER_HELP, SERVER_OPTIONS, serverOf } from '../options.ts';
+import type { Server } from '../server.ts';
+
+const HELP = `chittyconnect export <context …> | --all [--out <file | folder/>] [--resume]
+
+  Writes proof bundles: all the events that the log vouches for, and what proves them. To one file (one bundle after the
+  other), to a folder (one file each), or to standard output.
+
+  --all              all contexts that you may read, the deleted ones included
+  --out <name>       the file; a folder when it is one, or when the name ends with /
+  --resume           goes on with what is there, after verifying it
+  --ndjson           bare events, one a line, without proofs
+  --wait <seconds>   how long to wait for the newest events to be logged; 10
+${SERVER_HELP}`;
+
+const NDJSON = '.ndjson';
+/** What a file of a folder is called until it is whole. */
+const PART = '.part';
+
+const page = z.object({ items: z.array(z.object({ id: z.string() })), nextCursor: z.string().nullable() });
+
+/** How contexts are exported. */
+interface Plan {
+  readonly server: Server;
+  readonly contexts: readonly string[];
+  readonly isResumed: boolean;
+  readonly isBare: boolean;
+  readonly waitS: number;
+  readonly progress: Progress;
+}
+
+/** `chittyconnect export` */
+export const ExportCommand: Command = {
+  name: 'export',
+  summary: 'histories with their proofs, to keep and to verify offline',
+  help: HELP,
+  async run(args) {
+    const { values, positionals } = readArguments(args, {
+      ...SERVER_OPTIONS,
+      all: { type: 'boolean' },
+      out: { type: 'string' },
+      resume: { type: 'boolean' },
+      ndjson: { type: 'boolean' },
+      wait: { type: 'string' },
+    });
+    const { out, resume: isResumed = false, ndjson: isBare = false } = values;
+    if (positionals.length > 0 === (values.all === true)) throw new UsageError('Either contexts or --all is wanted');
+    const unknown = positionals.find((id) => !isContextName(id));
+    if (unknown !== undefined) throw new UsageError(`${unknown} is not the id of a context`);
+    if (isResumed && (out === undefined || isBare)) throw new UsageError('--resume needs --out, and bundles');
+    const waitS = readWait(values.wait ?? '10');
+    const server = serverOf(values);
+    const contexts = values.all ? await listContexts(server) : [...new Set(positionals)];
+    const plan: Plan = { server, contexts, isResumed, isBare, waitS, progress: new Progress() };
+    const isFolder = out !== undefined && (out.endsWith('/') || (existsSync(out) && statSync(out).isDirectory()));
+    try {
+      if (out === undefined) await exportTo(plan, standardOutput, null);
+      else if (isFolder) await exportToFolder(plan, out);
+      else await exportToFile(plan, out);
+    } catch (error) {
+      plan.progress.end();
+      if (out !== undefined && !isBare && error instanceof ServerError) {
+        tell('What was written stays: the same command with --resume goes on from there.');
+      }
+      throw error;
+    }
+    plan.progress.end();
+    tell(`${paint('green', 'exported')}: ${contexts.length} context${contexts.length === 1 ? '' : 's'}`);
+    return EXIT.ok;
+  },
+};
+
+const standardOutput: Sink = (chunk) =>
+  new Promise((resolve) => {
+    if (process.stdout.write(chunk)) resolve();
+    else process.stdout.once('drain', resolve);
+  });
+
+/** Where bytes of a file go: after those that are there. */
+function fileSink(file: FileHandle, start: number): Sink {
+  let at = start;
+  return async (chunk) => {
+    await file.write(chunk, 0, chunk.length, at);
+    at += chunk.length;
+  };
+}
+
+async function exportToFile(plan: Plan, name: string): Promise<void> {
+  const begun = plan.isResumed ? await readBegun(name) : null;
+  const file = await openExport(name, plan.isResumed, begun?.bytes ?? 0);
+  try {
+    await exportTo(plan, fileSink(file, begun?.bytes ?? 0), begun);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** One file for each context; one that is not whole has another name. */
+async function exportToFolder(plan: Plan, folder: string): Promise<void> {
+  mkdirSync(folder, { recursive: true });
+  for (const [done, id] of plan.contexts.entries()) {
+    const name = join(folder, `${id}${NDJSON}`);
+    if (existsSync(name)) {
+      if (!plan.isResumed) throw new UsageError(`${name} is there already: go on by --resume, or name another folder`);
+      const { streams } = await readBegun(name);
+      if (streams.size === 1) continue;
+      throw new UsageError(`${name} is not whole. Move it away and begin anew.`);
+    }
+    await exportToFile({ ...plan, contexts: [id] }, name + PART);
+    renameSync(name + PART, name);
+    plan.progress.at((done + 1) / plan.contexts.length, `${done + 1} of ${plan.contexts.length} contexts`);
+  }
+}
+
+async function exportTo(plan: Plan, sink: Sink, begun: Begun | null): Promise<void> {
+  const { server, contexts, isBare, waitS, progress } = plan;
+  const broken = begun?.broken ?? null;
+  let done = begun?.streams.size ?? 0;
+  const total = contexts.length;
+  const onEvents = (events: number, size: number) => {
+    progress.at((done + events / size) / total, `${done} of ${total} contexts, ${events} of ${size} events`);
+  };
+  if (broken) {
+    const { stream, events, size } = broken;
+    // The events are those of the bundle however they are asked for: its first line says what they have to give.
+    await fetchEvents(server, idOf(stream), { after: events, size }, sink, onEvents);
+    done++;
+  }
+  for (const id of contexts) {
+    const stream = `context/${id}`;
+    if (begun?.streams.has(stream) || broken?.stream === stream) continue;
+    if (isBare) await fetchEvents(server, id, { after: 0, size: null }, sink, onEvents);
+    else await fetchBundle(server, id, waitS, sink, onEvents);
+    done++;
+    progress.at(done / total, `${done} of ${total} contexts`);
+  }
+}
+
+/** The ids of all contexts that the caller may read, from the lists. */
+async function listContexts(server: Server): Promise<string[]> {
+  const ids: string[] = [];
+  for (const status of ['active', 'deleted']) {
+    let cursor: string | null = null;
+    do {
+      const query: string = cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`;
+      const response = await server.get(`v1/contexts?limit=100&status=${status}${query}`, 'application/json');
+      const { items, nextCursor } = page.parse(await response.json());
+      ids.push(...items.map(({ id }) => id));
+      cursor = nextCursor;
+    } while (cursor !== null);
+  }
+  return [...new Set(ids)];
+}
+
+function idOf(stream: string): string {
+  return stream.slice(stream.indexOf('/') + 1);
+}
+
+function readWait(text: string): number {
+  if (/^\d{1,2}$/.test(text) && Number(text) <= 60) return Number(text);
+  throw new UsageError(`--wait ${text} is no number of seconds from 0 to 60`);
+}

@@ -1,0 +1,57 @@
+import { toBase64 } from '../events/bytes.ts';
+import type { Checkpoint } from '../events/checkpoint.ts';
+import type { Findings } from '../events/finding.ts';
+import type { VerifierKey } from '../events/note-keys.ts';
+import { paint, plain, print } from './io.ts';
+
+/** What was verified. */
+export interface Summary {
+  readonly checkpoint: Checkpoint | null;
+  readonly streams: number;
+  readonly events: number;
+  /** Of a server: states that were compared, and contexts that the caller is not shown. */
+  readonly states?: number;
+  readonly notShown?: number;
+}
+
+/** Says what became of one stream. */
+export function tellStream(stream: string, events: number, isVerified: boolean): void {
+  const mark = isVerified ? paint('green', '✓') : paint('red', '✗');
+  process.stdout.write(`${mark} ${plain(stream)}, ${counted(events, 'event')}\n`);
+}
+
+/** Says what was found. */
+export async function report(
+  summary: Summary,
+  findings: Findings,
+  keys: readonly VerifierKey[],
+  isJson: boolean,
+): Promise<void> {
+  const isVerified = findings.list.length === 0;
+  const { checkpoint, ...counts } = summary;
+  if (isJson) {
+    const head = checkpoint && { origin: checkpoint.origin, size: checkpoint.size, root: toBase64(checkpoint.root) };
+    const { list, more } = findings;
+    await print(
+      JSON.stringify({ verified: isVerified, ...counts, checkpoint: head, findings: list, moreFindings: more }),
+    );
+    return;
+  }
+  for (const { code, message } of findings.list) await print(`${paint('red', code)}  ${plain(message)}`);
+  if (findings.more > 0) await print(`… and ${findings.more} more`);
+  const { streams, events, states, notShown } = counts;
+  const what = [
+    `${counted(streams, 'stream')}, ${counted(events, 'event')}`,
+    ...(states === undefined ? [] : [`${counted(states, 'state')} compared`]),
+    ...(notShown ? [`${counted(notShown, 'context')} in the log not shown to you`] : []),
+    ...(checkpoint ? [`checkpoint of size ${checkpoint.size} of ${plain(checkpoint.origin)}`] : []),
+  ].join(', ');
+  await print(isVerified ? `${paint('green', 'verified')}: ${what}` : `${paint('red', 'NOT VERIFIED')}: ${what}`);
+  if (keys.length === 0 && findings.list.some(({ code }) => code === 'key-not-trusted')) {
+    await print('No key was given. If you know the one above from elsewhere, name it with --key.');
+  }
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
+}
