@@ -16,14 +16,14 @@ export interface GraphBounds {
 export const GRAPH_BOUNDS: GraphBounds = { nodes: 500, edges: 2_000, looked: 20_000 };
 
 /** A context in a graph, and how many connections it is away from the middle. */
-export interface GraphNode {
+interface GraphNode {
   readonly id: string;
   readonly name: string;
   readonly depth: number;
 }
 
 /** A connection in a graph. */
-export type GraphEdge = Pick<Connection, 'id' | 'from' | 'to' | 'type' | 'direction' | 'status'>;
+type GraphEdge = Pick<Connection, 'id' | 'from' | 'to' | 'type' | 'direction' | 'status'>;
 
 /** What is around a context. */
 export interface ContextGraph {

@@ -1,5 +1,8 @@
+import { runInDurableObject } from 'cloudflare:test';
+import { env } from 'cloudflare:workers';
+import type { ConnectionObject } from '../../src/objects.ts';
 import { expectJson } from './actors.ts';
-import { idOf, type Person } from './sharing.ts';
+import { contextOf, idOf, type Person, share } from './sharing.ts';
 
 /** A connection as the API gives it. */
 export interface ConnectionJson {
@@ -21,4 +24,31 @@ export function ask(by: Person, from: string, to: string, fields: object = {}): 
 export async function connectContexts(by: Person, from: string, to: string, fields: object = {}): Promise<string> {
   const { id } = await expectJson<ConnectionJson>(await ask(by, from, to, fields), 201);
   return `/v1/connections/${id}`;
+}
+
+/** A context of one person and one of another, which the first may read. */
+export async function twoEnds(ann: Person, bob: Person): Promise<{ mine: string; theirs: string }> {
+  const [mine, theirs] = await Promise.all([contextOf(ann, { name: 'Mine' }), contextOf(bob, { name: 'Theirs' })]);
+  await share(bob, theirs, ann, 'viewer');
+  return { mine, theirs };
+}
+
+/** Reads a connection that can be read. */
+export async function readConnection(by: Person, path: string): Promise<ConnectionJson> {
+  return expectJson(await by.call(path), 200);
+}
+
+/** The object of a connection. */
+export function connectionObject(path: string): DurableObjectStub<ConnectionObject> {
+  return env.CONNECTIONS.get(env.CONNECTIONS.idFromName(idOf(path)));
+}
+
+/** The types of a connection's events. */
+export function eventTypes(path: string): Promise<string[]> {
+  return runInDurableObject(connectionObject(path), (_object, { storage }) =>
+    storage.sql
+      .exec<{ type: string }>('SELECT type FROM events ORDER BY version')
+      .toArray()
+      .map(({ type }) => type),
+  );
 }

@@ -1,10 +1,14 @@
-import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
-import { env } from 'cloudflare:workers';
-import { beforeAll, describe, expect, it, vi } from 'vitest';
-import { newId } from '../../events/id.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { expectJson, issueKey } from '../support/actors.ts';
 import { api } from '../support/api.ts';
-import { ask, type ConnectionJson, connectContexts } from '../support/connections.ts';
+import {
+  ask,
+  type ConnectionJson,
+  connectContexts,
+  eventTypes,
+  readConnection,
+  twoEnds,
+} from '../support/connections.ts';
 import { derivedId, expectProblem } from '../support/rest.ts';
 import { contextOf, idOf, type Person, person, share } from '../support/sharing.ts';
 
@@ -15,30 +19,6 @@ let eve: Person;
 beforeAll(async () => {
   [ann, bob, eve] = await Promise.all([person('Ann'), person('Bob'), person('Eve')]);
 });
-
-/** A context of Ann's and one of Bob's, which Ann may read. */
-async function twoEnds(): Promise<{ mine: string; theirs: string }> {
-  const [mine, theirs] = await Promise.all([contextOf(ann, { name: 'Mine' }), contextOf(bob, { name: 'Theirs' })]);
-  await share(bob, theirs, ann, 'viewer');
-  return { mine, theirs };
-}
-
-async function read(by: Person, path: string): Promise<ConnectionJson> {
-  return expectJson(await by.call(path), 200);
-}
-
-function objectOf(path: string) {
-  return env.CONNECTIONS.get(env.CONNECTIONS.idFromName(idOf(path)));
-}
-
-async function eventTypes(path: string): Promise<string[]> {
-  return runInDurableObject(objectOf(path), (_object, { storage }) =>
-    storage.sql
-      .exec<{ type: string }>('SELECT type FROM events ORDER BY version')
-      .toArray()
-      .map(({ type }) => type),
-  );
-}
 
 describe('connecting', () => {
   it('two contexts of one’s own is done at once', async () => {
@@ -62,13 +42,13 @@ describe('connecting', () => {
       lastHeartbeatAt: null,
     });
     expect(response.headers.get('Location')).toBe(`/v1/connections/${made.id}`);
-    expect(await read(ann, `/v1/connections/${made.id}`)).toEqual(made);
+    expect(await readConnection(ann, `/v1/connections/${made.id}`)).toEqual(made);
   });
 
   it('to a context that one may only read waits for the consent of those who may change it', async () => {
-    const { mine, theirs } = await twoEnds();
+    const { mine, theirs } = await twoEnds(ann, bob);
     const path = await connectContexts(ann, mine, theirs);
-    expect(await read(bob, path)).toMatchObject({ status: 'pending', consentedBy: null });
+    expect(await readConnection(bob, path)).toMatchObject({ status: 'pending', consentedBy: null });
     await expectProblem(await ann.post(`${path}/consent`), 403, 'forbidden');
     await expectProblem(await ann.post(`${path}/heartbeat`), 409, 'not-connected');
     const consented = await expectJson<ConnectionJson>(await bob.post(`${path}/consent`), 200);
@@ -77,14 +57,14 @@ describe('connecting', () => {
   });
 
   it('can be declined, taken back, and asked for again, with the same id', async () => {
-    const { mine, theirs } = await twoEnds();
+    const { mine, theirs } = await twoEnds(ann, bob);
     const path = await connectContexts(ann, mine, theirs);
     await expectProblem(await ann.post(`${path}/decline`), 403, 'forbidden');
     expect(await expectJson(await bob.post(`${path}/decline`), 200)).toMatchObject({ reason: 'declined' });
     await expectProblem(await bob.post(`${path}/consent`), 409, 'not-connected');
     expect(await connectContexts(ann, mine, theirs)).toBe(path);
     expect((await ann.remove(path)).status).toBe(204);
-    expect(await read(bob, path)).toMatchObject({ status: 'disconnected', reason: 'requested' });
+    expect(await readConnection(bob, path)).toMatchObject({ status: 'disconnected', reason: 'requested' });
     expect(await connectContexts(ann, mine, theirs)).toBe(path);
     expect(await expectJson(await bob.post(`${path}/consent`), 200)).toMatchObject({ status: 'active' });
   });
@@ -120,7 +100,7 @@ describe('connecting', () => {
   });
 
   it('to a deleted context is refused, also by consent', async () => {
-    const { mine, theirs } = await twoEnds();
+    const { mine, theirs } = await twoEnds(ann, bob);
     const gone = await contextOf(ann);
     await ann.remove(gone);
     await expectProblem(await ask(ann, mine, gone), 409, 'deleted');
@@ -129,7 +109,7 @@ describe('connecting', () => {
     const answer = await bob.post(`${path}/consent`);
     // The end of the connection may be there first.
     expect(answer.status).toBe(409);
-    expect(await read(bob, path)).not.toMatchObject({ status: 'active' });
+    expect(await readConnection(bob, path)).not.toMatchObject({ status: 'active' });
   });
 
   it.each([
@@ -164,7 +144,7 @@ describe('connecting', () => {
 
 describe('what one may not see', () => {
   it('is to a connection as if it did not exist', async () => {
-    const { theirs } = await twoEnds();
+    const { theirs } = await twoEnds(ann, bob);
     const own = await contextOf(eve);
     const nobody = `/v1/contexts/${derivedId('ctx', 'connections: nobody')}`;
     const bodyOf = async (from: string, to: string) => {
@@ -178,7 +158,7 @@ describe('what one may not see', () => {
   });
 
   it('is a connection neither of whose ends one may read, whatever is done to it', async () => {
-    const { mine, theirs } = await twoEnds();
+    const { mine, theirs } = await twoEnds(ann, bob);
     const path = await connectContexts(ann, mine, theirs);
     const nobody = `/v1/connections/${derivedId('con', 'connections: nobody')}`;
     const before = await eventTypes(path);
@@ -203,11 +183,11 @@ describe('what one may not see', () => {
   });
 
   it('viewers of an end see it and change nothing; the other end is an id to them', async () => {
-    const { mine, theirs } = await twoEnds();
+    const { mine, theirs } = await twoEnds(ann, bob);
     const path = await connectContexts(ann, mine, theirs);
     await bob.post(`${path}/consent`);
     await share(ann, mine, eve, 'viewer');
-    expect(await read(eve, path)).toMatchObject({ to: idOf(theirs) });
+    expect(await readConnection(eve, path)).toMatchObject({ to: idOf(theirs) });
     expect((await eve.call(theirs)).status).toBe(404);
     for (const send of [
       () => eve.remove(path),
@@ -218,11 +198,11 @@ describe('what one may not see', () => {
       expect([403, 404]).toContain((await send()).status);
     }
     await expectProblem(await eve.remove(path), 403, 'forbidden');
-    expect(await read(ann, path)).toMatchObject({ status: 'active', lastHeartbeatAt: null });
+    expect(await readConnection(ann, path)).toMatchObject({ status: 'active', lastHeartbeatAt: null });
   });
 
   it('who loses the last end that they could read loses the connection at once', async () => {
-    const { mine, theirs } = await twoEnds();
+    const { mine, theirs } = await twoEnds(ann, bob);
     const path = await connectContexts(ann, mine, theirs);
     await share(ann, mine, eve, 'editor');
     expect((await eve.call(path)).status).toBe(200);
@@ -232,13 +212,13 @@ describe('what one may not see', () => {
   });
 
   it('a viewer of the source asks for nothing', async () => {
-    const { theirs } = await twoEnds();
+    const { theirs } = await twoEnds(ann, bob);
     const own = await contextOf(ann);
     await expectProblem(await ask(ann, theirs, own), 403, 'forbidden');
   });
 
   it('administrators see and end all, those whose key is for one end only that end', async () => {
-    const { mine, theirs } = await twoEnds();
+    const { mine, theirs } = await twoEnds(ann, bob);
     const path = await connectContexts(ann, mine, theirs);
     expect((await api(path)).status).toBe(200);
     const { key } = await issueKey(bob.id, { contexts: [idOf(await contextOf(bob))] });
@@ -246,249 +226,5 @@ describe('what one may not see', () => {
     await expectProblem(await api(path, { headers }), 404, 'not-found');
     await expectProblem(await api(`${path}/consent`, { method: 'POST', headers }), 404, 'not-found');
     expect((await api(path, { method: 'DELETE' })).status).toBe(204);
-  });
-});
-
-describe('heartbeats', () => {
-  async function connected(fields: object = {}): Promise<string> {
-    const [one, two] = await Promise.all([contextOf(ann), contextOf(ann)]);
-    return connectContexts(ann, one, two, fields);
-  }
-
-  /** Lets time pass for a connection, and what is due happen. */
-  async function pass(path: string, seconds: number): Promise<void> {
-    vi.useFakeTimers({ now: Date.now() + seconds * 1000, toFake: ['Date'] });
-    try {
-      await runDurableObjectAlarm(objectOf(path));
-    } finally {
-      vi.useRealTimers();
-    }
-  }
-
-  it('are no events; the last one is told', async () => {
-    const path = await connected();
-    const first = await expectJson<ConnectionJson>(await ann.post(`${path}/heartbeat`), 200);
-    expect(Date.parse(String(first.lastHeartbeatAt))).toBeGreaterThan(Date.now() - 10_000);
-    expect(await read(ann, path)).toEqual(first);
-    expect(await eventTypes(path)).toEqual(['connection_requested', 'connection_established']);
-  });
-
-  it('tell of a failure and of its end', async () => {
-    const path = await connected();
-    const bad = { status: 'failed', reason: 'no route' };
-    expect(await expectJson(await ann.post(`${path}/heartbeat`, bad), 200)).toMatchObject(bad);
-    await ann.post(`${path}/heartbeat`, { status: 'failed', reason: 'still' });
-    expect(await read(ann, path)).toMatchObject(bad);
-    const mended = await expectJson(await ann.post(`${path}/heartbeat`, { status: 'ok' }), 200);
-    expect(mended).toMatchObject({ status: 'active', reason: null });
-    expect((await eventTypes(path)).slice(2)).toEqual(['connection_failed', 'connection_resumed']);
-  });
-
-  it.each([
-    { status: 'failed' },
-    { status: 'ok', reason: 'x' },
-    { reason: 'x' },
-    { status: 'bad' },
-    { status: 'failed', reason: ' ' },
-    { status: 'failed', reason: 'x'.repeat(501) },
-  ])('as %j are refused', async (json) => {
-    await expectProblem(await ann.post(`${await connected()}/heartbeat`, json), 400, 'invalid');
-  });
-
-  it('keep a connection active; without them it is idle, and ends a day later', async () => {
-    const path = await connected({ idleAfterSeconds: 60 });
-    await pass(path, 30);
-    expect(await read(ann, path)).toMatchObject({ status: 'active' });
-    await ann.post(`${path}/heartbeat`);
-    await pass(path, 59);
-    expect(await read(ann, path)).toMatchObject({ status: 'active' });
-    await pass(path, 65);
-    expect(await read(ann, path)).toMatchObject({ status: 'idle' });
-    expect(await expectJson(await ann.post(`${path}/heartbeat`), 200)).toMatchObject({ status: 'active' });
-    // The resumption bears the time of the event before it: time in a log does not go back.
-    await pass(path, 130);
-    expect(await read(ann, path)).toMatchObject({ status: 'idle' });
-    await pass(path, 86_400 + 200);
-    expect(await read(ann, path)).toMatchObject({ status: 'disconnected', reason: 'stale' });
-    await expectProblem(await ann.post(`${path}/heartbeat`), 409, 'not-connected');
-  });
-
-  it('are not needed when none are expected', async () => {
-    const path = await connected({ idleAfterSeconds: null });
-    await pass(path, 365 * 86_400);
-    expect(await read(ann, path)).toMatchObject({ status: 'active', idleAfterSeconds: null });
-  });
-
-  it('a request without an answer expires', async () => {
-    const { mine, theirs } = await twoEnds();
-    const path = await connectContexts(ann, mine, theirs);
-    await pass(path, 7 * 86_400 + 60);
-    expect(await read(ann, path)).toMatchObject({ status: 'disconnected', reason: 'expired' });
-  });
-});
-
-describe('disconnecting', () => {
-  it('is for either end, and done once however often', async () => {
-    const { mine, theirs } = await twoEnds();
-    const path = await connectContexts(ann, mine, theirs);
-    await bob.post(`${path}/consent`);
-    expect((await bob.remove(path)).status).toBe(204);
-    const { version } = await read(ann, path);
-    expect((await ann.remove(path)).headers.get('ETag')).toBe(`"${version}"`);
-  });
-
-  it('looks at If-Match', async () => {
-    const { mine, theirs } = await twoEnds();
-    const path = await connectContexts(ann, mine, theirs);
-    const stale = await ann.call(path, { method: 'DELETE', headers: { 'If-Match': '"9"' } });
-    await expectProblem(stale, 412, 'version-mismatch');
-  });
-
-  it('comes of the deletion of a context, and a restoration does not undo it', async () => {
-    const [one, two] = await Promise.all([contextOf(ann), contextOf(ann)]);
-    const paths = await Promise.all([connectContexts(ann, one, two), connectContexts(ann, two, one)]);
-    await ann.remove(two);
-    await vi.waitFor(async () => {
-      for (const path of paths) {
-        expect(await read(ann, path)).toMatchObject({ status: 'disconnected', reason: 'context_deleted' });
-      }
-    });
-    await ann.post(`${two}/restore`);
-    await env.CONTEXTS.get(env.CONTEXTS.idFromName(idOf(two))).flushOutbox();
-    expect(await read(ann, paths[0])).toMatchObject({ status: 'disconnected' });
-    expect(await connectContexts(ann, one, two)).toBe(paths[0]);
-    expect(await read(ann, paths[0])).toMatchObject({ status: 'active' });
-  });
-
-  it('comes of a deletion at the same moment as well', async () => {
-    for (let round = 0; round < 10; round++) {
-      const [one, two] = await Promise.all([contextOf(ann), contextOf(ann)]);
-      const json = { from: idOf(one), to: idOf(two), type: 'uses' };
-      const [asked] = await Promise.all([ann.post('/v1/connections', json), ann.remove(round % 2 ? one : two)]);
-      if (asked.status === 409) continue;
-      const { id } = await expectJson<ConnectionJson>(asked, 201);
-      await vi.waitFor(async () => {
-        const { status, reason } = await read(ann, `/v1/connections/${id}`);
-        expect({ status, reason }).toEqual({ status: 'disconnected', reason: 'context_deleted' });
-      });
-    }
-  });
-
-  it('comes of a deletion also when the lists did not know of the connection yet', async () => {
-    const [one, two] = await Promise.all([contextOf(ann), contextOf(ann)]);
-    const path = await connectContexts(ann, one, two);
-    await env.DB.prepare('DELETE FROM connections WHERE id = ?').bind(idOf(path)).run();
-    await ann.remove(two);
-    await env.CONTEXTS.get(env.CONTEXTS.idFromName(idOf(two))).flushOutbox();
-    expect(await read(ann, path)).toMatchObject({ status: 'active' });
-    await ann.post(`${path}/heartbeat`, { status: 'failed', reason: 'any change' });
-    await vi.waitFor(async () => {
-      expect(await read(ann, path)).toMatchObject({ status: 'disconnected', reason: 'context_deleted' });
-    });
-  });
-});
-
-describe('the history', () => {
-  it('tells who did what, in pages', async () => {
-    const { mine, theirs } = await twoEnds();
-    const path = await connectContexts(ann, mine, theirs);
-    await bob.post(`${path}/consent`);
-    await bob.remove(path);
-    const page = await ann.call(`${path}/events?limit=2`);
-    const offset = page.headers.get('Stream-Next-Offset');
-    expect(page.headers.get('Stream-Up-To-Date')).toBeNull();
-    expect(await page.json()).toMatchObject([
-      { type: 'connection_requested', actor: ann.id },
-      { type: 'connection_established', actor: bob.id },
-    ]);
-    const rest = await ann.call(`${path}/events?offset=${offset}`);
-    expect(rest.headers.get('Stream-Up-To-Date')).toBe('true');
-    expect(await rest.json()).toMatchObject([{ type: 'connection_disconnected', actor: bob.id, version: 3 }]);
-    expect(await (await ann.call(`${path}/events?offset=now`)).json()).toEqual([]);
-  });
-
-  it.each(['limit=0', 'limit=1001', 'offset=3', 'offset=x'])('refuses %s', async (query) => {
-    const path = await connectContexts(ann, await contextOf(ann), await contextOf(ann));
-    await expectProblem(await ann.call(`${path}/events?${query}`), 400, 'invalid');
-  });
-});
-
-describe('the list', () => {
-  interface Page {
-    items: ConnectionJson[];
-    nextCursor: string | null;
-  }
-
-  async function list(by: Person, query = ''): Promise<string[]> {
-    const { items } = await expectJson<Page>(await by.call(`/v1/connections${query}`), 200);
-    return items.map(({ id }) => id);
-  }
-
-  it('has what the caller may see, newest first, in pages', async () => {
-    const [owner, other] = await Promise.all([person('Owner'), person('Other')]);
-    const hub = await contextOf(owner);
-    const paths: string[] = [];
-    for (const type of ['one', 'two', 'three']) {
-      paths.push(await connectContexts(owner, hub, await contextOf(owner), { type }));
-    }
-    const ids = paths.map(idOf).reverse();
-    expect(await list(owner)).toEqual(ids);
-    expect(await list(other)).toEqual([]);
-    const page = await expectJson<Page>(await owner.call('/v1/connections?limit=2'), 200);
-    expect(page.items.map(({ id }) => id)).toEqual(ids.slice(0, 2));
-    expect(await list(owner, `?limit=2&cursor=${page.nextCursor}`)).toEqual(ids.slice(2));
-    expect(await list(owner, '?type=two')).toEqual([ids[1]]);
-    expect(await list(owner, `?context=${idOf(hub)}`)).toEqual(ids);
-    expect(await list(other, `?context=${idOf(hub)}`)).toEqual([]);
-    expect(await list(owner, `?context=${newId('ctx', 0)}`)).toEqual([]);
-    expect(await list(owner, '?context=x')).toEqual([]);
-    await owner.call(paths[0] ?? '', { method: 'DELETE', headers: { Prefer: 'wait=10' } });
-    expect(await list(owner)).toEqual(ids.slice(0, 2));
-    expect(await list(owner, '?status=disconnected')).toEqual(ids.slice(2));
-    expect(await list(owner, '?status=pending')).toEqual([]);
-  });
-
-  it('shows a connection to those who may read one end, whichever', async () => {
-    const [owner, reader, admin] = await Promise.all([person('Owner'), person('Reader'), person('Third')]);
-    const [one, two, three] = await Promise.all([contextOf(owner), contextOf(owner), contextOf(owner)]);
-    const first = idOf(await connectContexts(owner, one, two));
-    const second = idOf(await connectContexts(owner, two, three));
-    await share(owner, one, reader, 'viewer');
-    await share(owner, three, admin, 'viewer');
-    await vi.waitFor(async () => {
-      expect(await list(reader)).toEqual([first]);
-      expect(await list(admin)).toEqual([second]);
-    });
-    expect(await list(reader, `?context=${idOf(two)}`)).toEqual([first]);
-    const { key } = await issueKey(owner.id, { contexts: [idOf(one)] });
-    const limited = await api('/v1/connections', { headers: { Authorization: `Bearer ${key}` } });
-    expect((await expectJson<Page>(limited, 200)).items.map(({ id }) => id)).toEqual([first]);
-    const all = await expectJson<Page>(await api(`/v1/connections?context=${idOf(two)}`), 200);
-    expect(all.items.map(({ id }) => id)).toEqual([second, first]);
-  });
-
-  it.each(['limit=0', 'limit=101', 'status=x', 'type=A', 'cursor=x', 'cursor=', 'x=1'])('refuses %s', async (query) => {
-    await expectProblem(await ann.call(`/v1/connections?${query}`), 400, 'invalid');
-  });
-
-  it('is the same after a rebuild', async () => {
-    const [one, two] = await Promise.all([contextOf(ann), contextOf(ann)]);
-    const [living, ended] = [await connectContexts(ann, one, two), await connectContexts(ann, two, one)];
-    await ann.call(ended, { method: 'DELETE', headers: { Prefer: 'wait=10' } });
-    const rows = async () => {
-      const ids = JSON.stringify([idOf(living), idOf(ended)]);
-      const query = 'SELECT * FROM connections WHERE id IN (SELECT value FROM json_each(?)) ORDER BY status';
-      return (await env.DB.prepare(query).bind(ids).all()).results;
-    };
-    const before = await rows();
-    expect(before).toMatchObject([{ id: idOf(living) }, { id: idOf(ended) }]);
-    await env.DB.prepare("UPDATE connections SET status = 'failed', version = 0").run();
-    let cursor: string | null = '';
-    while (cursor !== null) {
-      const query: string = cursor === '' ? '' : `?cursor=${cursor}`;
-      const answer = await api(`/v1/admin/rebuild${query}`, { method: 'POST' });
-      cursor = (await expectJson<{ nextCursor: string | null }>(answer, 200)).nextCursor;
-    }
-    expect(await rows()).toEqual(before);
   });
 });
