@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import type { EndedAccess } from '../../actors/ended-access.ts';
 import { liveSink } from '../../actors/live-sink.ts';
-import type { EndedAccess } from '../../actors/subscribers.ts';
 
 const REVOKED = { type: 'key_revoked', data: { key: 'key_1' } };
 const SUSPENDED = { type: 'actor_suspended', data: { reason: '' } };
