@@ -1,5 +1,5 @@
 /** Refusals of one caller that are recorded one by one in a window; those after them are only counted. */
-export const RECORDED_MAX = 60;
+const RECORDED_MAX = 60;
 /** How long a window is, in milliseconds. It begins with its first refusal. */
 export const WINDOW_MS = 60_000;
 

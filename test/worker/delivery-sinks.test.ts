@@ -37,6 +37,8 @@ async function send(
           schemaVersion: 1,
           time: '2026-02-01T12:00:00.000Z',
           actor: 'act_1',
+          // The second one was made with rights that were handed on.
+          ...(index === 1 && { onBehalfOf: 'act_2', credential: 'dlg_1' }),
           correlationId: 'r',
           causationId: null,
           commandId: 'c',
@@ -66,6 +68,8 @@ describe('a message to the queue', () => {
       datacontenttype: 'application/json',
       sequence: '2',
       actor: 'act_1',
+      onbehalfof: 'act_2',
+      credentialid: 'dlg_1',
       correlationid: 'r',
       commandid: 'c',
       schemaversion: 1,
@@ -74,6 +78,7 @@ describe('a message to the queue', () => {
       dnaid: 'dna_1',
       data: { description: 'b' },
     });
+    expect(message[0]).not.toHaveProperty('onbehalfof');
     expect(message.some((event) => 'deliverto' in event)).toBe(false);
   });
 
