@@ -46,13 +46,17 @@ export function readIfMatch(headers: Headers): readonly number[] | undefined | P
     : tags.filter((tag) => !tag.isWeak && VERSION.test(tag.value)).map((tag) => Number(tag.value));
 }
 
-/** Whether an If-None-Match header says that the caller has this version already (RFC 9110, section 13.1.2). */
-export function isNotModified(headers: Headers, version: number): boolean | Problem {
+/**
+ * Whether an If-None-Match header says that the caller has this already (RFC 9110, section 13.1.2).
+ *
+ * @param current the version, or whatever else stands between the quotes of the entity tag
+ */
+export function isNotModified(headers: Headers, current: number | string): boolean | Problem {
   const header = headers.get('If-None-Match');
   if (header === null) return false;
   const tags = parseEntityTags('If-None-Match', header);
   if (isProblem(tags)) return tags;
-  return tags === 'any' || tags.some((tag) => tag.value === String(version));
+  return tags === 'any' || tags.some((tag) => tag.value === String(current));
 }
 
 /** The Idempotency-Key of a request (draft-ietf-httpapi-idempotency-key-header), undefined when it has none. */

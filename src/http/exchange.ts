@@ -74,6 +74,7 @@ const EXPOSED = [
   'RateLimit-Policy',
   'Retry-After',
   'Stream-Closed',
+  'Stream-Cursor',
   'Stream-Next-Offset',
   'Stream-Up-To-Date',
   'WWW-Authenticate',

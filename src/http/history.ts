@@ -1,19 +1,25 @@
 import { z } from 'zod';
 import { isRefusal, type Moment } from '../../actors/decider.ts';
 import { envelopeSchema } from '../../events/envelope.ts';
-import { eventStream } from '../live/event-stream.ts';
+import { endedStream, eventStream } from '../live/event-stream.ts';
+import { durableFraming, EVENT_SOURCE } from '../live/framing.ts';
+import { CURSOR } from '../live/stream-cursor.ts';
 import { contextId, contextObject } from './contexts.ts';
 import type { AuthenticatedExchange } from './exchange.ts';
+import { awaitPage, historyPage, type Start } from './history-page.ts';
 import { atParameter, problems } from './operations.ts';
 import { invalid, isProblem, type Problem, problemOf } from './problem.ts';
 import { offsetOf, readInteger, readMoment, readOffset, readQuery } from './query.ts';
-import { empty, jsonText } from './respond.ts';
+import { empty } from './respond.ts';
 import type { Answer, AuthenticatedRoute } from './route.ts';
 
 /** Events in a page unless the caller says otherwise. */
 const LIMIT_DEFAULT = 100;
 /** Events in a page at most. */
 const LIMIT_MAX = 1000;
+/** Seconds that a long-poll waits unless the caller says otherwise, and at most. */
+const TIMEOUT_DEFAULT_S = 20;
+const TIMEOUT_MAX_S = 60;
 
 const offsetHeader = z.string().meta({ description: 'Where the next page begins', examples: ['0000000000000042'] });
 
@@ -29,7 +35,8 @@ export const readHistory: AuthenticatedRoute = {
     summary: 'Read or follow the history of a context',
     description:
       'Accept decides the form: a page as a JSON array (the default), all the rest of the history as NDJSON, or ' +
-      'server-sent events that go on as changes are made and resume from Last-Event-ID. Deleted contexts included.',
+      'server-sent events that go on as changes are made and resume from Last-Event-ID. Deleted contexts included. ' +
+      'With `live` it is the read side of the Durable Streams protocol: see docs/protocol.md.',
     requestParams: {
       query: z.object({
         offset: z
@@ -48,6 +55,16 @@ export const readHistory: AuthenticatedRoute = {
         at: atParameter.shape.at.meta({
           description: 'Where the history ends: a version, or a time with its zone. Not for server-sent events',
         }),
+        live: z.enum(['long-poll', 'sse']).optional().meta({
+          description: 'Wait for what follows the offset, whatever Accept says: in one page, or as a stream of them',
+        }),
+        cursor: z.string().regex(CURSOR).optional().meta({ description: 'The Stream-Cursor of the last live answer' }),
+        timeout: z
+          .int()
+          .min(0)
+          .max(TIMEOUT_MAX_S)
+          .default(TIMEOUT_DEFAULT_S)
+          .meta({ description: 'For long-poll: the seconds after which the answer is 204' }),
         ticket: z
           .string()
           .optional()
@@ -58,6 +75,7 @@ export const readHistory: AuthenticatedRoute = {
           .string()
           .optional()
           .meta({ description: 'For server-sent events: the id of the last one seen' }),
+        'If-None-Match': z.string().optional().meta({ description: 'Answer 304 if the page has this ETag' }),
       }),
     },
     responses: {
@@ -67,6 +85,8 @@ export const readHistory: AuthenticatedRoute = {
           'Stream-Next-Offset': offsetHeader,
           'Stream-Up-To-Date': z.literal('true').optional().meta({ description: 'There was nothing newer' }),
           'Stream-Closed': z.literal('true').optional().meta({ description: 'The context is deleted' }),
+          'Stream-Cursor': z.string().optional().meta({ description: 'With live=long-poll: for the next request' }),
+          ETag: z.string().optional().meta({ description: 'Of a JSON page that does not depend on the present' }),
         }),
         content: {
           'application/json': { schema: z.array(envelopeSchema) },
@@ -74,30 +94,48 @@ export const readHistory: AuthenticatedRoute = {
           'text/event-stream': { schema: z.string() },
         },
       },
-      204: { description: 'Server-sent events: the context is deleted and everything was seen' },
+      204: { description: 'Nothing came in time; or the context is deleted and everything was seen' },
+      304: { description: 'The page is the one that the caller has' },
       ...problems(400, 401, 403, 404, 406),
     },
   },
-  handle(exchange) {
-    const query = readQuery(exchange.request, ['offset', 'limit', 'at', 'ticket']);
+  async handle(exchange) {
+    const query = readQuery(exchange.request, ['offset', 'limit', 'at', 'live', 'cursor', 'timeout', 'ticket']);
     if (isProblem(query)) return query;
     const limit = query.limit === undefined ? LIMIT_DEFAULT : readInteger('limit', query.limit, 1, LIMIT_MAX);
     if (isProblem(limit)) return limit;
     const moment = query.at === undefined ? undefined : readMoment('at', query.at);
     if (isProblem(moment)) return moment;
-    switch (negotiate(exchange.request.headers.get('Accept'))) {
-      case 'application/json':
-        return page(exchange, query.offset, limit, moment);
+    const { cursor } = query;
+    if (cursor !== undefined && !CURSOR.test(cursor)) return invalid('cursor', 'must be a Stream-Cursor');
+    const timeout =
+      query.timeout === undefined ? TIMEOUT_DEFAULT_S : readInteger('timeout', query.timeout, 0, TIMEOUT_MAX_S);
+    if (isProblem(timeout)) return timeout;
+    const form = query.live ?? negotiate(exchange.request.headers.get('Accept'));
+    const goesOn = form === 'long-poll' || form === 'sse' || form === 'text/event-stream';
+    if (goesOn && moment) return invalid('at', 'is for what ends: a stream that goes on does not end in the past');
+    if (query.live !== undefined && query.offset === undefined) return invalid('offset', 'must be given with live');
+    switch (form) {
+      case 'application/json': {
+        const start = await locate(exchange, 'offset', query.offset, moment);
+        return isProblem(start) ? start : historyPage(exchange, start, limit, moment);
+      }
       case 'application/x-ndjson':
         return lines(exchange, query.offset, moment);
       case 'text/event-stream':
-        if (moment) return invalid('at', 'is for pages and NDJSON: a stream that goes on does not end in the past');
         return follow(exchange, query.offset);
+      case 'long-poll': {
+        const start = await locate(exchange, 'offset', query.offset);
+        // A HEAD waits for nothing.
+        const waitS = exchange.request.method === 'HEAD' ? 0 : timeout;
+        return isProblem(start) ? start : awaitPage(exchange, start, limit, waitS * 1000, cursor);
+      }
+      case 'sse':
+        return stream(exchange, query.offset, cursor);
+      case null:
+        return { problem: 'not-acceptable', detail: `Accept one of ${Object.keys(FORMS).join(', ')}.` };
       default:
-        return {
-          problem: 'not-acceptable',
-          detail: `Accept one of ${Object.keys(FORMS).join(', ')}.`,
-        };
+        return invalid('live', 'must be long-poll or sse');
     }
   },
 };
@@ -131,23 +169,6 @@ function isForm(mediaType: string): mediaType is Form {
   return Object.hasOwn(FORMS, mediaType);
 }
 
-async function page(
-  exchange: AuthenticatedExchange,
-  offset: string | undefined,
-  limit: number,
-  moment: Moment | undefined,
-): Promise<Answer> {
-  const start = await locate(exchange, 'offset', offset, moment);
-  if (isProblem(start)) return start;
-  const history = await contextObject(exchange, start.id).history(exchange.principal, start.after, limit, moment);
-  if (isRefusal(history)) return problemOf(history);
-  return jsonText(exchange, 200, `[${history.events.join(',')}]`, {
-    'Stream-Next-Offset': offsetOf(history.lastVersion),
-    ...(history.isUpToDate && { 'Stream-Up-To-Date': 'true' }),
-    ...(history.isUpToDate && history.isClosed && { 'Stream-Closed': 'true' }),
-  });
-}
-
 async function lines(
   exchange: AuthenticatedExchange,
   offset: string | undefined,
@@ -178,7 +199,22 @@ async function follow(exchange: AuthenticatedExchange, offset: string | undefine
   if (isRefusal(history)) return problemOf(history);
   // Tells an EventSource that there is nothing to come back for (WHATWG HTML, section 9.2.3).
   if (history.isClosed && history.events.length === 0) return empty(exchange, 204);
-  return eventStream(exchange, start.id, start.after);
+  return eventStream(exchange, start.id, start.after, EVENT_SOURCE);
+}
+
+/** As the Durable Streams protocol has it: also where a context that is deleted ends. */
+async function stream(
+  exchange: AuthenticatedExchange,
+  offset: string | undefined,
+  cursor: string | undefined,
+): Promise<Answer> {
+  const start = await locate(exchange, 'offset', offset);
+  if (isProblem(start)) return start;
+  const history = await contextObject(exchange, start.id).history(exchange.principal, start.after, 1);
+  if (isRefusal(history)) return problemOf(history);
+  const framing = durableFraming(cursor);
+  if (history.isClosed && history.events.length === 0) return endedStream(exchange, start.after, framing);
+  return eventStream(exchange, start.id, start.after, framing);
 }
 
 /** The context and the version after which to read; the context's end is asked for only when `now` needs it. */
@@ -187,12 +223,12 @@ async function locate(
   name: string,
   offset = '-1',
   moment?: Moment,
-): Promise<{ id: string; after: number } | Problem> {
+): Promise<Start | Problem> {
   const after = readOffset(name, offset);
   if (isProblem(after)) return after;
   const id = await contextId(exchange);
   if (isProblem(id)) return id;
-  if (after !== 'now') return { id, after };
+  if (after !== 'now') return { id, after, isNow: false };
   const view = await contextObject(exchange, id).view(exchange.principal, moment);
-  return isRefusal(view) ? problemOf(view) : { id, after: view.version };
+  return isRefusal(view) ? problemOf(view) : { id, after: view.version, isNow: true };
 }

@@ -89,7 +89,7 @@ async function answer(exchange: Exchange, methods: ReadonlyMap<string, Route>, m
   const elapsedMs = Date.now() - startedAt;
   meter.note(exchange.request.method, response, elapsedMs);
   // Who asks to be kept waiting is no sign of pressure.
-  if (!exchange.request.headers.has('Prefer')) {
+  if (!exchange.request.headers.has('Prefer') && !exchange.request.url.includes('live=')) {
     pressure.noteLatency(elapsedMs, limitsOf(exchange.env, exchange.execution).pressure);
   }
   return response;

@@ -1,48 +1,48 @@
 import type { AuthenticatedExchange } from '../http/exchange.ts';
 import { offsetOf } from '../http/query.ts';
-import { connect } from './socket.ts';
+import type { Framing } from './framing.ts';
+import { CLOSE_DELETED, connect, type Frame } from './socket.ts';
 
 /** How often a comment is sent on a quiet stream, so that proxies do not take it for dead. */
 const KEEP_ALIVE_MS = 15_000;
 
-/** How long an EventSource waits before it reconnects, in milliseconds. */
-const RETRY_MS = 2_000;
-
-type Frame =
-  | { type: 'hello' }
-  | { type: 'sync' }
-  | { type: 'close' }
-  | { type: 'event'; event: { type: string; version: number } };
-
 /**
- * The events after `after` and all that follow, as server-sent events (WHATWG HTML, section 9.2): `id` is the offset
- * after the event. It is the live WebSocket rewritten, so the object holds one kind of subscriber and can sleep while
- * the stream is open. A reader that does not read holds the echo of `sync` frames back and is cut off like any other.
+ * The events after `after` and all that follow, as server-sent events. It is the live WebSocket rewritten, so the
+ * object holds one kind of subscriber and can sleep while the stream is open. A reader that does not read holds the
+ * echo of `sync` frames back and is cut off like any other.
  */
-export async function eventStream(exchange: AuthenticatedExchange, context: string, after: number): Promise<Response> {
-  const headers = {
-    'Content-Type': 'text/event-stream',
-    'Cache-Control': 'no-store',
-    'Stream-Next-Offset': offsetOf(after),
-    ...exchange.headers,
-  };
+export async function eventStream(
+  exchange: AuthenticatedExchange,
+  context: string,
+  after: number,
+  framing: Framing,
+): Promise<Response> {
+  const headers = headersOf(exchange, after, framing);
   if (exchange.request.method === 'HEAD') return new Response(null, { headers });
   const socket = await connect(exchange.env, context, after, exchange.principal);
   if (socket instanceof Response) return socket;
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   const writer = writable.getWriter();
   const encoder = new TextEncoder();
-  /**
-   * Everything written so far; what is written next waits for it, and so for the reader. It begins with an id, so that
-   * a reader that loses the connection before the first event comes back to this place.
-   */
-  let written = writer.write(encoder.encode(`retry: ${RETRY_MS}\nid: ${offsetOf(after)}\n\n`));
+  /** Everything written so far; what is written next waits for it, and so for the reader. */
+  let written: Promise<void> = Promise.resolve();
+  /** What comes while the reader is busy is sent to it as one piece. */
+  let pending = '';
+  const flush = async () => {
+    const text = pending;
+    pending = '';
+    if (text !== '') await writer.write(encoder.encode(text));
+  };
   const enqueue = (text: string) => {
-    written = written.then(() => writer.write(encoder.encode(text)));
+    pending += text;
+    written = written.then(flush);
     return written;
   };
+  let last = after;
+  let tail = after;
   const end = () => {
     clearInterval(keepAlive);
+    if (expiry !== null) clearTimeout(expiry);
     socket.close();
     // Rejects when the reader has gone away, which is how most streams end.
     written.then(() => writer.close()).catch(() => undefined);
@@ -50,13 +50,24 @@ export async function eventStream(exchange: AuthenticatedExchange, context: stri
   const keepAlive = setInterval(() => {
     enqueue(': keep-alive\n\n').catch(end);
   }, KEEP_ALIVE_MS);
+  const expiry = framing.durationMs === null ? null : setTimeout(end, framing.durationMs);
+  enqueue(framing.opening(after)).catch(end);
   socket.addEventListener('message', ({ data }) => {
     const text = String(data);
     const frame: Frame = JSON.parse(text);
-    if (frame.type === 'event') enqueue(serverSentEvent(frame.event, text)).catch(end);
-    else if (frame.type === 'sync') written.then(() => socket.send(text)).catch(end);
-    // At once: the server's own close comes a second later.
-    else if (frame.type === 'close') end();
+    if (frame.type === 'hello') {
+      tail = frame.version;
+      enqueue(framing.greeting(after, tail)).catch(end);
+    } else if (frame.type === 'event') {
+      last = frame.event.version;
+      enqueue(framing.event(frame.event, envelopeText(text), tail)).catch(end);
+    } else if (frame.type === 'sync') {
+      written.then(() => socket.send(text)).catch(end);
+    } else {
+      if (frame.code === CLOSE_DELETED) enqueue(framing.closing(last)).catch(() => undefined);
+      // At once: the server's own close comes a second later.
+      end();
+    }
   });
   socket.addEventListener('close', end);
   socket.addEventListener('error', end);
@@ -64,8 +75,21 @@ export async function eventStream(exchange: AuthenticatedExchange, context: stri
   return new Response(readable, { headers });
 }
 
-function serverSentEvent({ type, version }: { type: string; version: number }, frame: string): string {
-  // The frame is {"type":"event","event":<envelope>}: the envelope is cut out as it is, so that its bytes still hash.
-  const envelope = frame.slice('{"type":"event","event":'.length, -1);
-  return `id: ${offsetOf(version)}\nevent: ${type}\ndata: ${envelope}\n\n`;
+/** The end of a stream after which nothing will follow, to a reader who has everything. */
+export function endedStream(exchange: AuthenticatedExchange, after: number, framing: Framing): Response {
+  return new Response(framing.closing(after), { headers: headersOf(exchange, after, framing) });
+}
+
+function headersOf(exchange: AuthenticatedExchange, after: number, framing: Framing): Record<string, string> {
+  return {
+    'Content-Type': 'text/event-stream',
+    ...framing.headers,
+    'Stream-Next-Offset': offsetOf(after),
+    ...exchange.headers,
+  };
+}
+
+/** The envelope of an event frame, `{"type":"event","event":<envelope>}`, cut out as it is, so that its bytes still hash. */
+function envelopeText(frame: string): string {
+  return frame.slice('{"type":"event","event":'.length, -1);
 }

@@ -1,6 +1,17 @@
 import type { Principal } from '../../actors/principal.ts';
 import type { Env } from '../env.ts';
 
+/** Close codes of the live protocol that its rewritings tell apart (actors/subscribers.ts). */
+export const CLOSE_ENDED = 4401;
+export const CLOSE_DELETED = 4410;
+
+/** What comes over the WebSocket of those who do not ask who else is there. */
+export type Frame =
+  | { type: 'hello'; version: number }
+  | { type: 'sync' }
+  | { type: 'close'; code: number }
+  | { type: 'event'; event: { type: string; version: number } };
+
 /** A WebSocket to a context's live events, or the response it gave instead. */
 export async function connect(
   env: Env,

@@ -147,7 +147,7 @@ describe('history in pages', () => {
 
   it('an unknown parameter and one that comes twice are 400', async () => {
     const { id } = await createContext();
-    const known = 'is not a query parameter here; known are: offset, limit, at, ticket';
+    const known = 'is not a query parameter here; known are: offset, limit, at, live, cursor, timeout, ticket';
     await expectInvalid(await events(id, '?after=1'), 'after', known);
     await expectInvalid(await events(id, '?limit=1&limit=2'), 'limit', 'must be given once');
   });
@@ -219,7 +219,7 @@ describe('history with ?at=', () => {
     await expectInvalid(
       await events(id, '?at=2', { Accept: 'text/event-stream' }),
       'at',
-      'is for pages and NDJSON: a stream that goes on does not end in the past',
+      'is for what ends: a stream that goes on does not end in the past',
     );
   });
 });
