@@ -10,6 +10,7 @@ import {
 } from '../test/support/server.ts';
 import { type Arrival, arrive } from './fault/arrive.ts';
 import { checkContext } from './fault/check.ts';
+import { checkBundle, LogReader } from './fault/check-log.ts';
 import { Deck, type Disturbance, disturb, mend } from './fault/disturb.ts';
 import { checkFiles } from './fault/files.ts';
 import { drawWay, type Killed, killAndRestart } from './fault/kill.ts';
@@ -42,6 +43,8 @@ interface Options {
 interface Totals {
   events: number;
   checks: number;
+  /** Heads in the log of logs. */
+  logged: number;
   readonly kills: Killed[];
   readonly disturbances: Disturbance[];
   arrival: Arrival | null;
@@ -50,7 +53,8 @@ interface Totals {
 /**
  * The fault run: kills the real server with SIGKILL while writers write and the services around it fail, starts it again
  * on the same data, and compares the logs with everything that was asked and answered. At the end, with nothing wrong
- * any more, all that is in a log has to arrive downstream, once and in order. It covers the loss of processes, with the
+ * any more, all that is in a log has to arrive downstream, once and in order, and the log of logs has to vouch for it; what
+ * that once has shown it never takes back. It covers the loss of processes, with the
  * queue messages they hold, not the loss of power: what the operating system has taken, it keeps.
  */
 async function run({ rounds, seed, patient }: Options): Promise<boolean> {
@@ -59,7 +63,8 @@ async function run({ rounds, seed, patient }: Options): Promise<boolean> {
   const client = new Client(ledger, `f${seed}`);
   const writers = new Writers(client);
   const deck = new Deck();
-  const totals: Totals = { events: 0, checks: 0, kills: [], disturbances: [], arrival: null };
+  const reader = new LogReader();
+  const totals: Totals = { events: 0, checks: 0, logged: 0, kills: [], disturbances: [], arrival: null };
   const data = temporaryFolder('fault-data');
   const temporary = temporaryFolder('fault-tmp');
   const start = {
@@ -89,6 +94,7 @@ async function run({ rounds, seed, patient }: Options): Promise<boolean> {
       totals.kills.push(killed);
       server = killed.server;
       await check(server, ledger, ofRound.fork('check'), totals, (context) => context.touched);
+      ledger.violations.push(...(await reader.look(server)));
     }
     await client.settle(server);
     if (client.unsettled > 0) ledger.violations.push(`${client.unsettled} changes have no answer on a quiet server`);
@@ -96,6 +102,8 @@ async function run({ rounds, seed, patient }: Options): Promise<boolean> {
     totals.arrival = await arrive(server, namesOf(ledger), ledger.lostCreations + SERVICE_ITSELF, patient);
     ledger.violations.push(...totals.arrival.violations);
     await check(server, ledger, random.fork('end'), totals, () => true);
+    ledger.violations.push(...(await verify(server, reader, totals.arrival.contexts)));
+    totals.logged = reader.size;
     totals.events = countEvents(ledger);
     await stopServer(server);
     ledger.violations.push(...checkFiles(data.path, totals.arrival.contexts.size));
@@ -163,6 +171,17 @@ async function checkOne(target: Target, context: TrackedContext, random: Random)
   return isKnown ? [`${context.id}: its creation was acknowledged, and it does not exist`] : [];
 }
 
+/** Verifies all contexts by their bundles, and the log that these are in. @returns what is wrong, in words */
+async function verify(target: Target, reader: LogReader, contexts: ReadonlySet<string>): Promise<string[]> {
+  const faults: string[] = [];
+  const queue = [...contexts];
+  const verifier = async () => {
+    for (let id = queue.pop(); id; id = queue.pop()) faults.push(...(await checkBundle(target, id)));
+  };
+  await Promise.all(Array.from({ length: CHECKERS }, verifier));
+  return [...faults, ...(await reader.look(target)), ...(await reader.readAll(target))];
+}
+
 /** The ids of all contexts that the writers know. */
 function namesOf(ledger: Ledger): string[] {
   return [...ledger.contexts.keys()];
@@ -186,7 +205,7 @@ function report(
   startedAt: number,
   { counts }: Client,
   ledger: Ledger,
-  { kills, events, checks, disturbances, arrival }: Totals,
+  { kills, events, checks, logged, disturbances, arrival }: Totals,
   dataFolder: string,
 ): void {
   for (const violation of ledger.violations.slice(0, PRINTED_MAX)) console.error(violation);
@@ -214,7 +233,7 @@ function report(
     `fault: ${violations.length} violations, ${kills.length} of ${rounds} rounds, seed ${seed}, ` +
       `${counts.requests} requests, ${counts.acknowledged} acknowledged, ${counts.refused} refused, ` +
       `${counts.unanswered} unanswered, ${counts.settled} settled by a retry, ${counts.repeated} repeated, ` +
-      `${ledger.contexts.size} contexts, ${events} events, ${checks} checks; ` +
+      `${ledger.contexts.size} contexts, ${events} events, ${logged} logged heads, ${checks} checks; ` +
       `down for ${median} ms (median), workerd outlived node by ${orphaned} ms at most, ` +
       `${Math.round((Date.now() - startedAt) / 1000)} s`,
   );
