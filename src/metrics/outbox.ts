@@ -9,8 +9,8 @@ const PATIENCE_MS = 2_000;
 /** Streams of one directory shard that are looked at: enough to see that it is bad. */
 const STREAMS_PER_SHARD = 1_000;
 
-/** The destinations there are (src/delivery/sinks.ts, audit-sink.ts, actors/live-sink.ts), which show a zero when nothing is behind. */
-const DESTINATIONS = ['d1', 'audit', 'chronicle', 'dna', 'live', 'given'];
+/** The destinations there are (src/delivery/sinks.ts, audit-sink.ts, actors/live-sink.ts, log-sink.ts), which show a zero when nothing is behind. */
+const DESTINATIONS = ['d1', 'audit', 'chronicle', 'dna', 'live', 'given', 'log'];
 
 interface Behind {
   readonly streams: number;
