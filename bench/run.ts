@@ -10,6 +10,7 @@ import { credentials } from './sections/credentials.ts';
 import { d1 } from './sections/d1.ts';
 import { lag } from './sections/lag.ts';
 import { neighbour } from './sections/neighbour.ts';
+import { proofs } from './sections/proofs.ts';
 import { rebuild } from './sections/rebuild.ts';
 import { replay } from './sections/replay.ts';
 import { rows } from './sections/rows.ts';
@@ -33,6 +34,7 @@ const SECTIONS: readonly Section[] = [
   rebuild,
   wake,
   replay,
+  proofs,
   broadcast,
 ];
 const NAMES = SECTIONS.map((section) => section.name);
