@@ -71,6 +71,7 @@ export function decideSharing(
       const member = findMember(actor, state);
       if (!member) return noMember();
       if (member.role === role) return [];
+      if (isDelegate(actor, by)) return NOT_FOR_GOOD;
       if (role !== 'owner' && isLastOwner(member, state)) return lastOwner();
       return [{ type: 'member_role_changed', data: { actor, role } }];
     }
@@ -90,11 +91,22 @@ export function decideSharing(
       const { to, formerRole } = command;
       if (!findMember(to, state)) return wrong('/to', 'must be a member of the context; invite them first');
       if (to === state.owner) return [];
+      if (isDelegate(to, by)) return NOT_FOR_GOOD;
       return [{ type: 'ownership_transferred', data: { from: state.owner, to, formerRole } }];
     }
     default:
       return command satisfies never;
   }
+}
+
+const NOT_FOR_GOOD: Refusal = {
+  refused: 'forbidden',
+  detail: 'Who has rights by a delegation cannot be given them for good with it. Ask the one whose rights they are.',
+};
+
+/** Whether somebody is one of those to whom the rights that are used were handed, for a while. */
+function isDelegate(actor: string, by: Principal): boolean {
+  return actor !== by.subject && (actor === by.actor || by.chain.some((link) => link.by === actor));
 }
 
 function invite(
@@ -106,8 +118,8 @@ function invite(
   if (state.status === 'deleted') {
     return { refused: 'deleted', detail: 'The context is deleted: restore it before you share it.' };
   }
-  // Also not by the hand of somebody who only has the rights for a while: as a member they would keep them.
   if (actor === by.subject || actor === by.actor) return wrong('/actor', 'is you yourself; invite somebody else');
+  if (isDelegate(actor, by)) return NOT_FOR_GOOD;
   if (findMember(actor, state)) {
     const detail = 'They are a member already. PATCH …/members/{actor} changes their role.';
     return { refused: 'already-member', detail };

@@ -253,6 +253,31 @@ describe('members', () => {
   });
 });
 
+describe('who has an owner’s rights for a while', () => {
+  const chain = [
+    { id: 'dlg_1', by: 'act_ann' },
+    { id: 'dlg_2', by: 'act_bob' },
+  ];
+  const agent = principalOf('act_agent', { subject: 'act_ann', chain });
+  const team = [created, ...joined('act_bob', 'viewer'), ...joined('act_agent', 'viewer'), ...joined('act_eve')];
+
+  it('does not give them to those for good to whom they were handed: neither to oneself nor to who is in between', () => {
+    for (const actor of ['act_agent', 'act_bob']) {
+      context.given(team).when({ type: 'changeRole', actor, role: 'owner' }, agent).isRefused('forbidden');
+      const transfer = { type: 'transferOwnership', to: actor, formerRole: 'owner' } as const;
+      context.given(team).when(transfer, agent).isRefused('forbidden');
+    }
+    context.given([created]).when(invite('act_bob'), agent).isRefused('forbidden');
+  });
+
+  it('does with others what the owner does', () => {
+    context
+      .given(team)
+      .when({ type: 'changeRole', actor: 'act_eve', role: 'viewer' }, agent)
+      .yields([{ type: 'member_role_changed', data: { actor: 'act_eve', role: 'viewer' } }]);
+  });
+});
+
 describe('what readers of the context get', () => {
   it('has its members, and nothing of invitations', () => {
     const { state } = context.given([created, ...joined('act_bob'), sent('inv_2', 'act_cem')]);
