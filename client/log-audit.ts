@@ -85,6 +85,8 @@ class LogWalk {
   readonly #levelOne: Uint8Array[] = [];
   /** The first entry that is not what its tile says, by tile. */
   readonly #different = new Map<number, number>();
+  /** Entries that are not what their tiles say: whether they say the truth is known in the end. */
+  readonly #doubtful: { readonly entry: Uint8Array; readonly place: number }[] = [];
   readonly #streams = new Map<string, Map<number, Uint8Array>>();
   readonly #contradictions: string[] = [];
 
@@ -143,13 +145,18 @@ class LogWalk {
     const leaves = entries.map(leafHashOf);
     for (const [at, leaf] of leaves.entries()) {
       const said = isFault(hashes) ? leaf : (hashes[at] ?? leaf);
-      if (!equalBytes(leaf, said) && !this.#different.has(index)) this.#different.set(index, index * TILE_WIDTH + at);
+      const place = index * TILE_WIDTH + at;
+      const entry = entries[at] ?? new Uint8Array();
+      if (equalBytes(leaf, said)) this.#note(entry, place);
+      else {
+        this.#doubtful.push({ entry, place });
+        if (!this.#different.has(index)) this.#different.set(index, place);
+      }
       this.#byEntries = appendLeaf(this.#byEntries, leaf);
       this.#byTiles = appendLeaf(this.#byTiles, said);
       if (this.#earlier.some((earlier) => earlier.size === this.#byEntries.size)) {
         this.#roots.set(this.#byEntries.size, frontierRoot(this.#byEntries));
       }
-      this.#note(entries[at] ?? new Uint8Array(), index * TILE_WIDTH + at);
     }
     if (width === TILE_WIDTH) this.#levelOne.push(perfectRoot(leaves));
     return true;
@@ -186,6 +193,7 @@ class LogWalk {
         const path = tilePath({ level: 0, index, width });
         addToLog(this.#findings, 'tile-altered', `${path} is not what its entries give, from entry ${place} on`);
       }
+      for (const { entry, place } of this.#doubtful) this.#note(entry, place);
       return;
     }
     if (this.#different.size > 0 && equalBytes(frontierRoot(this.#byTiles), root)) {
@@ -200,6 +208,8 @@ class LogWalk {
     }
     const message = `The entries of ${origin} do not give the root of its checkpoint of size ${size}`;
     addToLog(this.#findings, 'entry-altered', message);
+    // Then nothing vouches for any of the heads in them.
+    this.#streams.clear();
   }
 
   async #compareUpperTiles(): Promise<void> {
