@@ -3,7 +3,7 @@ import { env } from 'cloudflare:workers';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { AuditRequest } from '../../actors/audit-object.ts';
 import { DEFAULT_LIMITS } from '../../events/limits.ts';
-import { auditRowOf, projectAudit } from '../../projections/audit.ts';
+import { type AuditQuery, auditRowOf, listAudit, projectAudit } from '../../projections/audit.ts';
 import { as, expectJson, keyHolder, plain, startSession } from '../support/actors.ts';
 import { api } from '../support/api.ts';
 import { auditedLike, auditRows, auditTrail } from '../support/audit.ts';
@@ -217,5 +217,40 @@ describe('the rows that an entry is in D1', () => {
     expect(await rowsOf({ onBehalfOf: 'act_y' })).toBe(4);
     const refused = { stream: 'audit/20261124_00', type: 'access_refused' };
     expect(await rowsOf({ ...refused, data: { stream: 'context/ctx_x', action: 'context.read' } })).toBe(4);
+  });
+});
+
+describe('what is asked of the trail most', () => {
+  /** How SQLite goes about a question. */
+  async function planOf(query: Partial<AuditQuery>): Promise<string> {
+    const plan: string[] = [];
+    const db = new Proxy(env.DB, {
+      get: () => (sql: string) => ({
+        bind: (...values: unknown[]) => ({
+          all: async () => {
+            const explained = env.DB.prepare(`EXPLAIN QUERY PLAN ${sql}`).bind(...values);
+            const { results } = await explained.all<{ detail: string }>();
+            plan.push(...results.map(({ detail }) => detail));
+            return { results: [] };
+          },
+        }),
+      }),
+    });
+    await listAudit(db, { among: null, withSystem: true, limit: 50, ...query });
+    return plan.filter((step) => /^(SCAN|SEARCH) audit/.test(step)).join('; ');
+  }
+
+  const own = [{ actor: 'act_x' }, { subject: 'act_x' }, { stream: 'actor/act_x' }];
+  it.each<[string, Partial<AuditQuery>, string[]]>([
+    ['one’s own part', { among: own }, ['audit_actor', 'audit_subject', 'audit_stream']],
+    ['what somebody was refused', { actor: 'act_x', outcome: 'refused' }, ['audit_actor']],
+    ['what a key did', { actor: 'act_x', credential: 'key_x', withSystem: false }, ['audit_actor']],
+    ['what is about a context', { stream: 'context/ctx_x', withSystem: false }, ['audit_stream']],
+    ['what was refused', { outcome: 'refused', before: '01' }, ['audit_refused']],
+    ['what was in a time', { from: '01', before: '02' }, ['PRIMARY KEY']],
+  ])('%s is found by an index', async (_, query, indexes) => {
+    const plan = await planOf(query);
+    expect(plan).not.toContain('SCAN');
+    expect(plan.match(/audit_\w+|PRIMARY KEY/g)).toEqual(indexes);
   });
 });
