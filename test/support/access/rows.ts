@@ -186,6 +186,9 @@ export const rows: Readonly<Record<string, Row>> = {
   health: forEverybody(),
   openApi: forEverybody(),
   readJwks: forEverybody(),
+  readCheckpoint: forEverybody(),
+  readTile: { ...forEverybody(), request: () => ({ path: { path: '0/000' } }) },
+  readLogKeys: forEverybody(),
   ecosystem: onNothing(),
   metrics: onService(),
 
@@ -204,6 +207,8 @@ export const rows: Readonly<Record<string, Row>> = {
   retryProvisioning: onContext(),
   readHistory: onContext(),
   readProof: onContext({ query: '?version=1' }),
+  // Long enough for what was changed just now to be in the log.
+  readBundle: onContext({ query: '?wait=30' }),
   readFieldHistory: onContext({ query: '?pointer=/name' }),
   diffContext: onContext({ query: '?from=1' }),
   watchContext: onContext(
