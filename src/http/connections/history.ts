@@ -21,6 +21,7 @@ export const readConnectionHistory: AuthenticatedRoute = {
     operationId: 'readConnectionHistory',
     tags: ['connections'],
     summary: 'What has happened to a connection',
+    description: 'For whoever may read a context at one end, also when it has ended.',
     requestParams: {
       query: z.object({
         offset: z
