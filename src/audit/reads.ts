@@ -59,6 +59,7 @@ function isExport({ headers }: Response): boolean {
 function sensitivityOf(exchange: AuthenticatedExchange, route: Route, response: Response): Sensitivity | null {
   const { principal, request } = exchange;
   const action = route.access === 'self-authenticating' ? route.action : route.access;
+  if (isExport(response) && action !== 'audit.read') return 'export';
   switch (action) {
     case 'admin.read':
       return 'administration';
@@ -68,8 +69,6 @@ function sensitivityOf(exchange: AuthenticatedExchange, route: Route, response: 
     case 'delegation.list':
       return isOwn(request.params?.id, principal) ? null : 'credentials';
     case 'context.history':
-      if (isExport(response)) return 'export';
-      return oversees(principal) ? 'oversight' : null;
     case 'context.list':
     case 'context.read':
     case 'context.watch':
@@ -105,7 +104,7 @@ async function recordRead(
   if (sensitivity === 'oversight' && context !== null && (await isMember(env, context, principal.subject))) return;
   const once = `${principal.credential.id} ${described.operation} ${stream}`;
   const now = Date.now();
-  if (!isAlwaysSaid && now - (saidAt.get(once) ?? 0) < ONCE_MS) return;
+  if (!isAlwaysSaid && Math.abs(now - (saidAt.get(once) ?? 0)) < ONCE_MS) return;
   const data: Extract<AuditEvent, { type: 'sensitive_read' }>['data'] = { ...described, stream, reason: sensitivity };
   await record(exchange, principal, { type: 'sensitive_read', data }, principal.actor, null);
   if (saidAt.size >= SAID_MAX) saidAt.clear();

@@ -81,7 +81,7 @@ function showsCredential({ headers, url }: Request): boolean {
 }
 
 function wasJustSaid(what: string, now: number): boolean {
-  if (now - (saidAt.get(what) ?? 0) < ONCE_MS) return true;
+  if (Math.abs(now - (saidAt.get(what) ?? 0)) < ONCE_MS) return true;
   if (saidAt.size >= SAID_MAX) saidAt.clear();
   saidAt.set(what, now);
   return false;

@@ -15,7 +15,7 @@ import { looksLikeToken, verifyToken } from './tokens.ts';
 import { whenKnown } from './when-known.ts';
 
 /** Characters of a credential at most; longer ones are not even hashed. */
-const CREDENTIAL_MAX = 4096;
+export const CREDENTIAL_MAX = 4096;
 
 /** Methods that change nothing (RFC 9110, section 9.2.1). */
 const SAFE_METHODS = ['GET', 'HEAD', 'OPTIONS'];
@@ -30,6 +30,7 @@ export const UNAUTHORIZED: Problem = {
 const FROM_ANOTHER_SITE: Problem = {
   problem: 'forbidden',
   detail: `With cookies, send the session’s CSRF token as ${CSRF_HEADER}, from a page of this service.`,
+  unsaid: { reason: 'cross-site' },
 };
 
 /** Whom the bootstrap key stands for. */

@@ -4,6 +4,7 @@ import { sha256Hex } from '../../events/hash.ts';
 import type { Env } from '../env.ts';
 import { freshAccessView } from './access-views.ts';
 import { actorOfKey } from './api-key.ts';
+import { CREDENTIAL_MAX } from './authenticate.ts';
 import { equalInConstantTime } from './constant-time.ts';
 import { readCookie, SESSION_COOKIE } from './cookies.ts';
 import { looksLikeToken } from './tokens.ts';
@@ -38,6 +39,7 @@ export async function whyRefused(request: Request, env: Env): Promise<WhyRefused
     const hasTicket = new URL(request.url).searchParams.has('ticket');
     return hasTicket ? { reason: 'ticket-not-good', presented: 'ticket', principal: NOBODY } : null;
   }
+  if (credential.length > CREDENTIAL_MAX) return { reason: 'too-long', presented: 'unknown', principal: NOBODY };
   return looksLikeToken(credential) ? whyTokenRefused(env, credential) : whyKeyRefused(env, credential);
 }
 

@@ -101,7 +101,9 @@ export const githubWebhook: SelfAuthenticatingRoute = {
     if (signature === null) return NOT_SIGNED;
     const body = await readRawBody(exchange);
     if (isProblem(body)) return body;
-    if (!(await isSigned(body, signature, secret))) return NOT_SIGNED;
+    if (!(await isSigned(body, signature, secret))) {
+      return { ...NOT_SIGNED, unsaid: { reason: 'wrong', presented: 'signature' } };
+    }
     const query = readQuery(request, []);
     if (isProblem(query)) return query;
     const event = request.headers.get('X-GitHub-Event') ?? '';

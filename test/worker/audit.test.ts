@@ -125,6 +125,7 @@ describe('a refusal is one entry with its reason', () => {
 
   const credentials: Case[] = [
     ['unknown', async () => ({ headers: bearer('no such thing'.replaceAll(' ', '-')), actor: 'act_unknown' })],
+    ['too-long', async () => ({ headers: bearer('x'.repeat(5_000)), actor: 'act_unknown' })],
     ['malformed', async () => ({ headers: { Authorization: 'Basic YTpi' }, actor: 'act_unknown' })],
     [
       'several-credentials',
@@ -260,6 +261,34 @@ describe('a refusal is one entry with its reason', () => {
       eve.call(`${path}/live`, { headers: { ...headers, Upgrade: 'websocket' } }),
     );
     expect((await entriesOf(id))[0]).toMatchObject({ action: 'context.watch', actor: eve.id, reason: 'hidden' });
+  });
+
+  it('a cookie that comes from elsewhere', async () => {
+    const { id: actor, key } = await keyHolder();
+    const started = await as(key, '/v1/sessions', { method: 'POST', json: { cookies: true } });
+    const { id: session } = await expectJson<{ id: string }>(started.clone(), 201);
+    const cookie = started.headers
+      .getSetCookie()
+      .map((each) => each.split(';')[0])
+      .join('; ');
+    const elsewhere = { Cookie: cookie, Origin: 'https://evil.test', 'Content-Type': 'application/json' };
+    const { id, status } = await traced((headers) =>
+      plain('/v1/contexts', { method: 'POST', body: '{"name":"x"}', headers: { ...headers, ...elsewhere } }),
+    );
+    expect(status).toBe(403);
+    expect((await entriesOf(id))[0]).toMatchObject({ reason: 'cross-site', actor, credential: session });
+  });
+
+  it('a delivery with a wrong signature', async () => {
+    const { id, status } = await traced((headers) =>
+      plain('/integrations/github/webhook', {
+        method: 'POST',
+        body: '{}',
+        headers: { ...headers, 'Content-Type': 'application/json', 'X-Hub-Signature-256': `sha256=${'0'.repeat(64)}` },
+      }),
+    );
+    expect(status).toBe(401);
+    expect((await entriesOf(id))[0]).toMatchObject({ reason: 'wrong', presented: 'signature', actor: 'act_unknown' });
   });
 
   it('a refresh token that was used before', async () => {
