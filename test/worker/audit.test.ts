@@ -167,6 +167,23 @@ describe('a refusal is one entry with its reason', () => {
       },
     ],
     [
+      'deleted',
+      async () => {
+        const { id, keyId, key } = await keyHolder();
+        await api(`/v1/actors/${id}`, { method: 'DELETE' });
+        return { headers: bearer(key), actor: id, credential: keyId };
+      },
+    ],
+    [
+      'rotated',
+      async () => {
+        const { id, keyId, key } = await keyHolder();
+        const rotated = `/v1/actors/${id}/keys/${keyId}/rotate`;
+        await expectJson(await api(rotated, { method: 'POST', json: { overlapSeconds: 0 } }), 201);
+        return { headers: bearer(key), actor: id, credential: keyId };
+      },
+    ],
+    [
       'session-ended',
       async () => {
         const { id, key } = await keyHolder();
