@@ -12,6 +12,8 @@ export interface Summary {
   /** Of a server: states that were compared, and contexts that the caller is not shown. */
   readonly states?: number;
   readonly notShown?: number;
+  /** Of a file: whether it was read to its end. */
+  readonly isWhole?: boolean;
 }
 
 /** Says what became of one stream. */
@@ -39,7 +41,8 @@ export async function report(
   }
   for (const { code, message } of findings.list) await print(`${paint('red', code)}  ${plain(message)}`);
   if (findings.more > 0) await print(`… and ${findings.more} more`);
-  const { streams, events, states, notShown } = counts;
+  const { streams, events, states, notShown, isWhole } = counts;
+  if (isWhole === false) await print('The rest was not read.');
   const what = [
     `${counted(streams, 'stream')}, ${counted(events, 'event')}`,
     ...(states === undefined ? [] : [`${counted(states, 'state')} compared`]),

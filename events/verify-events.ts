@@ -35,8 +35,8 @@ export class EventsVerifier {
   #last: Pick<SealedFacts, 'version' | 'time' | 'id'> | null = null;
   /** The next version that is wanted. */
   #next = 1;
-  /** Up to here the events gave an expected root. */
-  #provenTo = 0;
+  /** Up to here the events gave an expected root, by who expects it: the two may hold different histories. */
+  readonly #provenTo: Record<ExpectedHead['from'], number> = { log: 0, earlier: 0 };
   /** Whether each event so far stood in its place; a tree over others can have no root that is expected. */
   #isInPlace = true;
 
@@ -147,10 +147,10 @@ export class EventsVerifier {
 
   #compare({ from, root, size }: ExpectedHead): void {
     if (equalBytes(this.root, root)) {
-      this.#provenTo = size;
+      this.#provenTo[from] = size;
       return;
     }
-    const first = this.#provenTo + 1;
+    const first = this.#provenTo[from] + 1;
     const which = first === size ? `version ${size} is` : `one or more of versions ${first} to ${size} are`;
     if (from === 'log') {
       const message = `${which} not what the log holds: the events do not give the root of size ${size}`;

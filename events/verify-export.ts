@@ -21,7 +21,12 @@ export interface ExportVerdict {
   readonly checkpoints: readonly SignedCheckpoint[];
   readonly findings: readonly Finding[];
   readonly moreFindings: number;
+  /** Whether it was read to its end: where so much is wrong, the rest can tell no more. */
+  readonly isWhole: boolean;
 }
+
+/** What may be wrong before no more is read: input that was made to take long is soon done with. */
+const WRONG_MAX = 10_000;
 
 /** How the first line of a bundle begins: its members are sorted. No event has a member of that name. */
 const HEADER_START = '{"checkpoint":';
@@ -58,10 +63,16 @@ class ExportVerifier {
     this.#bundle.line(text, fault);
   }
 
+  /** Whether too much is wrong to go on. */
+  get isHopeless(): boolean {
+    return this.#findings.list.length + this.#findings.more + (this.#bundle?.wrong ?? 0) > WRONG_MAX;
+  }
+
   /** Ends the verification. */
   end(): ExportVerdict {
     // Nothing at all is not an export.
     if (this.#streams === 0 && this.#bundle === null) this.line('');
+    const isWhole = !this.isHopeless;
     this.#finish();
     const { list, more } = this.#findings;
     return {
@@ -71,6 +82,7 @@ class ExportVerifier {
       checkpoints: [...this.#checkpoints.values()].sort((a, b) => a.size - b.size),
       findings: list,
       moreFindings: more,
+      isWhole,
     };
   }
 
@@ -108,7 +120,7 @@ export async function verifyExport(
 ): Promise<ExportVerdict> {
   const verifier = new ExportVerifier(trust, onVerdict);
   const lines = new ByteLines((text, fault) => verifier.line(text, fault));
-  for await (const chunk of chunks) if (!lines.push(chunk)) break;
+  for await (const chunk of chunks) if (!lines.push(chunk) || verifier.isHopeless) break;
   lines.end();
   return verifier.end();
 }

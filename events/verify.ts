@@ -61,6 +61,11 @@ export class BundleVerifier {
     }
   }
 
+  /** How much was found to be wrong so far. */
+  get wrong(): number {
+    return this.#findings.list.length + this.#findings.more;
+  }
+
   /** Ends the verification. */
   end(): Verdict {
     if (!this.#hasHeader) this.#find('bundle-malformed', 'The bundle is empty');

@@ -113,6 +113,7 @@ async function verifyFile(
   const other = against === undefined ? null : new Server(readUrl(against), undefined);
   const counts = { streams: 0, events: 0 };
   let newest: Checkpoint | null = null;
+  let isWhole = true;
   try {
     const verdict = await verifyExport(
       readInput(file),
@@ -125,13 +126,15 @@ async function verifyFile(
     );
     for (const finding of verdict.findings) findings.add(finding);
     findings.more += verdict.moreFindings;
+    isWhole = verdict.isWhole;
     newest = verdict.checkpoints.at(-1) ?? null;
     await compareLogs(verdict.checkpoints, trust, other, findings);
   } catch (error) {
     if (!(error instanceof DamagedInput)) throw error;
     addToLog(findings, 'input-damaged', error.message);
+    isWhole = false;
   }
-  return { checkpoint: newest, ...counts };
+  return { checkpoint: newest, ...counts, isWhole };
 }
 
 /** Compares the checkpoints of a file with those that were kept, and with what a running log says now. */

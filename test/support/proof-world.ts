@@ -1,6 +1,7 @@
 import { type BundleHeader, formatHeader, headEntry } from '../../events/bundle.ts';
 import { formatCheckpoint } from '../../events/checkpoint.ts';
 import { sealEvent } from '../../events/envelope.ts';
+import type { JsonObject } from '../../events/json.ts';
 import { leafHashOf } from '../../events/merkle.ts';
 import { formatNote, signText } from '../../events/note.ts';
 import { formatVerifierKey, SIGNATURE_TYPE, type SigningKey, signingKey } from '../../events/note-keys.ts';
@@ -48,8 +49,8 @@ export class Stream {
     this.name = name;
   }
 
-  /** Appends an event; `data` is what it says. */
-  append(data: Record<string, string>): void {
+  /** Appends an event; `data` is what it says. @param type the creation of a context, and then its changes, when left out */
+  append(data: JsonObject, type?: string): void {
     const version = this.texts.length + 1;
     const now = START + version * 1000;
     this.#lastId = nextUlid(now, this.#lastId);
@@ -57,7 +58,7 @@ export class Stream {
       id: this.#lastId,
       stream: this.name,
       version,
-      type: version === 1 ? 'context_created' : 'context_updated',
+      type: type ?? (version === 1 ? 'context_created' : 'context_updated'),
       schemaVersion: 1,
       time: new Date(now).toISOString(),
       actor: 'act_someone',
