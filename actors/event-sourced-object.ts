@@ -157,6 +157,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
       lastVersion,
       isUpToDate: lastVersion === end,
       isClosed: end === this.#version && this.#type.isClosed(this.#state),
+      ...(lastVersion === this.#version && { treeHead: this.#tree.head(lastVersion) }),
     };
   }
 
@@ -179,7 +180,8 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
         if (reached >= last) controller.close();
       },
     };
-    return { lines: new ReadableStream(source), lastVersion: last };
+    const treeHead = last === this.#version ? this.#tree.head(last) : this.#tree.headAt(last);
+    return { lines: new ReadableStream(source), lastVersion: last, treeHead };
   }
 
   /**

@@ -4,6 +4,7 @@ import type { HandIn } from './log-sink.ts';
 import type { Monitor, Sink } from './outbox.ts';
 import type { Principal } from './principal.ts';
 import type { Process } from './process.ts';
+import type { Head } from './tree.ts';
 
 /** What goes in and out of an event-sourced object. */
 
@@ -52,6 +53,8 @@ export interface HistoryPage {
   /** Whether the page ends with the newest event there is. */
   readonly isUpToDate: boolean;
   readonly isClosed: boolean;
+  /** The head of the stream's tree, when the page ends with the newest event there is. */
+  readonly treeHead?: Head;
 }
 
 /** All the rest of a history as NDJSON. */
@@ -59,6 +62,8 @@ export interface HistoryStream {
   readonly lines: ReadableStream<Uint8Array>;
   /** The version of the last event that `lines` will hold. */
   readonly lastVersion: number;
+  /** The head of the stream's tree at that version. */
+  readonly treeHead: Head;
 }
 
 /** What an object is connected to. */

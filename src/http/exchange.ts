@@ -79,6 +79,7 @@ const EXPOSED = [
   'Stream-Up-To-Date',
   'WWW-Authenticate',
   'X-Request-Id',
+  'X-Tree-Head',
   'traceparent',
 ].join(', ');
 

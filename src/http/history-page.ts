@@ -1,5 +1,6 @@
 import { isRefusal, type Moment } from '../../actors/decider.ts';
 import type { HistoryPage } from '../../actors/messages.ts';
+import type { Head } from '../../actors/tree.ts';
 import { UNAUTHORIZED } from '../auth/authenticate.ts';
 import { nextCursor } from '../live/stream-cursor.ts';
 import { untilEvent } from '../live/until-event.ts';
@@ -87,13 +88,19 @@ function bodyOf({ events }: HistoryPage): string {
 }
 
 /** What the Durable Streams protocol has every answer say about where it ends (5.6). */
-function streamHeaders({ lastVersion, isUpToDate, isClosed }: HistoryPage): Readonly<Record<string, string>> {
+function streamHeaders({ lastVersion, isUpToDate, isClosed, treeHead }: HistoryPage): Readonly<Record<string, string>> {
   return {
     'Cross-Origin-Resource-Policy': 'same-origin',
     'Stream-Next-Offset': offsetOf(lastVersion),
     ...(isUpToDate && { 'Stream-Up-To-Date': 'true' }),
     ...(isUpToDate && isClosed && { 'Stream-Closed': 'true' }),
+    ...(treeHead && { 'X-Tree-Head': treeHeadText(treeHead) }),
   };
+}
+
+/** The head of a stream's tree as the header `X-Tree-Head` has it. */
+export function treeHeadText({ size, root }: Head): string {
+  return `${size} ${root}`;
 }
 
 /** Whether the address is good for one request only. */

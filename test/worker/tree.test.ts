@@ -108,6 +108,8 @@ describe('the tree of a stream', () => {
     ];
     expect(await tiles()).toEqual(expected);
     const proved = await prove(id, 'version=3');
+    // A drain that stopped in the middle of the log still holds a cursor, and no table can go then.
+    await evictDurableObject(objectOf(id));
     await runInDurableObject(objectOf(id), (_object, { storage }) => storage.sql.exec('DROP TABLE tiles'));
     await evictDurableObject(objectOf(id));
     expect(await prove(id, 'version=3')).toEqual(proved);
@@ -138,5 +140,21 @@ describe('a proof that cannot be had', () => {
 
   it('of a context that is not there is 404', async () => {
     await expectProblem(await api(`/v1/contexts/${derivedId('ctx', 'no tree')}/proof?version=1`), 404, 'not-found');
+  });
+
+  it('stands beside the offset where a history is read to its end', async () => {
+    const { id } = await createContext();
+    for (let n = 0; n < 2; n++) await patch(id, { name: `Name ${n}` });
+    const { root } = await prove(id, 'version=1');
+    const headOf = async (query: string, accept: string) => {
+      const response = await api(`/v1/contexts/${id}/events${query}`, { headers: { Accept: accept } });
+      await response.arrayBuffer();
+      return response.headers.get('X-Tree-Head');
+    };
+    expect(await headOf('', 'application/json')).toBe(`3 ${root}`);
+    expect(await headOf('?limit=2', 'application/json')).toBeNull();
+    expect(await headOf('', 'application/x-ndjson')).toBe(`3 ${root}`);
+    const earlier = await prove(id, 'version=1&size=2');
+    expect(await headOf('?at=2', 'application/x-ndjson')).toBe(`2 ${earlier.root}`);
   });
 });
