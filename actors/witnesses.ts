@@ -2,7 +2,6 @@ import { isFault } from '../events/fault.ts';
 import { formatNote, openNote, parseNote } from '../events/note.ts';
 import type { VerifierKey } from '../events/note-keys.ts';
 import { formatWitnessRequest } from '../events/witness-request.ts';
-import type { LogStore } from './log-store.ts';
 
 /** Requests that one checkpoint may take at one witness: a second one when it remembers another size than we do. */
 const REQUESTS_MAX = 2;
@@ -21,17 +20,30 @@ export interface Witness {
   ask(body: string): Promise<WitnessAnswer>;
 }
 
+/** What of the log its witnesses have to do with. */
+interface WitnessedLog {
+  /** The checkpoint that is shown, as the log signed it. */
+  readonly published: { readonly size: number; readonly note: string } | null;
+  /** Proves that the tree of `to` entries begins with that of `from`. */
+  consistency(from: number, to: number): readonly Uint8Array[];
+  /** The size of the last checkpoint that a witness has signed, as far as is known. */
+  witnessed(name: string): number;
+  noteWitnessed(name: string, size: number): void;
+  /** Adds the line of a witness's signature to the checkpoint of that size. */
+  addCosignature(size: number, line: string): void;
+}
+
 /**
  * Asks the witnesses to sign what is published, one request at a time each. Nothing waits for them: one that does not
  * answer is asked again when there is another checkpoint.
  */
 export class Witnesses {
-  readonly #store: LogStore;
+  readonly #log: WitnessedLog;
   readonly #witnesses: readonly Witness[];
   readonly #asked = new Set<Witness>();
 
-  constructor(store: LogStore, witnesses: readonly Witness[]) {
-    this.#store = store;
+  constructor(log: WitnessedLog, witnesses: readonly Witness[]) {
+    this.#log = log;
     this.#witnesses = witnesses;
   }
 
@@ -56,21 +68,21 @@ export class Witnesses {
 
   /** @returns whether there is a newer checkpoint than the one that the witness has signed now */
   async #sign({ key, ask }: Witness): Promise<boolean> {
-    const { published } = this.#store;
+    const { published } = this.#log;
     if (published === null) return false;
     for (let requests = 0; requests < REQUESTS_MAX; requests++) {
-      const oldSize = this.#store.witnessed(key.name);
-      const proof = this.#store.consistency(Math.min(oldSize, published.size), published.size);
+      const oldSize = this.#log.witnessed(key.name);
+      const proof = this.#log.consistency(Math.min(oldSize, published.size), published.size);
       const answer = await ask(formatWitnessRequest({ oldSize, proof, note: published.note }));
       if ('lines' in answer) {
-        this.#store.addCosignature(published.size, lineOf(published.note, answer.lines, key));
-        this.#store.noteWitnessed(key.name, published.size);
-        return (this.#store.published?.size ?? 0) > published.size;
+        this.#log.addCosignature(published.size, lineOf(published.note, answer.lines, key));
+        this.#log.noteWitnessed(key.name, published.size);
+        return (this.#log.published?.size ?? 0) > published.size;
       }
       // A witness that has signed more than there is has seen a log that was rolled back, or another one.
       if (answer.size > published.size)
         throw new Error(`it has signed size ${answer.size}, there is ${published.size}`);
-      this.#store.noteWitnessed(key.name, answer.size);
+      this.#log.noteWitnessed(key.name, answer.size);
     }
     throw new Error('it does not stand by the size that it named');
   }

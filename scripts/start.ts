@@ -1,6 +1,8 @@
 import { CONTEXT_PREFIX } from '../events/context.ts';
 import { derivedId } from '../events/id.ts';
+import { isKeyName } from '../events/note-keys.ts';
 import { BOOTSTRAP_ACTOR } from '../src/auth/bootstrap-actor.ts';
+import { witnessesOf } from '../src/log/witnesses.ts';
 import { build } from './build.ts';
 import { bootstrapKey, holdDataFolder, keyEncryptionKey, StartError } from './data-folder.ts';
 import { serve } from './serve.ts';
@@ -14,6 +16,18 @@ function readPort(text: string): number {
   const port = Number(text);
   if (/^\d{1,5}$/.test(text) && port >= 1 && port <= 65535) return port;
   throw new StartError(`PORT is "${text}". Set it to a number from 1 to 65535.`);
+}
+
+/** Looks at the settings that only the log reads, and long after the start. @throws {StartError} when they make no sense */
+function checkLogSettings({ LOG_ORIGIN, WITNESSES }: NodeJS.ProcessEnv): void {
+  if (LOG_ORIGIN && !isKeyName(LOG_ORIGIN)) {
+    throw new StartError(`LOG_ORIGIN is "${LOG_ORIGIN}". Set it to a name without spaces and plus signs.`);
+  }
+  try {
+    witnessesOf(WITNESSES);
+  } catch (error) {
+    throw new StartError(error instanceof Error ? error.message : String(error));
+  }
 }
 
 /** What is handed on to the Worker, when it is set: settings, and the tokens and addresses of the real ChittyOS services. */
@@ -42,6 +56,7 @@ async function start(): Promise<void> {
   const stop = stopOnSignal();
   const host = process.env.HOST || '127.0.0.1';
   const port = readPort(process.env.PORT || '8787');
+  checkLogSettings(process.env);
   const folder = holdDataFolder(process.env.DATA_DIR || '.data');
   const key = bootstrapKey(folder, process.env.BOOTSTRAP_API_KEY);
   const encryptionKey = keyEncryptionKey(folder, process.env.KEY_ENCRYPTION_KEY);

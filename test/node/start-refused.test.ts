@@ -53,6 +53,14 @@ function refusal(what: RegExp) {
 }
 
 describe('a start that cannot be says why in one line and ends with 1', () => {
+  it.each([
+    ['LOG_ORIGIN', 'no name', /LOG_ORIGIN.*without spaces/],
+    ['WITNESSES', 'nobody', /WITNESSES.*nobody/],
+    ['WITNESSES', 'log.example/contexts+46f0a2f7+AbN+7Rb3Zg= https://w.example', /WITNESSES/],
+  ])('when %s is %j', async (name, value, what) => {
+    expect(await endOf({ environment: { [name]: value } })).toMatchObject(refusal(what));
+  });
+
   it('when the port is taken', async () => {
     const other = createServer().listen(0, '127.0.0.1');
     await once(other, 'listening');
