@@ -317,6 +317,13 @@ export const rows: Readonly<Record<string, Row>> = {
   readDeadLetter: onService(letter),
   replayDeadLetter: onService(letter),
   dropDeadLetter: onService(letter),
+  // About a context; test/worker/audit-access.test.ts has what is about none.
+  readAudit: {
+    relation: toContext,
+    action: 'context.audit',
+    hidden: NO_CONTEXT,
+    request: (world) => ({ query: `?context=${world.context}` }),
+  },
   listInstallations: onService(),
   readInstallation: onService({ id: nobody('inst') }),
   readLimits: onService(),
