@@ -1,17 +1,16 @@
 import type { ContextCommand } from '../../actors/context.ts';
 import { isRefusal } from '../../actors/decider.ts';
 import { Directory } from '../../actors/directory.ts';
-import type { CommandReply, CommandRequest, RefusalReply } from '../../actors/messages.ts';
-import { canonicalText } from '../../events/canonical.ts';
+import type { RefusalReply } from '../../actors/messages.ts';
 import { isChittyId } from '../../events/chitty-id.ts';
 import { CONTEXT_PREFIX } from '../../events/context.ts';
-import { sha256Hex } from '../../events/hash.ts';
 import { derivedId, isId, newId } from '../../events/id.ts';
 import { findByChittyId } from '../../projections/chitty-ids.ts';
 import type { Env } from '../env.ts';
 import type { ContextObject } from '../objects.ts';
 import { readBody } from './body.ts';
-import { etag, isNotModified, readIdempotencyKey, readIfMatch } from './conditions.ts';
+import { type Conditions, conditionsOf, type Done, headersOf, readConditions, whenVisible } from './change.ts';
+import { etag, isNotModified, readIdempotencyKey } from './conditions.ts';
 import { createContextBody, patchContextBody } from './context-schemas.ts';
 import { type AuthenticatedExchange, causeOf, type Exchange } from './exchange.ts';
 import {
@@ -30,9 +29,6 @@ import { invalid, isProblem, type Problem, problemOf } from './problem.ts';
 import { readMoment, readQuery } from './query.ts';
 import { empty, jsonText } from './respond.ts';
 import type { Answer, AuthenticatedRoute } from './route.ts';
-
-/** The destination that lists and search read from. */
-const READ_MODEL = 'd1';
 
 /** Where a context is addressed. */
 const PATH = '/v1/contexts/:id';
@@ -75,7 +71,7 @@ export const createContext: AuthenticatedRoute = {
     // Before the first event, so that no stream can exist that sweeps and rebuilds do not find.
     await new Directory(exchange.env.DIRECTORY).register(`context/${id}`);
     const data = { ...body, owner: subject };
-    const reply = await execute(exchange, id, { type: 'create', data }, { key, wait });
+    const reply = await execute(exchange, id, { type: 'create', data }, { key }, wait);
     if (isRefusal(reply)) return problemOf(reply);
     return changeResponse(exchange, reply, 201, { Location: `/v1/contexts/${id}` });
   },
@@ -208,69 +204,38 @@ export function contextObject({ env }: Exchange, id: string): DurableObjectStub<
 export async function change(
   exchange: AuthenticatedExchange,
   command: ContextCommand,
-  respond: (reply: Executed) => Response,
+  respond: (reply: Done) => Response,
 ): Promise<Answer> {
   const query = readQuery(exchange.request, []);
   if (isProblem(query)) return query;
   const id = await contextId(exchange);
   if (isProblem(id)) return id;
-  const expectedVersions = readIfMatch(exchange.request.headers);
-  if (isProblem(expectedVersions)) return expectedVersions;
-  const key = readIdempotencyKey(exchange.request.headers);
-  if (isProblem(key)) return key;
+  const conditions = readConditions(exchange.request.headers);
+  if (isProblem(conditions)) return conditions;
   const wait = readWait(exchange.request.headers);
   if (isProblem(wait)) return wait;
-  const reply = await execute(exchange, id, command, { key, expectedVersions, wait });
+  const reply = await execute(exchange, id, command, conditions, wait);
   return isRefusal(reply) ? problemOf(reply) : respond(reply);
 }
-
-/** What the headers of a change ask for. */
-interface Conditions {
-  readonly key: string | undefined;
-  readonly expectedVersions?: readonly number[] | undefined;
-  /** Seconds to wait until the change is visible in search. */
-  readonly wait: number | undefined;
-}
-
-/** A reply, and for how long the caller was made to wait as asked, when the change became visible in that time. */
-type Executed = CommandReply & { readonly waited?: number };
 
 async function execute(
   exchange: AuthenticatedExchange,
   id: string,
   command: ContextCommand,
-  { key, expectedVersions, wait }: Conditions,
-): Promise<Executed | RefusalReply> {
+  conditions: Conditions,
+  wait: number | undefined,
+): Promise<Done | RefusalReply> {
   const { principal } = exchange;
-  const request: CommandRequest<ContextCommand> = {
-    id,
-    command,
-    principal,
-    cause: causeOf(exchange),
-    ...(expectedVersions && { expectedVersions }),
-    ...(key !== undefined && {
-      idempotency: { key: `${principal.actor} ${key}`, fingerprint: sha256Hex(canonicalText({ ...command })) },
-    }),
-  };
   const object = contextObject(exchange, id);
-  const reply = await object.execute(request);
-  if (wait === undefined || isRefusal(reply)) return reply;
-  const isVisible = await object.whenDelivered(READ_MODEL, reply.version, wait * 1000);
-  return isVisible ? { ...reply, waited: wait } : reply;
+  const cause = causeOf(exchange);
+  const reply = await object.execute({ id, command, principal, cause, ...conditionsOf(exchange, command, conditions) });
+  return isRefusal(reply) ? reply : whenVisible(object, reply, wait);
 }
 
-/** The headers that tell of a change. */
-export function headersOf(reply: Executed): Record<string, string> {
-  return {
-    ETag: etag(reply.version),
-    ...(reply.replayed && { 'Idempotent-Replayed': 'true' }),
-    ...(reply.waited !== undefined && { 'Preference-Applied': `wait=${reply.waited}` }),
-  };
-}
-
+/** The answer to a change: the context, or the part of it that was changed. */
 export function changeResponse(
   exchange: Exchange,
-  reply: Executed,
+  reply: Done,
   status: 200 | 201,
   headers?: Readonly<Record<string, string>>,
 ): Response {

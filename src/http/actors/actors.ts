@@ -8,6 +8,7 @@ import { CAPABILITIES } from '../../../actors/principal.ts';
 import { ACTOR_PREFIX } from '../../../events/actor.ts';
 import { derivedId, newId } from '../../../events/id.ts';
 import { readBody, readOptionalBody } from '../body.ts';
+import { headersOf } from '../change.ts';
 import { etag, isNotModified, readIdempotencyKey } from '../conditions.ts';
 import type { AuthenticatedExchange, Exchange } from '../exchange.ts';
 import {
@@ -239,8 +240,4 @@ async function change(
 
 function whole(exchange: Exchange, reply: CommandReply): Response {
   return jsonText(exchange, 200, reply.body, headersOf(reply));
-}
-
-function headersOf({ version, replayed }: CommandReply): Record<string, string> {
-  return { ETag: etag(version), ...(replayed && { 'Idempotent-Replayed': 'true' }) };
 }

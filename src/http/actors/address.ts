@@ -3,14 +3,12 @@ import { isRefusal } from '../../../actors/decider.ts';
 import type { CommandReply, CommandRequest, RefusalReply } from '../../../actors/messages.ts';
 import { isActorId } from '../../../events/actor.ts';
 import { BOOTSTRAP_ACTOR } from '../../../events/bootstrap-actor.ts';
-import { canonicalText } from '../../../events/canonical.ts';
 import { isChittyId } from '../../../events/chitty-id.ts';
-import { sha256Hex } from '../../../events/hash.ts';
 import { findActorByChittyId } from '../../../projections/actors.ts';
 import { forgetAccessView } from '../../auth/access-views.ts';
 import { ensureFirstAdministrator } from '../../auth/first-administrator.ts';
 import type { ActorObject } from '../../objects.ts';
-import { readIdempotencyKey, readIfMatch } from '../conditions.ts';
+import { conditionsOf, readConditions } from '../change.ts';
 import { type AuthenticatedExchange, causeOf, type Exchange } from '../exchange.ts';
 import { isProblem, type Problem } from '../problem.ts';
 import { readQuery } from '../query.ts';
@@ -45,17 +43,9 @@ export async function changeActor(
   id: string,
   command: ActorCommand,
 ): Promise<CommandReply | Problem | RefusalReply> {
-  const { headers } = exchange.request;
-  const expectedVersions = readIfMatch(headers);
-  if (isProblem(expectedVersions)) return expectedVersions;
-  const key = readIdempotencyKey(headers);
-  if (isProblem(key)) return key;
-  return executeOn(exchange, id, command, {
-    ...(expectedVersions && { expectedVersions }),
-    ...(key !== undefined && {
-      idempotency: { key: `${exchange.principal.actor} ${key}`, fingerprint: sha256Hex(canonicalText({ ...command })) },
-    }),
-  });
+  const conditions = readConditions(exchange.request.headers);
+  if (isProblem(conditions)) return conditions;
+  return executeOn(exchange, id, command, conditionsOf(exchange, command, conditions));
 }
 
 /** Has an actor's object carry out a command. */

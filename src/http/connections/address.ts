@@ -1,12 +1,9 @@
 import type { ConnectionDemand } from '../../../actors/connection-object.ts';
 import { isRefusal } from '../../../actors/decider.ts';
-import type { CommandReply } from '../../../actors/messages.ts';
-import { canonicalText } from '../../../events/canonical.ts';
 import { CONNECTION_PREFIX } from '../../../events/connection.ts';
-import { sha256Hex } from '../../../events/hash.ts';
 import { isId } from '../../../events/id.ts';
 import type { ConnectionObject } from '../../objects.ts';
-import { etag, readIdempotencyKey, readIfMatch } from '../conditions.ts';
+import { conditionsOf, type Done, readConditions, whenVisible } from '../change.ts';
 import { type AuthenticatedExchange, causeOf, type Exchange } from '../exchange.ts';
 import { readWait } from '../prefer.ts';
 import { isProblem, type Problem, problemOf } from '../problem.ts';
@@ -14,12 +11,6 @@ import { readQuery } from '../query.ts';
 
 /** Where a connection is addressed. */
 export const CONNECTION_PATH = '/v1/connections/:id';
-
-/** The destination that lists and graphs read from. */
-const READ_MODEL = 'd1';
-
-/** A reply, and for how many seconds the caller was made to wait as asked, when the change became visible in that time. */
-type Done = CommandReply & { readonly waited?: number };
 
 /** The object that is the connection. */
 export function connectionObject({ env }: Pick<Exchange, 'env'>, id: string): DurableObjectStub<ConnectionObject> {
@@ -51,10 +42,8 @@ export async function demandOf(
   command: ConnectionDemand,
 ): Promise<Done | Problem> {
   const { principal, request } = exchange;
-  const expectedVersions = readIfMatch(request.headers);
-  if (isProblem(expectedVersions)) return expectedVersions;
-  const key = readIdempotencyKey(request.headers);
-  if (isProblem(key)) return key;
+  const conditions = readConditions(request.headers);
+  if (isProblem(conditions)) return conditions;
   const wait = readWait(request.headers);
   if (isProblem(wait)) return wait;
   const object = connectionObject(exchange, id);
@@ -63,22 +52,7 @@ export async function demandOf(
     command,
     principal,
     cause: causeOf(exchange),
-    ...(expectedVersions && { expectedVersions }),
-    ...(key !== undefined && {
-      idempotency: { key: `${principal.actor} ${key}`, fingerprint: sha256Hex(canonicalText({ ...command })) },
-    }),
+    ...conditionsOf(exchange, command, conditions),
   });
-  if (isRefusal(reply)) return problemOf(reply);
-  if (wait === undefined) return reply;
-  const isVisible = await object.whenDelivered(READ_MODEL, reply.version, wait * 1000);
-  return isVisible ? { ...reply, waited: wait } : reply;
-}
-
-/** The headers that tell of a change. */
-export function headersOf({ version, replayed, waited }: Done): Record<string, string> {
-  return {
-    ETag: etag(version),
-    ...(replayed && { 'Idempotent-Replayed': 'true' }),
-    ...(waited !== undefined && { 'Preference-Applied': `wait=${waited}` }),
-  };
+  return isRefusal(reply) ? problemOf(reply) : whenVisible(object, reply, wait);
 }

@@ -3,6 +3,7 @@ import { isRefusal } from '../../../actors/decider.ts';
 import { CONNECTION_PREFIX } from '../../../events/connection.ts';
 import { derivedId } from '../../../events/id.ts';
 import { readBody, readOptionalBody } from '../body.ts';
+import { headersOf } from '../change.ts';
 import { etag, isNotModified } from '../conditions.ts';
 import { findContextId } from '../contexts.ts';
 import type { AuthenticatedExchange } from '../exchange.ts';
@@ -19,7 +20,7 @@ import { isProblem, problemOf } from '../problem.ts';
 import { readQuery } from '../query.ts';
 import { empty, jsonText } from '../respond.ts';
 import type { Answer, AuthenticatedRoute } from '../route.ts';
-import { addressed, CONNECTION_PATH, changeConnection, connectionObject, demandOf, headersOf } from './address.ts';
+import { addressed, CONNECTION_PATH, changeConnection, connectionObject, demandOf } from './address.ts';
 import { connectionBody, createConnectionBody, heartbeatBody } from './schemas.ts';
 
 const conditions = { header: idempotencyParameter.extend(ifMatchParameter.shape) };
