@@ -152,12 +152,13 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     if (typeof end !== 'number') return end;
     const events = this.#log.read(after, Math.min(limit, HISTORY_PAGE_EVENTS, end - after), HISTORY_PAGE_CHARS);
     const lastVersion = events.at(-1)?.version ?? after;
+    const treeHead = lastVersion === this.#version ? this.#headAt(lastVersion) : null;
     return {
       events: events.map((event) => event.text),
       lastVersion,
       isUpToDate: lastVersion === end,
       isClosed: end === this.#version && this.#type.isClosed(this.#state),
-      ...(lastVersion === this.#version && { treeHead: this.#tree.head(lastVersion) }),
+      ...(treeHead && { treeHead }),
     };
   }
 
@@ -180,8 +181,18 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
         if (reached >= last) controller.close();
       },
     };
-    const treeHead = last === this.#version ? this.#tree.head(last) : this.#tree.headAt(last);
-    return { lines: new ReadableStream(source), lastVersion: last, treeHead };
+    const treeHead = this.#headAt(last);
+    return { lines: new ReadableStream(source), lastVersion: last, ...(treeHead && { treeHead }) };
+  }
+
+  /** The head at a version; null when the log is damaged, whose events must be readable all the same: they show how. */
+  #headAt(version: number): Head | null {
+    try {
+      return version === this.#version ? this.#tree.head(version) : this.#tree.headAt(version);
+    } catch (error) {
+      console.error(JSON.stringify({ level: 'error', message: `${this.#stream} has no tree: ${error}` }));
+      return null;
+    }
   }
 
   /**

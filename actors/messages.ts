@@ -62,8 +62,8 @@ export interface HistoryStream {
   readonly lines: ReadableStream<Uint8Array>;
   /** The version of the last event that `lines` will hold. */
   readonly lastVersion: number;
-  /** The head of the stream's tree at that version. */
-  readonly treeHead: Head;
+  /** The head of the stream's tree at that version; none when the log is damaged. */
+  readonly treeHead?: Head;
 }
 
 /** What an object is connected to. */

@@ -187,7 +187,7 @@ async function lines(
       'Content-Type': 'application/x-ndjson',
       'Cache-Control': 'no-store',
       'Stream-Next-Offset': offsetOf(history.lastVersion),
-      'X-Tree-Head': treeHeadText(history.treeHead),
+      ...(history.treeHead && { 'X-Tree-Head': treeHeadText(history.treeHead) }),
       ...exchange.headers,
     },
   });

@@ -158,3 +158,23 @@ describe('a proof that cannot be had', () => {
     expect(await headOf('?at=2', 'application/x-ndjson')).toBe(`2 ${earlier.root}`);
   });
 });
+
+describe('a log that was damaged', () => {
+  it('can be read all the same, so that what is wrong with it shows', async () => {
+    const id = await contextOf(5);
+    await runInDurableObject(objectOf(id), (_object, { storage }) =>
+      storage.sql.exec('DELETE FROM events WHERE version = 3'),
+    );
+    await evictDurableObject(objectOf(id));
+    const lines = await api(`/v1/contexts/${id}/events`, { headers: { Accept: 'application/x-ndjson' } });
+    expect(lines.status).toBe(200);
+    expect(lines.headers.has('X-Tree-Head')).toBe(false);
+    const versions = (await lines.text())
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line).version);
+    expect(versions).not.toContain(3);
+    expect(versions).toContain(5);
+    expect((await api(`/v1/contexts/${id}/events`)).status).toBe(200);
+  });
+});
