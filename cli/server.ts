@@ -11,6 +11,10 @@ const RETRY_MAX_MS = 30_000;
 /** Bytes of an answer that is read as a whole at most: the largest is a tile of entries. */
 const BODY_MAX = 32 * 1024 * 1024;
 
+/** How often a request is sent whose connection breaks before there is an answer, and how that is called. */
+const ATTEMPTS = 3;
+const BROKEN = /ECONNRESET|EPIPE|UND_ERR_SOCKET/;
+
 /** Statuses after which the same request may succeed a little later. */
 const BUSY: ReadonlySet<number> = new Set([429, 503]);
 
@@ -63,7 +67,19 @@ export class Server implements LogSource {
     }
   }
 
+  /** Sends a request, and again when the connection broke: a server that was busy may close one that was just used. */
   async #send(path: string, accept: string): Promise<Response> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#sendOnce(path, accept);
+      } catch (error) {
+        const isBroken = error instanceof ServerError && BROKEN.test(error.message);
+        if (!isBroken || attempt === ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  async #sendOnce(path: string, accept: string): Promise<Response> {
     const base = new URL(String(this.url).replace(/\/*$/, '/'));
     const headers = { Accept: accept, ...(this.apiKey !== undefined && { Authorization: `Bearer ${this.apiKey}` }) };
     const slow = new AbortController();

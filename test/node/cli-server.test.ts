@@ -1,0 +1,169 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { applyPatch, type Operation } from 'rfc6902';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { seededRandom } from '../../scripts/fault/random.ts';
+import { change, create, whenLogged } from '../../scripts/tamper/writer.ts';
+import { runCli } from '../support/cli.ts';
+import { freePort, type Server, startServer, stopServer, temporaryFolder } from '../support/server.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'chittyconnect-cli-'));
+const data = temporaryFolder('cli-server');
+const path = (name: string) => join(folder, name);
+let server: Server;
+let ids: string[] = [];
+let environment: Record<string, string>;
+
+const run = (...args: string[]) => runCli(args, { environment });
+
+beforeAll(async () => {
+  server = await startServer({ port: await freePort(), dataFolder: data.path, apiKey: 'the-key-of-the-cli-test' });
+  environment = { CHITTYCONNECT_URL: server.url, CHITTYCONNECT_API_KEY: server.apiKey };
+  ids = [await create(server, 'first'), await create(server, 'second')];
+  for (const id of ids) await change(server, id, 5, seededRandom(1));
+  await whenLogged(server, ids);
+  writeFileSync(path('keys.json'), await (await fetch(`${server.url}/log/keys`)).text());
+  writeFileSync(path('kept.note'), await (await fetch(`${server.url}/log/checkpoint`)).text());
+}, 120_000);
+
+afterAll(async () => {
+  if (server) await stopServer(server);
+  data.remove();
+  rmSync(folder, { recursive: true });
+});
+
+const verify = (name: string, ...more: string[]) => run('verify', path(name), '--key', path('keys.json'), ...more);
+const contextOf = async (id: string, query = '') =>
+  (
+    await fetch(`${server.url}/v1/contexts/${id}${query}`, { headers: { Authorization: `Bearer ${server.apiKey}` } })
+  ).json();
+
+describe('on a running server, chittyconnect', () => {
+  it('exports all contexts, to be verified offline; one byte changed, and the event is named', async () => {
+    expect(await run('export', '--all', '--out', path('all.ndjson'))).toMatchObject({ status: 0, stdout: '' });
+    const verified = await verify('all.ndjson', '--checkpoint', path('kept.note'), '--against', server.url);
+    expect(verified).toMatchObject({ status: 0, stdout: expect.stringContaining('verified: 2 streams') });
+    const lines = readFileSync(path('all.ndjson'), 'utf8').split('\n');
+    const [place, event] = [...lines.entries()].find(([, line]) => line.includes('"note":"words')) ?? [0, ''];
+    writeFileSync(path('altered.ndjson'), lines.with(place, event.replace('"words', '"wards')).join('\n'));
+    const { stream, version }: { stream: string; version: number } = JSON.parse(event);
+    expect(await verify('altered.ndjson')).toMatchObject({
+      status: 1,
+      stdout: expect.stringContaining(`event-altered  ${stream} version ${version}:`),
+    });
+  });
+
+  it('goes on with an export wherever it was broken off, and comes to the same bytes', async () => {
+    const [id = ''] = ids;
+    await run('export', id, '--out', path('one.ndjson'));
+    const whole = readFileSync(path('one.ndjson'));
+    const header = whole.indexOf('\n');
+    for (const length of [0, header - 10, header + 1, header + 300, whole.length - 1, whole.length]) {
+      writeFileSync(path('begun.ndjson'), whole);
+      truncateSync(path('begun.ndjson'), length);
+      const { status, stderr } = await run('export', id, '--out', path('begun.ndjson'), '--resume');
+      expect([length, status, stderr]).toEqual([length, 0, 'exported: 1 context\n']);
+      const [, ...events] = readFileSync(path('begun.ndjson'), 'utf8').split('\n');
+      expect(events).toEqual(whole.toString().split('\n').slice(1));
+    }
+    expect(await run('export', id, '--out', path('one.ndjson'))).toMatchObject({ status: 2 });
+    writeFileSync(path('spoilt.ndjson'), whole.toString().replace('"note":"words', '"note":"wards').slice(0, -200));
+    const spoilt = await run('export', id, '--out', path('spoilt.ndjson'), '--resume');
+    expect(spoilt).toMatchObject({ status: 1, stderr: expect.stringContaining('cannot be gone on with') });
+  });
+
+  it('exports to a folder, to standard output, and bare events', async () => {
+    const [id = ''] = ids;
+    expect((await run('export', ...ids, '--out', `${path('folder')}/`)).status).toBe(0);
+    expect(readdirSync(path('folder')).sort()).toEqual(ids.map((each) => `${each}.ndjson`).sort());
+    expect((await run('export', ...ids, '--out', `${path('folder')}/`, '--resume')).status).toBe(0);
+    const { stdout } = await run('export', id);
+    const piped = await runCli(['verify', '-', '--key', path('keys.json')], { input: stdout });
+    expect(piped.status).toBe(0);
+    const bare = await run('export', id, '--ndjson');
+    expect(bare.stdout.trim().split('\n')).toEqual(stdout.trim().split('\n').slice(1));
+  });
+
+  it('replays the state at any version and time as the server gives it, from the server and from a file', async () => {
+    const [id = ''] = ids;
+    await run('export', ...ids, '--out', path('replay.ndjson'));
+    for (const [at, query] of [
+      ['1', '?at=1'],
+      ['4', '?at=4'],
+    ] as const) {
+      expect(JSON.parse((await run('replay', id, '--at', at)).stdout)).toEqual(await contextOf(id, query));
+    }
+    const now: { updatedAt: string; version: number } = await contextOf(id);
+    expect(JSON.parse((await run('replay', path('replay.ndjson'), '--context', id)).stdout)).toEqual(now);
+    const then = JSON.parse((await run('replay', id, '--at', now.updatedAt)).stdout);
+    expect(then).toEqual(await contextOf(id, `?at=${now.updatedAt}`));
+    expect(await run('replay', path('replay.ndjson'))).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('--context'),
+    });
+    expect((await run('replay', id, '--at', '2001-01-01T00:00:00Z')).status).toBe(2);
+  });
+
+  it('tells the difference between two moments as a patch that leads from one to the other', async () => {
+    const [id = ''] = ids;
+    const state: object = await contextOf(id, '?at=1');
+    const patch: Operation[] = JSON.parse((await run('diff', `${id}@1`, id, '--json')).stdout);
+    expect(applyPatch(state, patch).every((each) => each === null)).toBe(true);
+    expect(state).toEqual(await contextOf(id));
+    expect((await run('diff', id, id)).stdout).toBe('[]\n');
+  });
+
+  it('tails a context: what was, and what comes', async () => {
+    const [id = ''] = ids;
+    const { version }: { version: number } = await contextOf(id);
+    let isChanging = false;
+    const isEnough = (stdout: string) => {
+      const lines = stdout.trim().split('\n').length;
+      if (lines === version && !isChanging) {
+        isChanging = true;
+        void change(server, id, 1, seededRandom(2));
+      }
+      return lines === version + 1;
+    };
+    const { status, stdout } = await runCli(['tail', id, '--after', '0'], { environment, isEnough });
+    expect(status).toBe(0);
+    const versions = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line).version);
+    expect(versions).toEqual(Array.from({ length: version + 1 }, (_, at) => at + 1));
+  });
+
+  it('audits the server itself, and wants to know its key', async () => {
+    await whenLogged(server, ids);
+    const options = ['--key', path('keys.json'), '--checkpoint', path('kept.note'), '--complete', '--json'];
+    const { status, stdout } = await run('verify', server.url, ...options);
+    expect(JSON.parse(stdout)).toMatchObject({ verified: true, findings: [], notShown: 0 });
+    expect(status).toBe(0);
+    expect(await run('verify', server.url)).toMatchObject({
+      status: 1,
+      stdout: expect.stringContaining('key-not-trusted'),
+    });
+    const named = await run('verify', server.url, ids[1] ?? '', '--key', path('keys.json'));
+    expect(named).toMatchObject({ status: 0, stdout: expect.stringContaining('verified: 1 stream,') });
+  });
+
+  it('ends with 3 where the server refuses, and does not print the key', async () => {
+    const [id = ''] = ids;
+    writeFileSync(path('wrong.key'), 'cck_wrong-key\n');
+    for (const args of [
+      ['export', id],
+      ['replay', id],
+      ['tail', id],
+      ['verify', server.url],
+    ]) {
+      const { status, stdout, stderr } = await runCli([...args, '--key-file', path('wrong.key')], {
+        environment: { CHITTYCONNECT_URL: server.url },
+      });
+      expect([args[0], status]).toEqual([args[0], 3]);
+      expect(stderr).toContain('401');
+      expect(stdout + stderr).not.toContain('wrong-key');
+    }
+  });
+});
