@@ -17,6 +17,7 @@ import { rows } from './sections/rows.ts';
 import { search } from './sections/search.ts';
 import { sinks } from './sections/sinks.ts';
 import { subscriber } from './sections/subscriber.ts';
+import { verify } from './sections/verify.ts';
 import { wake } from './sections/wake.ts';
 import { ROOT, Workspace } from './servers.ts';
 
@@ -33,6 +34,7 @@ const SECTIONS: readonly Section[] = [
   search,
   rebuild,
   wake,
+  verify,
   replay,
   proofs,
   broadcast,
