@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { isRebuildWanted } from '../projections/rebuild-wanted.ts';
 import { BUNDLES } from './build.ts';
 import { StartError } from './data-folder.ts';
 import { migrate } from './migrate.ts';
@@ -30,6 +31,8 @@ export interface ServeOptions {
 /** A server that answers. */
 export interface RunningServer {
   readonly url: string;
+  /** Whether its data come from an older version, so that the read models have to be rebuilt. */
+  readonly isRebuildWanted: boolean;
   stop(): Promise<void>;
 }
 
@@ -85,7 +88,9 @@ export async function serve({ host, port, dataFolder, variables }: ServeOptions)
     ],
   });
   await ready(miniflare);
-  await migrate(await miniflare.getD1Database('DB', 'chittyconnect'), join(root, 'projections', 'migrations'));
+  const database = await miniflare.getD1Database('DB', 'chittyconnect');
+  await migrate(database, join(root, 'projections', 'migrations'));
+  const isWanted = await isRebuildWanted(database);
   const sweep = async () => {
     try {
       // Asked for each time: what was had before workerd crashed and came up again throws when it is touched.
@@ -100,6 +105,7 @@ export async function serve({ host, port, dataFolder, variables }: ServeOptions)
   const url = await miniflare.unsafeGetDirectURL('chittyconnect');
   return {
     url: url.origin,
+    isRebuildWanted: isWanted,
     stop() {
       clearInterval(sweeper);
       return miniflare.dispose();

@@ -52,6 +52,14 @@ function examples(url: string, key: string): string {
   ].join('\n');
 }
 
+/** What to do about read models that an older version has written. */
+function rebuildAdvice(url: string): string {
+  return [
+    'These data are from an older version: lists and search do not yet show every context to everybody who may read it.',
+    `Once, while the server runs: CHITTYCONNECT_URL=${url} npm run rebuild`,
+  ].join('\n');
+}
+
 async function start(): Promise<void> {
   const stop = stopOnSignal();
   const host = process.env.HOST || '127.0.0.1';
@@ -76,6 +84,7 @@ async function start(): Promise<void> {
   key.keep();
   const shown = key.made ?? '$BOOTSTRAP_API_KEY';
   if (!key.made) console.log('The lines below expect your API key in BOOTSTRAP_API_KEY.');
+  if (server.isRebuildWanted) console.log(rebuildAdvice(server.url));
   console.log(`Create a context, change it, replay what happened:\n${examples(server.url, shown)}`);
 
   stop.with(async () => {

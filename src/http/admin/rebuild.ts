@@ -17,6 +17,7 @@ import { clearContexts, projectContexts } from '../../../projections/contexts.ts
 import { clearDeadLetters, projectDeadLetter } from '../../../projections/dead-letters.ts';
 import { clearInstallations, projectInstallation } from '../../../projections/installations.ts';
 import { type ContextInvitations, clearInvitations, projectInvitations } from '../../../projections/invitations.ts';
+import { noteRebuilt } from '../../../projections/rebuild-wanted.ts';
 import { AUDIT_DESTINATION } from '../../delivery/audit-sink.ts';
 import { endWhenContextIsDeleted } from '../../delivery/connection-ends.ts';
 import { redeliver } from '../../delivery/wake.ts';
@@ -94,6 +95,7 @@ export const rebuildReadModels: AuthenticatedRoute = {
     const counts = await Promise.all(shards.map((each) => each.count()));
     const isShardDone = streams.length < PAGE_STREAMS;
     const isDone = isShardDone && shardIndex === shards.length - 1;
+    if (isDone) await noteRebuilt(exchange.env.DB);
     const next = isShardDone ? `${shardIndex + 1}.` : `${shardIndex}.${streams.at(-1)}`;
     return jsonText(
       exchange,

@@ -1,0 +1,14 @@
+/** The part of a D1 database that is needed here: both Workers and scripts have one. */
+interface Database {
+  prepare(sql: string): { run(): Promise<unknown>; first(): Promise<unknown> };
+}
+
+/** Whether an upgrade has found rows that lists and search need to have written anew; until a rebuild has ended. */
+export async function isRebuildWanted(db: Database): Promise<boolean> {
+  return (await db.prepare('SELECT 1 FROM rebuild_wanted LIMIT 1').first()) !== null;
+}
+
+/** Notes that every stream has been through a rebuild. */
+export async function noteRebuilt(db: Database): Promise<void> {
+  await db.prepare('DELETE FROM rebuild_wanted').run();
+}
