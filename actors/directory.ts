@@ -1,6 +1,6 @@
+import { shardOf } from '../events/spread.ts';
 import type { DirectoryObject } from './directory-object.ts';
 import type { Monitor } from './outbox.ts';
-import { shardOf } from './spread.ts';
 
 /** Directory objects among which the streams are spread, so that no single one sees every creation. */
 const SHARDS = 16;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { shardOf } from './spread.ts';
 import type { Upcasters } from './upcast.ts';
 
 /** Streams of one day, among which callers are spread: one who is refused a thousand times keeps no one else waiting. */
@@ -12,10 +13,8 @@ const AUDIT_ID = /^\d{8}_\d{2}$/;
  * @param who by which callers are told apart
  */
 export function auditStreamId(who: string, now: number): string {
-  let hash = 0x811c9dc5;
-  for (let index = 0; index < who.length; index++) hash = Math.imul(hash ^ who.charCodeAt(index), 0x01000193);
   const day = new Date(now).toISOString().slice(0, 10).replaceAll('-', '');
-  return `${day}_${String((hash >>> 0) % SHARDS).padStart(2, '0')}`;
+  return `${day}_${String(shardOf(who, SHARDS)).padStart(2, '0')}`;
 }
 
 /** Tells whether a text is the id of such a stream. */

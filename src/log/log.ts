@@ -1,5 +1,5 @@
 import type { HandIn } from '../../actors/log-sink.ts';
-import { shardOf } from '../../actors/spread.ts';
+import { shardOf } from '../../events/spread.ts';
 import type { Env } from '../env.ts';
 import type { Problem } from '../http/problem.ts';
 
