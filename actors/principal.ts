@@ -28,10 +28,10 @@ export const CAPABILITIES = ['administrator', 'auditor'] as const;
 export type Capability = (typeof CAPABILITIES)[number];
 
 /** How a caller proved who they are. */
-export type CredentialKind = 'bootstrap-key' | 'api-key' | 'session' | 'delegation' | 'system';
+type CredentialKind = 'bootstrap-key' | 'api-key' | 'session' | 'delegation' | 'system';
 
 /** A credential, by a name that tells nothing about its secret. */
-export interface Credential {
+interface Credential {
   readonly kind: CredentialKind;
   /** The key's, session's or delegation's id; the kind where there is only one. */
   readonly id: string;

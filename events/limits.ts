@@ -8,7 +8,7 @@ export const LIMITS_ID = 'limits';
 const ENTRIES_MAX = 1_000;
 
 /** So many requests in so many seconds, all of which may come at once. */
-export const rate = z.strictObject({
+const rate = z.strictObject({
   requests: z.int().min(1).max(10_000_000),
   seconds: z.int().min(1).max(86_400),
 });
