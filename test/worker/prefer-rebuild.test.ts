@@ -82,7 +82,7 @@ describe('a rebuild', () => {
     }
   }
 
-  it('gives, row by row, what was kept live', async () => {
+  it('gives, row by row, what was kept live', { timeout: 30_000 }, async () => {
     for (let index = 0; index < 12; index++) {
       const { id } = await createContext({ name: `Rebuilt ${index}`, tools: [`tool-${index % 3}`] });
       const headers = { Prefer: 'wait=10' };
