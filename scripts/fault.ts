@@ -11,6 +11,7 @@ import {
 import { type Arrival, arrive } from './fault/arrive.ts';
 import { checkContext } from './fault/check.ts';
 import { checkBundle, LogReader } from './fault/check-log.ts';
+import { Company } from './fault/company.ts';
 import { Deck, type Disturbance, disturb, mend } from './fault/disturb.ts';
 import { checkFiles } from './fault/files.ts';
 import { drawWay, type Killed, killAndRestart } from './fault/kill.ts';
@@ -43,6 +44,8 @@ interface Options {
 interface Totals {
   events: number;
   checks: number;
+  /** Acknowledged changes of who may do what: of members, roles and keys. */
+  shared: number;
   /** Heads in the log of logs. */
   logged: number;
   readonly kills: Killed[];
@@ -64,7 +67,7 @@ async function run({ rounds, seed, patient }: Options): Promise<boolean> {
   const writers = new Writers(client);
   const deck = new Deck();
   const reader = new LogReader();
-  const totals: Totals = { events: 0, checks: 0, logged: 0, kills: [], disturbances: [], arrival: null };
+  const totals: Totals = { events: 0, checks: 0, shared: 0, logged: 0, kills: [], disturbances: [], arrival: null };
   const data = temporaryFolder('fault-data');
   const temporary = temporaryFolder('fault-tmp');
   const start = {
@@ -81,27 +84,35 @@ async function run({ rounds, seed, patient }: Options): Promise<boolean> {
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, abandon);
   try {
+    const company = await Company.found(server);
     for (let round = 1; round <= rounds && ledger.violations.length === 0; round++) {
       progress(round, rounds, startedAt, client.counts.acknowledged);
       const ofRound = random.fork(`round ${round}`);
       const { unanswered } = client.counts;
       const disturbances = deck.draw(ofRound.fork('disturbances'));
       totals.disturbances.push(...disturbances);
-      const killed = await killWhileWriting(server, writers, disturbances, ofRound, start, () => {
+      const killed = await killWhileWriting(server, writers, company, disturbances, ofRound, start, () => {
         const lost = client.counts.unanswered - unanswered;
         if (lost > 0) ledger.violations.push(`${lost} changes got no answer before anything was killed`);
       });
       totals.kills.push(killed);
       server = killed.server;
       await check(server, ledger, ofRound.fork('check'), totals, (context) => context.touched);
-      ledger.violations.push(...(await reader.look(server)));
+      ledger.violations.push(...(await company.check(server)), ...(await reader.look(server)));
     }
     await client.settle(server);
     if (client.unsettled > 0) ledger.violations.push(`${client.unsettled} changes have no answer on a quiet server`);
     await mend(server);
-    totals.arrival = await arrive(server, namesOf(ledger), ledger.lostCreations + SERVICE_ITSELF, patient);
+    totals.arrival = await arrive(
+      server,
+      [...namesOf(ledger), company.context],
+      ledger.lostCreations + SERVICE_ITSELF,
+      patient,
+    );
     ledger.violations.push(...totals.arrival.violations);
     await check(server, ledger, random.fork('end'), totals, () => true);
+    ledger.violations.push(...(await company.check(server)));
+    totals.shared = company.done;
     ledger.violations.push(...(await verify(server, reader, totals.arrival.contexts)));
     totals.logged = reader.size;
     totals.events = countEvents(ledger);
@@ -123,6 +134,7 @@ async function run({ rounds, seed, patient }: Options): Promise<boolean> {
 async function killWhileWriting(
   server: Server,
   writers: Writers,
+  company: Company,
   disturbances: readonly Disturbance[],
   random: Random,
   start: StartOptions,
@@ -130,7 +142,10 @@ async function killWhileWriting(
 ): Promise<Killed> {
   const target: Target = server;
   const stop = new AbortController();
-  const writing = writers.write(target, random, stop.signal);
+  const writing = Promise.all([
+    writers.write(target, random, stop.signal),
+    company.work(target, random.fork('company'), stop.signal),
+  ]);
   // They stay switched on as they are when it is killed: it comes up again with them.
   const disturbed = await disturb(target, disturbances, random.fork('disturb'));
   await pause(random.between(WRITING_MS.min, WRITING_MS.max));
@@ -205,7 +220,7 @@ function report(
   startedAt: number,
   { counts }: Client,
   ledger: Ledger,
-  { kills, events, checks, logged, disturbances, arrival }: Totals,
+  { kills, events, checks, shared, logged, disturbances, arrival }: Totals,
   dataFolder: string,
 ): void {
   for (const violation of ledger.violations.slice(0, PRINTED_MAX)) console.error(violation);
@@ -233,7 +248,7 @@ function report(
     `fault: ${violations.length} violations, ${kills.length} of ${rounds} rounds, seed ${seed}, ` +
       `${counts.requests} requests, ${counts.acknowledged} acknowledged, ${counts.refused} refused, ` +
       `${counts.unanswered} unanswered, ${counts.settled} settled by a retry, ${counts.repeated} repeated, ` +
-      `${ledger.contexts.size} contexts, ${events} events, ${logged} logged heads, ${checks} checks; ` +
+      `${ledger.contexts.size} contexts, ${events} events, ${shared} changes of access, ${logged} logged heads, ${checks} checks; ` +
       `down for ${median} ms (median), workerd outlived node by ${orphaned} ms at most, ` +
       `${Math.round((Date.now() - startedAt) / 1000)} s`,
   );

@@ -2,8 +2,9 @@ import type { Target } from './writers.ts';
 
 /** How a request differs from a plain GET. */
 interface AskInit {
-  readonly method?: 'POST' | 'PUT' | 'DELETE';
+  readonly method?: 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly accept?: string;
+  readonly ifMatch?: string;
   /** Sent as JSON. */
   readonly json?: object;
 }
@@ -13,13 +14,14 @@ interface AskInit {
  * be closed by the server just when it is used again, and a request that is lost that way looks like a fault.
  */
 export function ask({ url, apiKey }: Target, path: string, init: AskInit = {}): Promise<Response> {
-  const { method = 'GET', accept = 'application/json', json } = init;
+  const { method = 'GET', accept = 'application/json', ifMatch, json } = init;
   return fetch(url + path, {
     method,
     headers: {
       Authorization: `Bearer ${apiKey}`,
       Accept: accept,
       Connection: 'close',
+      ...(ifMatch && { 'If-Match': ifMatch }),
       ...(json && { 'Content-Type': 'application/json' }),
     },
     ...(json && { body: JSON.stringify(json) }),

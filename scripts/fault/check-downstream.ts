@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { contextView } from '../../actors/collaboration.ts';
 import { type ContextState, contextDecider } from '../../actors/context.ts';
 import { recorded } from '../../actors/decider.ts';
 import { SYSTEM_ACTOR } from '../../actors/system-actor.ts';
@@ -156,7 +157,7 @@ function checkListed(state: ContextState, listed: readonly string[], miss: Note,
     miss(`it is listed ${listed.length} times`);
     return;
   }
-  const expected = JSON.stringify(state);
+  const expected = JSON.stringify(contextView(state));
   if (first === expected) return;
   const { version } = versioned.parse(JSON.parse(first));
   const note = version < state.version ? miss : fault;
