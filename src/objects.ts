@@ -33,6 +33,22 @@ export { QuotaObject } from '../actors/quota-object.ts';
 
 /** The Durable Object classes, connected to what is around them. */
 
+/** How far lists may lag behind a stream that changes all the time, in milliseconds; few of these do. */
+const LIST_INTERVAL_MS = 1_000;
+
+/** The sink that keeps the row of a stream in D1: whatever happened, the latest state is written. */
+function latestStateSink<State>(write: (state: State) => Promise<unknown>): Sink<State | null> {
+  return {
+    destinations: ['d1'],
+    intervalMs: LIST_INTERVAL_MS,
+    isReady: (_destination, state) => state !== null,
+    async deliver({ state, version }) {
+      if (state !== null) await write(state);
+      return { confirmed: version };
+    },
+  };
+}
+
 /** One context: read models always; ChittyOS when there is one to speak to. */
 export class ContextObject extends ContextActor {
   constructor(context: DurableObjectState, env: Env) {
@@ -52,15 +68,7 @@ export class ContextObject extends ContextActor {
 /** One actor: read models always, ChittyOS when there is one; what it has open ends with its credentials. */
 export class ActorObject extends ActorActor {
   constructor(context: DurableObjectState, env: Env) {
-    const sink: Sink<ActorState> = {
-      destinations: ['d1'],
-      intervalMs: 1_000,
-      isReady: (_destination, state) => state !== null,
-      async deliver({ state, version }) {
-        if (state !== null) await projectActor(env.DB, state);
-        return { confirmed: version };
-      },
-    };
+    const sink = latestStateSink<NonNullable<ActorState>>((state) => projectActor(env.DB, state));
     const sinks = [sink, auditSink(env.DB)];
     super(context, env, {
       ...(hasChittyOs(env)
@@ -79,18 +87,10 @@ export class ActorObject extends ActorActor {
 export class ConnectionObject extends ConnectionActor {
   constructor(context: DurableObjectState, env: Env) {
     const directory = new Directory(env.DIRECTORY);
-    const sink: Sink<ConnectionState> = {
-      destinations: ['d1'],
-      intervalMs: 1_000,
-      isReady: (_destination, state) => state !== null,
-      async deliver({ state, version }) {
-        if (state !== null) {
-          await projectConnection(env.DB, state);
-          await endWhenContextIsDeleted(env, state);
-        }
-        return { confirmed: version };
-      },
-    };
+    const sink = latestStateSink<NonNullable<ConnectionState>>(async (state) => {
+      await projectConnection(env.DB, state);
+      await endWhenContextIsDeleted(env, state);
+    });
     super(context, env, {
       sinks: [sink, auditSink(env.DB), ...(hasChittyOs(env) ? [queueSink(env.CONTEXT_OPS_QUEUE)] : [])],
       monitor: directory.monitor(),
@@ -111,15 +111,7 @@ export class AuditObject extends AuditActor {
 /** One dead letter. */
 export class DeadLetterObject extends DeadLetterActor {
   constructor(context: DurableObjectState, env: Env) {
-    const sink: Sink<DeadLetterState> = {
-      destinations: ['d1'],
-      intervalMs: 1_000,
-      isReady: (_destination, state) => state !== null,
-      async deliver({ state, version }) {
-        if (state !== null) await projectDeadLetter(env.DB, state);
-        return { confirmed: version };
-      },
-    };
+    const sink = latestStateSink<NonNullable<DeadLetterState>>((state) => projectDeadLetter(env.DB, state));
     super(context, env, {
       sinks: [sink, auditSink(env.DB)],
       monitor: new Directory(env.DIRECTORY).monitor(),
@@ -138,15 +130,7 @@ export class SigningKeysObject extends SigningKeysActor {
 /** One installation of the GitHub App: its row in the read models always; a ChittyID when there is a ChittyOS. */
 export class InstallationObject extends InstallationActor {
   constructor(context: DurableObjectState, env: Env) {
-    const sink: Sink<InstallationState> = {
-      destinations: ['d1'],
-      intervalMs: 1_000,
-      isReady: (_destination, state) => state !== null,
-      async deliver({ state, version }) {
-        if (state !== null) await projectInstallation(env.DB, state);
-        return { confirmed: version };
-      },
-    };
+    const sink = latestStateSink<NonNullable<InstallationState>>((state) => projectInstallation(env.DB, state));
     super(context, env, {
       sinks: [sink, auditSink(env.DB)],
       monitor: new Directory(env.DIRECTORY).monitor(),
