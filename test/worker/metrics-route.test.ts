@@ -143,7 +143,8 @@ describe('what the metrics say', () => {
       sampleValue(families, 'chittyconnect_outbox_oldest_age_seconds', { destination }),
     ];
     const families = await scrape();
-    for (const destination of ['d1', 'chronicle', 'dna', 'live', 'given']) expect(behind(families, destination)).toEqual([0, 0]);
+    for (const destination of ['d1', 'chronicle', 'dna', 'live', 'given'])
+      expect(behind(families, destination)).toEqual([0, 0]);
     const monitor = new Directory(env.DIRECTORY).monitor();
     const cursor = { confirmed: 1, attempts: 2, retryAt: 0, lastError: 'a secret' };
     await monitor.behind(`context/${id}`, { chronicle: cursor, dna: cursor });
