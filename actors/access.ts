@@ -64,6 +64,8 @@ export const ACTIONS = {
   'context.list': { scope: 'contexts:read', to: 'anyone' },
   'context.read': { scope: 'contexts:read', to: READERS },
   'context.history': { scope: 'contexts:read', to: READERS },
+  /** All that one may read, wherever: each context decides about its own. */
+  'feed.read': { scope: 'contexts:read', to: 'anyone' },
   'context.watch': { scope: 'contexts:read', to: READERS },
   'context.update': { scope: 'contexts:write', to: WRITERS },
   'context.retry': { scope: 'contexts:write', to: WRITERS },

@@ -6,6 +6,7 @@ import { SYSTEM_ACTOR } from '../../actors/system-actor.ts';
 import type { Envelope } from '../../events/envelope.ts';
 import { projectChittyId } from '../../projections/chitty-ids.ts';
 import { projectContexts } from '../../projections/contexts.ts';
+import { projectFeed } from '../../projections/feed.ts';
 import { projectInvitations } from '../../projections/invitations.ts';
 import { type OutgoingEvent, toCloudEvent } from './cloud-event.ts';
 
@@ -24,7 +25,8 @@ const encoder = new TextEncoder();
 type Sendable = Partial<Pick<Context, 'chittyId' | 'provisioning'>> & { readonly status: string };
 
 /**
- * The sink that keeps the read models in D1: whatever happened, it writes the latest state, in one upsert.
+ * The sink that keeps the read models in D1: whatever happened, it writes the latest state, in one upsert; and then where
+ * the events stand in the feed.
  *
  * @param onDeleted told of a deleted context once that can be read in D1; rejects to be told again
  */
@@ -41,10 +43,14 @@ export function readModelSink(
     intervalMs: READ_MODEL_INTERVAL_MS,
     // The service's own context is no one's to find.
     isReady: (_destination, state) => state !== null && state.owner !== SYSTEM_ACTOR,
-    async deliver({ state: kept, version }) {
+    async deliver({ state: kept, version, events }) {
+      const read = events();
       const state = contextView(kept);
       if (state !== null) {
         await projectContexts(db, [state]);
+        // After the state, which says who may read them.
+        const envelopes = read.map(({ text }): Envelope => JSON.parse(text));
+        await projectFeed(db, envelopes);
         if (state.chittyId !== null && !isIdentityWritten) {
           await projectChittyId(db, state.chittyId, state.id);
           isIdentityWritten = true;
@@ -57,7 +63,7 @@ export function readModelSink(
         }
         if (state.status === 'deleted') await onDeleted(state.id);
       }
-      return { confirmed: version };
+      return { confirmed: read.at(-1)?.version ?? version };
     },
   };
 }

@@ -46,6 +46,7 @@ import { introspectToken, revokeToken } from './delegation/oauth.ts';
 import { diffContext } from './diff.ts';
 import { ecosystem } from './ecosystem.ts';
 import { embeddedRoutes } from './embedded.ts';
+import { readFeed } from './feed/feed.ts';
 import { readFieldHistory } from './field-history.ts';
 import { githubWebhook } from './github-webhook.ts';
 import { health } from './health.ts';
@@ -127,6 +128,7 @@ export const routes: readonly Route[] = [
   revertContext,
   retryProvisioning,
   readHistory,
+  readFeed,
   readProof,
   readBundle,
   readCheckpoint,

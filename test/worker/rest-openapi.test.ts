@@ -10,6 +10,7 @@ import { api, createContext } from '../support/api.ts';
 import { auditCases } from '../support/audit-cases.ts';
 import { connectionCases } from '../support/connection-cases.ts';
 import { delegationCases } from '../support/delegation-cases.ts';
+import { feedCases } from '../support/feed-cases.ts';
 import { deliver, payload } from '../support/github.ts';
 import { logCases } from '../support/log-cases.ts';
 import { expectDocumented, openApiDocument, operationOf, validator } from '../support/openapi.ts';
@@ -200,6 +201,7 @@ const cases: Case[] = [
   ...auditCases,
   ...connectionCases,
   ...delegationCases,
+  ...feedCases,
   ...sharingCases,
   ...(['GET', 'POST', 'PUT', 'DELETE'] as const).flatMap((method): Case[] => [
     [`embedded${method}`, 200, () => withChittyOs('/embedded/dna/health', method)],

@@ -15,6 +15,7 @@ import { clearChittyIds, projectChittyId } from '../../../projections/chitty-ids
 import { clearConnections, projectConnection } from '../../../projections/connections.ts';
 import { clearContexts, projectContexts } from '../../../projections/contexts.ts';
 import { clearDeadLetters, projectDeadLetter } from '../../../projections/dead-letters.ts';
+import { clearFeed } from '../../../projections/feed.ts';
 import { clearInstallations, projectInstallation } from '../../../projections/installations.ts';
 import { type ContextInvitations, clearInvitations, projectInvitations } from '../../../projections/invitations.ts';
 import { noteRebuilt } from '../../../projections/rebuild-wanted.ts';
@@ -84,13 +85,16 @@ export const rebuildReadModels: AuthenticatedRoute = {
         clearContexts(DB),
         clearChittyIds(DB),
         clearDeadLetters(DB),
+        clearFeed(DB),
         clearInstallations(DB),
         clearInvitations(DB),
       ]);
     }
     const streams = await shard.list(place[2] ?? '', PAGE_STREAMS);
     await rebuild(exchange.env, streams);
+    const contexts = streams.filter((stream) => stream.startsWith('context/'));
     // What takes longer is gone on with by the streams themselves.
+    await Promise.all(contexts.map((stream) => redeliver(exchange.env, stream, 'd1', REDELIVERY_MS)));
     await Promise.all(streams.map((stream) => redeliver(exchange.env, stream, AUDIT_DESTINATION, REDELIVERY_MS)));
     const counts = await Promise.all(shards.map((each) => each.count()));
     const isShardDone = streams.length < PAGE_STREAMS;

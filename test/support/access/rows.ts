@@ -198,6 +198,7 @@ export const rows: Readonly<Record<string, Row>> = {
     request: () => ({ json: { name: 'Made in the table' } }),
   },
   listContexts: onNothing(),
+  readFeed: onNothing(),
   searchContexts: onNothing({ query: '?q=made' }),
   readContext: onContext(),
   patchContext: onContext({ json: { name: 'Changed' } }),
