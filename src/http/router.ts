@@ -10,7 +10,7 @@ import type { Env } from '../env.ts';
 import { type Admission, admit, admitStranger } from '../limits/admit.ts';
 import { pressure } from '../limits/pressure.ts';
 import { limitsOf } from '../limits/settings.ts';
-import { withCountedDatabase } from '../metrics/database.ts';
+import { ReadModelError, withCountedDatabase } from '../metrics/database.ts';
 import { meterOf, type RouteMeter } from '../metrics/requests.ts';
 import { type Exchange, openExchange } from './exchange.ts';
 import { isProblem } from './problem.ts';
@@ -20,6 +20,9 @@ import { routes } from './routes.ts';
 
 /** Seconds after which a caller may try again when an object was too busy. */
 const RETRY_AFTER_S = 1;
+
+/** The same when the read models do not answer. */
+const READ_MODEL_RETRY_AFTER_S = 5;
 
 /** Seconds for which a browser may remember a preflight's answer. */
 const PREFLIGHT_MAX_AGE_S = 600;
@@ -176,6 +179,13 @@ function failure(exchange: Exchange, error: unknown): Response {
       problem: 'overloaded',
       detail: 'Try again in a moment, with the same Idempotency-Key if you sent one.',
       headers: { 'Retry-After': String(RETRY_AFTER_S) },
+    });
+  }
+  if (error instanceof ReadModelError) {
+    return problemResponse(exchange, {
+      problem: 'read-model-unavailable',
+      detail: 'What is looked up in the read models cannot be had. Contexts can be read and changed by their own ids.',
+      headers: { 'Retry-After': String(READ_MODEL_RETRY_AFTER_S) },
     });
   }
   return problemResponse(exchange, {

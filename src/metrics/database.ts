@@ -3,6 +3,9 @@ import type { MetricFamily } from './openmetrics.ts';
 
 let errors = 0;
 
+/** What a statement on D1 ends with that fails within a request: the read models do not answer. */
+export class ReadModelError extends Error {}
+
 /** The environment with a database whose errors are counted, by the environment: an isolate has one. */
 const watched = new WeakMap<Env, Env>();
 
@@ -36,7 +39,7 @@ function counted<Target extends object>(target: Target): Target {
 
 function fail(error: unknown): never {
   errors += 1;
-  throw error;
+  throw new ReadModelError(error instanceof Error ? error.message : String(error), { cause: error });
 }
 
 /** The errors that were counted. */
