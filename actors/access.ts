@@ -196,7 +196,7 @@ export function relationToService(principal: Principal): Relation {
 }
 
 /** Whether what somebody is to a context lets them read it. */
-export function isReader(relation: Relation): boolean {
+function isReader(relation: Relation): boolean {
   return READERS.some((reader) => reader === relation);
 }
 
