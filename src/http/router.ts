@@ -24,6 +24,12 @@ const RETRY_AFTER_S = 1;
 /** The same when the read models do not answer. */
 const READ_MODEL_RETRY_AFTER_S = 5;
 
+/** Methods whose requests have no body. */
+const BODILESS = ['GET', 'HEAD', 'OPTIONS'];
+
+/** Bytes of a body that is read only to be rid of it. */
+const REST_MAX_BYTES = 128 * 1024;
+
 /** Seconds for which a browser may remember a preflight's answer. */
 const PREFLIGHT_MAX_AGE_S = 600;
 
@@ -89,6 +95,7 @@ async function answer(exchange: Exchange, methods: ReadonlyMap<string, Route>, m
   } catch (error) {
     response = failure(exchange, error);
   }
+  if (!exchange.request.bodyUsed && !BODILESS.includes(exchange.request.method)) await readRest(exchange.request);
   const elapsedMs = Date.now() - startedAt;
   meter.note(exchange.request.method, response, elapsedMs);
   // Who asks to be kept waiting is no sign of pressure.
@@ -96,6 +103,16 @@ async function answer(exchange: Exchange, methods: ReadonlyMap<string, Route>, m
     pressure.noteLatency(elapsedMs, limitsOf(exchange.env, exchange.execution).pressure);
   }
   return response;
+}
+
+/**
+ * Reads a body that no route has looked at. The runtime closes a connection on which one is left, and with it goes the
+ * request that the caller has sent next.
+ */
+async function readRest(request: Request): Promise<void> {
+  const length = Number(request.headers.get('Content-Length') ?? Number.NaN);
+  // One that is longer, or of no known length, is not worth the connection.
+  if (length > 0 && length <= REST_MAX_BYTES) await request.arrayBuffer().catch(() => undefined);
 }
 
 function dispatch(exchange: Exchange, methods: ReadonlyMap<string, Route>): Answer | Promise<Answer> {
