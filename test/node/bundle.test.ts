@@ -39,7 +39,8 @@ describe('events/ in a browser', () => {
       logLevel: 'silent',
     });
     const text = bundle.outputFiles[0]?.text ?? '';
-    expect(text).not.toMatch(/node:|cloudflare:|\brequire\(/);
+    // The runtime's own SHA-256 is asked for where there is one, by name; nothing is imported.
+    expect(text).not.toMatch(/\b(?:from|import)\s*\(?\s*["'](?:node|cloudflare):|\brequire\(/);
     // Only what a browser has; no process, no Buffer, no require.
     const browser = { TextEncoder, TextDecoder, Uint8Array, crypto, draft, result: '' };
     runInNewContext(`${text}; result = events.sealEvent(draft).leafHash;`, browser);

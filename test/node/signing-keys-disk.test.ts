@@ -42,8 +42,9 @@ describe('the private key that signs tokens', () => {
 
     const { kid = '', x = '' } = jwks.keys[0] ?? {};
     const files = filesIn(dataFolder);
-    const stored = files.map((file) => file.toString('latin1')).find((text) => text.includes('sealedPrivateKey')) ?? '';
-    const sealed = /sealedPrivateKey":"(v1\.[\w-]+\.[\w-]+)"/.exec(stored)?.[1] ?? '';
+    // In the event that made this key; others have keys for other purposes, or only tell that there was one.
+    const event = new RegExp(`"kid":"${kid}".{0,500}?"sealedPrivateKey":"(v1\\.[\\w-]+\\.[\\w-]+)"`, 's');
+    const sealed = files.map((file) => event.exec(file.toString('latin1'))?.[1]).find((found) => found) ?? '';
     const privateKey = open(sealed, secret, `signing key tokens ${kid}`);
 
     // It is the right one: what it signs, the published key verifies.
