@@ -117,7 +117,7 @@ describe('a subscriber that does not confirm', () => {
     await change(id, { name: 'Still there' });
     await untilTrue(() => watcher.versions.at(-1) === FLOOD + 2);
     expect(watcher.closed).toBeNull();
-  });
+  }, 30_000);
 
   it('still gets the deletion and 4410 after all it had missed', async () => {
     const { id } = await createContext();
