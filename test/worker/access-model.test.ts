@@ -78,6 +78,16 @@ const step = fc.oneof(
 type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never;
 type Of<Kind extends Step['do']> = Extract<Step, { do: Kind }>;
 
+/** Rights that go through two hands: chance leaves them out of some runs. */
+const handOnTwice: Step[] = [0, 1].map((who) => ({
+  do: 'delegate',
+  with: 0,
+  who,
+  scopes: ALL,
+  where: null,
+  minutes: null,
+}));
+
 /** The service as the model has it, and the steps carried out in both. */
 class Play {
   readonly people: Someone[] = [];
@@ -368,9 +378,9 @@ describe('who may do what, by whatever they hold', () => {
         }
       }),
       // Shrinking takes minutes: the step that failed is named, and the seed brings it back.
-      { seed, numRuns: RUNS, endOnFailure: true },
+      { seed, numRuns: RUNS, endOnFailure: true, examples: [[handOnTwice]] },
     );
-    // By chance there are runs in which nobody comes in by what was handed on: they show less than others.
-    console.log(`access-model: let in ${letIn} times by what was handed on`);
+    // A run in which nobody hands anything on would show nothing.
+    expect(letIn).toBeGreaterThan(0);
   });
 });
