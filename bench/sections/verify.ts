@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import { once } from 'node:events';
 import { createReadStream, createWriteStream, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -23,10 +23,13 @@ export const verify: Section = {
   title: 'Verifying an export',
   method:
     `A proof bundle of ${EVENTS.toLocaleString('en')} changes of a context, read from a file in chunks of 1 MiB: verified ` +
-    'as `chittyconnect verify` does it, against bare SHA-256 of the same bytes by the same runtime. One thread each.',
+    'as `chittyconnect verify` does it, against bare SHA-256 of the same bytes by the same runtime, once in one piece and ' +
+    'once as a tree needs it: each event by itself and one node of two hashes with it. One thread each.',
   explanation:
-    'What bounds it, read from the code and not from a profile: each event is hashed by the same SHA-256, and one node of ' +
-    'the tree with it; what comes on top is finding the lines, decoding UTF-8, and a walk through each event’s ' +
+    'What bounds it: a call of SHA-256 costs about a third of a microsecond before it hashes a byte, and a tree needs two ' +
+    'for each event. Where the processor hashes in hardware, these calls alone are about 0.36 of hashing the whole file in ' +
+    'one piece, so 0.3 of that would leave no time to look at an event; the second ratio is the one that a verifier can ' +
+    'reach. What comes on top of the calls is finding the lines, decoding UTF-8, and a walk through each event’s ' +
     'characters that sees to it that its JSON is canonical. Nothing is parsed.',
   async run({ workspace, rounds, shrink, progress }) {
     const events = Math.round(EVENTS / shrink);
@@ -34,34 +37,38 @@ export const verify: Section = {
     progress(`making ${events} events`);
     await writeBundle(file, events);
     const bytes = statSync(file).size;
-    const sides = { product: () => timed(() => verifyFile(file)), bare: () => timed(() => hashFile(file)) };
-    const measured: { product: number; bare: number }[] = [];
+    const sides = { product: verifyFile, whole: hashFile, single: hashLines };
+    const order = ['product', 'whole', 'single'] as const;
+    const measured: Record<keyof typeof sides, number>[] = [];
     for (let round = 0; round <= rounds; round++) {
       progress(`round ${round} of ${rounds}`);
-      // The first of the two finds the caches as the other left them; so they take turns.
-      if (round % 2 === 0) measured.push({ product: await sides.product(), bare: await sides.bare() });
-      else {
-        const bare = await sides.bare();
-        measured.push({ product: await sides.product(), bare });
-      }
+      const times = { product: 0, whole: 0, single: 0 };
+      // The first of them finds the caches as the last left them; so they take turns.
+      for (const side of round % 2 === 0 ? order : order.toReversed())
+        times[side] = await timed(() => sides[side](file));
+      measured.push(times);
     }
     const counted = measured.slice(1);
-    const ratios = counted.map(({ product, bare }) => bare / product);
-    const megabytesPerS = (side: 'product' | 'bare') => bytes / 1e3 / median(counted.map((round) => round[side]));
-    const ratio = median(ratios);
+    const megabytesPerS = (side: keyof typeof sides) =>
+      figure(bytes / 1e3 / median(counted.map((round) => round[side])));
+    const row = (title: string, side: 'whole' | 'single') => {
+      const ratios = counted.map((round) => round[side] / round.product);
+      const ratio = median(ratios);
+      const spread = `${figure(Math.min(...ratios))} to ${figure(Math.max(...ratios))}`;
+      return [
+        title,
+        megabytesPerS(side),
+        `**${figure(ratio)}** (${spread})`,
+        `≥ ${figure(AIM)}: ${verdict(ratio >= AIM)}`,
+      ];
+    };
     return {
       table: {
-        columns: ['events', 'MB', 'verify, MB per s', 'events per s', 'SHA-256, MB per s', 'ratio', 'aim'],
+        columns: ['of the same bytes', 'MB per s', 'ratio', 'aim'],
         rows: [
-          [
-            events.toLocaleString('en'),
-            figure(bytes / 1e6),
-            figure(megabytesPerS('product')),
-            figure((events * 1000) / median(counted.map(({ product }) => product))),
-            figure(megabytesPerS('bare')),
-            `**${figure(ratio)}** (${figure(Math.min(...ratios))} to ${figure(Math.max(...ratios))})`,
-            `≥ ${figure(AIM)}: ${verdict(ratio >= AIM)}`,
-          ],
+          [`verify, ${events.toLocaleString('en')} events`, megabytesPerS('product'), '', ''],
+          row('SHA-256, event by event, and as many nodes', 'single'),
+          row('SHA-256 in one piece', 'whole'),
         ],
       },
     };
@@ -85,6 +92,22 @@ async function hashFile(file: string): Promise<void> {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(file, { highWaterMark: CHUNK_BYTES })) hash.update(chunk);
   hash.digest();
+}
+
+/** The hashes of a tree and nothing else: one of each line, one of two hashes. */
+async function hashLines(file: string): Promise<void> {
+  const node = new Uint8Array(65);
+  let begun = Buffer.alloc(0);
+  for await (const chunk of createReadStream(file, { highWaterMark: CHUNK_BYTES })) {
+    const bytes = Buffer.concat([begun, chunk]);
+    let start = 0;
+    for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, start)) {
+      hash('sha256', bytes.subarray(start, end), 'latin1');
+      hash('sha256', node, 'latin1');
+      start = end + 1;
+    }
+    begun = bytes.subarray(start);
+  }
 }
 
 /** Writes the bundle of a context that was changed so often. */
