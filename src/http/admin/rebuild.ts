@@ -1,12 +1,8 @@
 import { z } from 'zod';
-import type { ActorRecord } from '../../../actors/actor.ts';
 import type { Connection } from '../../../actors/connection.ts';
 import type { Context } from '../../../actors/context.ts';
-import type { DeadLetter } from '../../../actors/dead-letter.ts';
 import { isRefusal } from '../../../actors/decider.ts';
 import { Directory } from '../../../actors/directory.ts';
-import type { Installation } from '../../../actors/installation.ts';
-import type { View } from '../../../actors/messages.ts';
 import { SYSTEM } from '../../../actors/principal.ts';
 import { SYSTEM_ACTOR } from '../../../actors/system-actor.ts';
 import { clearActors, projectActor } from '../../../projections/actors.ts';
@@ -21,9 +17,9 @@ import { type ContextInvitations, clearInvitations, projectInvitations } from '.
 import { noteRebuilt } from '../../../projections/rebuild-wanted.ts';
 import { AUDIT_DESTINATION } from '../../delivery/audit-sink.ts';
 import { endWhenContextIsDeleted } from '../../delivery/connection-ends.ts';
+import { streamObject } from '../../delivery/stream-object.ts';
 import { redeliver } from '../../delivery/wake.ts';
 import type { Env } from '../../env.ts';
-import type { ContextObject } from '../../objects.ts';
 import { problems } from '../operations.ts';
 import { invalid, isProblem } from '../problem.ts';
 import { readQuery } from '../query.ts';
@@ -113,38 +109,34 @@ export const rebuildReadModels: AuthenticatedRoute = {
   },
 };
 
+/** Writes what lists show of a stream. @param body its present state, as JSON */
+type Write = (env: Env, body: string) => Promise<unknown>;
+
+/** The types of streams that have rows, but for contexts, which are written many at a time. */
+const READ_MODELS: ReadonlyMap<string, Write> = new Map<string, Write>([
+  ['actor', ({ DB }, body) => projectActor(DB, JSON.parse(body))],
+  ['connection', rebuildConnection],
+  ['dead_letter', ({ DB }, body) => projectDeadLetter(DB, JSON.parse(body))],
+  ['installation', ({ DB }, body) => projectInstallation(DB, JSON.parse(body))],
+]);
+
 /** Writes the present state of these streams into the read models. */
 async function rebuild(env: Env, streams: readonly string[]): Promise<void> {
   const contexts: Context[] = [];
   const invitations: ContextInvitations[] = [];
   await Promise.all(
     streams.map(async (stream) => {
-      const view = await read(env, stream);
+      const [type = ''] = stream.split('/');
+      const write = READ_MODELS.get(type);
+      if (write === undefined && type !== 'context') return;
+      const body = await presentState(env, stream);
       // One that was registered and never written has nothing to show.
-      if (view === null) return;
-      if (stream.startsWith('dead_letter/')) {
-        const letter: DeadLetter = JSON.parse(view.body);
-        await projectDeadLetter(env.DB, letter);
+      if (body === null) return;
+      if (write !== undefined) {
+        await write(env, body);
         return;
       }
-      if (stream.startsWith('installation/')) {
-        const installation: Installation = JSON.parse(view.body);
-        await projectInstallation(env.DB, installation);
-        return;
-      }
-      if (stream.startsWith('connection/')) {
-        const connection: Connection = JSON.parse(view.body);
-        await projectConnection(env.DB, connection);
-        // While its row was not there, nobody could find it whose context was deleted.
-        await endWhenContextIsDeleted(env, connection);
-        return;
-      }
-      if (stream.startsWith('actor/')) {
-        const actor: ActorRecord = JSON.parse(view.body);
-        await projectActor(env.DB, actor);
-        return;
-      }
-      const context: Context = JSON.parse(view.body);
+      const context: Context = JSON.parse(body);
       if (context.owner === SYSTEM_ACTOR) return;
       contexts.push(context);
       if (context.status === 'active') invitations.push(...(await invitationsTo(env, context.id)));
@@ -155,6 +147,13 @@ async function rebuild(env: Env, streams: readonly string[]): Promise<void> {
   await projectInvitations(env.DB, invitations);
 }
 
+async function rebuildConnection(env: Env, body: string): Promise<void> {
+  const connection: Connection = JSON.parse(body);
+  await projectConnection(env.DB, connection);
+  // While its row was not there, nobody could find it whose context was deleted.
+  await endWhenContextIsDeleted(env, connection);
+}
+
 /** The open invitations to a context, when there are any. */
 async function invitationsTo(env: Env, context: string): Promise<ContextInvitations[]> {
   const answer = await env.CONTEXTS.get(env.CONTEXTS.idFromName(context)).invitations(SYSTEM);
@@ -162,21 +161,8 @@ async function invitationsTo(env: Env, context: string): Promise<ContextInvitati
   return [{ context, version: answer.version, invitations: answer.seen }];
 }
 
-/** The objects of the streams that have a read model, by the type of the stream. */
-const READ_FROM: Readonly<Record<string, (env: Env, id: string) => Pick<DurableObjectStub<ContextObject>, 'view'>>> = {
-  actor: ({ ACTORS }, id) => ACTORS.get(ACTORS.idFromName(id)),
-  connection: ({ CONNECTIONS }, id) => CONNECTIONS.get(CONNECTIONS.idFromName(id)),
-  context: ({ CONTEXTS }, id) => CONTEXTS.get(CONTEXTS.idFromName(id)),
-  dead_letter: ({ DEAD_LETTERS }, id) => DEAD_LETTERS.get(DEAD_LETTERS.idFromName(id)),
-  installation: ({ INSTALLATIONS }, id) => INSTALLATIONS.get(INSTALLATIONS.idFromName(id)),
-};
-
-/** The present state of a stream, null when nothing was ever written there. */
-async function read(env: Env, stream: string): Promise<View | null> {
-  const [type, id = ''] = stream.split('/');
-  const objectOf = READ_FROM[type ?? ''];
-  // One of a type that has no read model.
-  if (objectOf === undefined) return null;
-  const view = await objectOf(env, id).view(SYSTEM);
-  return isRefusal(view) ? null : view;
+/** The present state of a stream as JSON, null when nothing was ever written there. */
+async function presentState(env: Env, stream: string): Promise<string | null> {
+  const view = await streamObject(env, stream)?.view(SYSTEM);
+  return view === undefined || isRefusal(view) ? null : view.body;
 }
