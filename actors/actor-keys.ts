@@ -1,6 +1,7 @@
 import type { ActorEvent } from '../events/actor.ts';
-import type { Actor } from './actor.ts';
-import type { Refusal } from './decider.ts';
+import type { Actor, ActorState } from './actor.ts';
+import type { Past, Refusal } from './decider.ts';
+import { successorsOf } from './key-successors.ts';
 import { CAPABILITIES, type Capability, type Principal, SCOPES, type Scope } from './principal.ts';
 
 /** Keys of one actor that are good at the same time. */
@@ -49,7 +50,8 @@ export type KeyCommand =
       readonly endsAt: string;
       readonly at: string;
     }
-  | { readonly type: 'revokeKey'; readonly key: string };
+  /** `withSuccessors`: what has taken its place by rotation as well, also when the key itself has ended already. */
+  | { readonly type: 'revokeKey'; readonly key: string; readonly withSuccessors?: boolean };
 
 /** The events about keys. */
 export type KeyEvent = Extract<ActorEvent, { type: 'key_issued' | 'key_rotated' | 'key_revoked' }>;
@@ -110,8 +112,13 @@ export function endOf(by: Principal, actor: Actor): string | null {
   return key?.expiresAt ?? null;
 }
 
-/** Decides about keys of an actor who is there and not deleted. */
-export function decideKey(command: KeyCommand, actor: Actor, by: Principal): readonly ActorEvent[] | Refusal {
+/** Decides about keys of an actor who is there and not deleted. @param past of their stream */
+export function decideKey(
+  command: KeyCommand,
+  actor: Actor,
+  by: Principal,
+  past: Past<ActorState, ActorEvent>,
+): readonly ActorEvent[] | Refusal {
   switch (command.type) {
     case 'issueKey': {
       const { key, name, hash, wanted, at } = command;
@@ -122,9 +129,11 @@ export function decideKey(command: KeyCommand, actor: Actor, by: Principal): rea
     case 'rotateKey':
       return rotate(command, actor, by);
     case 'revokeKey': {
-      const { key } = command;
-      if (!actor.keys.some(({ id }) => id === key)) return NO_SUCH_KEY;
-      return [{ type: 'key_revoked', data: { key } }, ...endSessionsOf(key, actor)];
+      const { key, withSuccessors = false } = command;
+      const wanted = withSuccessors ? [key, ...successorsOf(key, rotationsOf(actor, past))] : [key];
+      const ending = wanted.filter((each) => actor.keys.some(({ id }) => id === each));
+      if (ending.length === 0) return NO_SUCH_KEY;
+      return ending.flatMap((each) => [{ type: 'key_revoked', data: { key: each } }, ...endSessionsOf(each, actor)]);
     }
     default:
       return command satisfies never;
@@ -135,6 +144,12 @@ const TOO_MANY: Refusal = {
   refused: 'limit-reached',
   detail: `An actor has at most ${KEYS_MAX} keys at a time. Revoke one that is not needed any more.`,
 };
+
+/** What the keys that there are say of each other holds however long ago it was; the past tells of those between. */
+function* rotationsOf({ keys }: Actor, past: Past<ActorState, ActorEvent>) {
+  for (const { id, successor } of keys) if (successor !== null) yield { key: id, successor };
+  for (const event of past.newestFirst(0)) if (event.type === 'key_rotated') yield event.data;
+}
 
 /** Who has the successor has what the old key was good for: so that has to be within the bounds of who asks for it. */
 function rotate(

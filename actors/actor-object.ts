@@ -18,8 +18,9 @@ import { isRefusal } from './decider.ts';
 import { type DelegationRecord, recordOf as delegationRecordOf, findInHistory } from './delegation-record.ts';
 import type { EndedAccess } from './ended-access.ts';
 import { EventSourcedObject } from './event-sourced-object.ts';
-import { type FormerKey, findFormerKey } from './former-key.ts';
+import { type FormerKey, findFormerKey, rotationsIn } from './former-key.ts';
 import { givenSink } from './given-sink.ts';
+import { successorsOf } from './key-successors.ts';
 import { LastUses } from './last-uses.ts';
 import { liveSink } from './live-sink.ts';
 import type { CommandRequest, Ports, RefusalReply } from './messages.ts';
@@ -153,6 +154,17 @@ export class ActorActor extends EventSourcedObject<ActorState, ActorCommand, Act
   /** What became of a key that is good no more, by its hash; null when there never was one. For the audit trail. */
   formerKey(hash: string): FormerKey | null {
     return findFormerKey(this.#history(), hash);
+  }
+
+  /** The keys that have taken a key's place by rotation and are good, oldest first. The key itself may have ended. */
+  successors(principal: Principal, key: string): readonly string[] | RefusalReply {
+    const now = new Date().toISOString();
+    const looked = this.look(principal, 'actor.credentials', (actor) =>
+      (actor?.keys ?? []).filter(({ expiresAt }) => isGoodAt(expiresAt, now)).map(({ id }) => id),
+    );
+    if ('refused' in looked) return looked;
+    const successors = successorsOf(key, rotationsIn(this.#history()));
+    return successors.filter((id) => looked.seen.includes(id));
   }
 
   /** The sessions that are good, oldest first. */

@@ -70,7 +70,7 @@ const FIRST_ADMINISTRATOR: Refusal = {
 export const actorDecider: Decider<ActorState, ActorCommand, ActorEvent> = {
   initialState: null,
 
-  decide(command, state, by) {
+  decide(command, state, by, _now, past) {
     if (command.type === 'register') {
       if (state !== null) return { refused: 'already-exists', detail: 'There is an actor with this id already.' };
       return [{ type: 'actor_registered', data: command.data }];
@@ -81,7 +81,7 @@ export const actorDecider: Decider<ActorState, ActorCommand, ActorEvent> = {
       case 'issueKey':
       case 'rotateKey':
       case 'revokeKey':
-        return withDelegations(decideKey(command, state, by), state, command);
+        return withDelegations(decideKey(command, state, by, past), state, command);
       case 'startSession':
       case 'refreshSession':
       case 'endOwnSession':

@@ -31,6 +31,17 @@ export function findFormerKey(pages: Iterable<readonly string[]>, hash: string):
   return id === null ? null : { id, end };
 }
 
+/** The rotations in a history. @param pages as of `findFormerKey` */
+export function* rotationsIn(pages: Iterable<readonly string[]>) {
+  for (const texts of pages) {
+    for (const text of texts) {
+      // Before it is parsed: of a busy actor's events nearly all are about something else.
+      const event = text.includes('key_rotated') ? openEvent(text) : null;
+      if (event?.type === 'key_rotated') yield event.data;
+    }
+  }
+}
+
 function openEvent(text: string): Recorded<ActorEvent> {
   const envelope: Envelope = JSON.parse(text);
   return recorded<ActorEvent>(envelope);

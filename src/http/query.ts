@@ -53,6 +53,12 @@ export function readInteger(name: string, text: string, min: number, max: number
   return value >= min && value <= max ? value : invalid(name, `must be a whole number from ${min} to ${max}`);
 }
 
+/** `true` or `false`; left out, false. */
+export function readFlag(name: string, text: string | undefined): boolean | Problem {
+  if (text === undefined || text === 'false') return false;
+  return text === 'true' || invalid(name, 'must be true or false');
+}
+
 /** A version, or a time in ISO 8601 with its zone. @param name the parameter that it stands in */
 export function readMoment(name: string, text: string): Moment | Problem {
   if (/^\d+$/.test(text)) {

@@ -197,6 +197,31 @@ describe('keys', () => {
       .yields([{ type: 'key_revoked', data: { key: 'key_1' } }, ended('ses_1', 'key_ended')]);
   });
 
+  it('revoking ends what has taken its place only when that is asked for, also across what has ended', () => {
+    const rotated = (key: string, successor: string, endsAt = LATER): ActorEvent => ({
+      type: 'key_rotated',
+      data: { key, successor, hash: hash('2'), endsAt },
+    });
+    const revoked = (key: string): ActorEvent => ({ type: 'key_revoked', data: { key } });
+    const events = [registered, issued('a'), rotated('a', 'b'), rotated('b', 'c'), issued('x'), started('ses_1', 'c')];
+    ada
+      .given(events)
+      .when({ type: 'revokeKey', key: 'a' })
+      .yields([revoked('a')]);
+    ada
+      .given(events)
+      .when({ type: 'revokeKey', key: 'a', withSuccessors: true })
+      .yields([revoked('a'), revoked('b'), revoked('c'), ended('ses_1', 'key_ended')]);
+    ada
+      .given([...events, revoked('a'), revoked('b')])
+      .when({ type: 'revokeKey', key: 'a', withSuccessors: true })
+      .yields([revoked('c'), ended('ses_1', 'key_ended')]);
+    ada
+      .given([...events, revoked('c')])
+      .when({ type: 'revokeKey', key: 'c', withSuccessors: true })
+      .isRefused('not-found');
+  });
+
   it.each([
     ['scopes', { scopes: ['delegate'] }, { scopes: ['actors:write'] }],
     ['contexts', { contexts: ['ctx_2'] }, { contexts: ['ctx_1'] }],

@@ -112,6 +112,15 @@ export const actorCases: Case[] = [
   ['rotateKey', 409, () => rotated()],
   ...common('rotateKey', 'POST', `/keys/${noKey}/rotate`),
   ['revokeKey', 204, async () => api(await keyPath(), { method: 'DELETE' })],
+  [
+    'revokeKey',
+    200,
+    async () => {
+      const path = await keyPath();
+      await api(`${path}/rotate`, { method: 'POST' });
+      return api(path, { method: 'DELETE' });
+    },
+  ],
   ['revokeKey', 404, () => change('DELETE', `/keys/${noKey}`)],
   ...common('revokeKey', 'DELETE', `/keys/${noKey}`),
   ['startSession', 201, async () => as((await keyHolder()).key, '/v1/sessions', { method: 'POST' })],

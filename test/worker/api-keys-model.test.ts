@@ -18,7 +18,10 @@ const step = fc.oneof(
     weight: 3,
     arbitrary: fc.record({ do: fc.constant('rotate' as const), which: fc.nat(9), overlap: fc.constantFrom(0, 5, 60) }),
   },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('revoke' as const), which: fc.nat(9) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constant('revoke' as const), which: fc.nat(9), withSuccessors: fc.boolean() }),
+  },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('session' as const), which: fc.nat(9) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('endSession' as const), which: fc.nat(9) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('suspend' as const) }) },
@@ -34,7 +37,7 @@ interface ModelKey {
   readonly key: string;
   until: number | null;
   isRevoked: boolean;
-  isRotated: boolean;
+  successor: ModelKey | null;
 }
 
 interface ModelSession {
@@ -50,8 +53,18 @@ class Model {
   readonly sessions: ModelSession[] = [];
   isSuspended = false;
 
-  isGood({ until, isRevoked }: ModelKey): boolean {
-    return !isRevoked && !this.isSuspended && (until === null || until > Date.now());
+  isGood(key: ModelKey): boolean {
+    return this.isThere(key) && !this.isSuspended;
+  }
+
+  /** Whether a key has neither been revoked nor expired. */
+  isThere({ isRevoked, until }: ModelKey): boolean {
+    return !isRevoked && (until === null || until > Date.now());
+  }
+
+  /** All that have taken a key's place, the oldest first. */
+  successors({ successor }: ModelKey): ModelKey[] {
+    return successor === null ? [] : [successor, ...this.successors(successor)];
   }
 
   isGoodSession({ startedWith, until, isEnded }: ModelSession): boolean {
@@ -60,7 +73,7 @@ class Model {
 
   /** A key that can be changed still, if there is one. */
   pick(which: number): ModelKey | undefined {
-    const left = this.keys.filter((key) => !key.isRevoked && (key.until === null || key.until > Date.now()));
+    const left = this.keys.filter((key) => this.isThere(key));
     return left[which % Math.max(left.length, 1)];
   }
 }
@@ -71,26 +84,32 @@ async function make(actor: string, model: Model, made: Step): Promise<void> {
       const until = made.minutes === null ? null : Date.now() + made.minutes * MINUTE_MS;
       const wanted = until === null ? {} : { expiresAt: new Date(until).toISOString() };
       const { id, key } = await issueKey(actor, wanted);
-      model.keys.push({ id, key, until, isRevoked: false, isRotated: false });
+      model.keys.push({ id, key, until, isRevoked: false, successor: null });
       return;
     }
     case 'rotate': {
       const old = model.pick(made.which);
-      if (!old || old.isRotated) return;
+      if (!old || old.successor) return;
       const json = { overlapSeconds: made.overlap * 60 };
       const response = await api(`/v1/actors/${actor}/keys/${old.id}/rotate`, { method: 'POST', json });
       const { id, key } = await expectJson<IssuedKeyJson>(response, 201);
-      model.keys.push({ id, key, until: old.until, isRevoked: false, isRotated: false });
+      old.successor = { id, key, until: old.until, isRevoked: false, successor: null };
+      model.keys.push(old.successor);
       const endsAt = Date.now() + made.overlap * MINUTE_MS;
       old.until = old.until === null ? endsAt : Math.min(old.until, endsAt);
-      old.isRotated = true;
       return;
     }
     case 'revoke': {
       const key = model.pick(made.which);
       if (!key) return;
-      expect((await api(`/v1/actors/${actor}/keys/${key.id}`, { method: 'DELETE' })).status).toBe(204);
+      const path = `/v1/actors/${actor}/keys/${key.id}?successors=${made.withSuccessors}`;
+      const response = await api(path, { method: 'DELETE' });
       key.isRevoked = true;
+      const successors = model.successors(key);
+      if (made.withSuccessors) for (const each of successors) each.isRevoked = true;
+      const left = successors.filter((each) => model.isThere(each)).map(({ id }) => id);
+      if (left.length === 0) expect(response.status).toBe(204);
+      else expect(await expectJson(response, 200)).toEqual({ successors: left });
       return;
     }
     case 'session': {

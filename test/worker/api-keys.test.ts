@@ -3,7 +3,16 @@ import { env } from 'cloudflare:workers';
 import { describe, expect, it, vi } from 'vitest';
 import { derivedId } from '../../events/id.ts';
 import { actorOfKey, newApiKey } from '../../src/auth/api-key.ts';
-import { as, expectJson, type IssuedKeyJson, issueKey, keyHolder, plain, registerActor } from '../support/actors.ts';
+import {
+  as,
+  expectJson,
+  type IssuedKeyJson,
+  issueKey,
+  keyHolder,
+  plain,
+  registerActor,
+  startSession,
+} from '../support/actors.ts';
 import { api, createContext } from '../support/api.ts';
 import { expectProblem } from '../support/rest.ts';
 
@@ -160,6 +169,74 @@ describe('rotating', () => {
     await expectProblem(await me(holder.key), 401, 'unauthorized');
     expect((await me(next.key)).status).toBe(200);
     expect((await keysOf(holder.id)).map(({ id }) => id)).toEqual([next.id]);
+  });
+});
+
+describe('revoking a key that was rotated', () => {
+  const revoke = (holder: { id: string }, key: string, query = '') =>
+    api(`/v1/actors/${holder.id}/keys/${key}${query}`, { method: 'DELETE' });
+
+  /** The key that takes the place of one. */
+  const next = async (id: string, keyId: string, json?: object) =>
+    expectJson<IssuedKeyJson>(await rotate({ id, keyId }, json), 201);
+
+  const statuses = async (keys: readonly { readonly key: string }[]) =>
+    Promise.all(keys.map(async ({ key }) => (await me(key)).status));
+
+  it('leaves what has taken its place, as the end of a rotation wants it, and says so', async () => {
+    const holder = await keyHolder();
+    const second = await next(holder.id, holder.keyId);
+    const answer = await expectJson(await revoke(holder, holder.keyId), 200);
+    expect(answer).toEqual({ successors: [second.id] });
+    expect(await statuses([holder, second])).toEqual([401, 200]);
+    // Nothing has taken the place of the second.
+    expect((await revoke(holder, second.id)).status).toBe(204);
+    await expectProblem(await revoke(holder, second.id), 404, 'not-found');
+  });
+
+  it('ends all that has taken its place, and nothing else, when that is asked for', async () => {
+    const holder = await keyHolder();
+    const second = await next(holder.id, holder.keyId);
+    const third = await next(holder.id, second.id);
+    const other = await issueKey(holder.id);
+    const { accessToken } = await startSession(third.key);
+    expect((await revoke(holder, holder.keyId, '?successors=true')).status).toBe(204);
+    expect(await statuses([holder, second, third, other])).toEqual([401, 401, 401, 200]);
+    expect((await me(accessToken)).status).toBe(401);
+  });
+
+  it('leaves those that came before it', async () => {
+    const holder = await keyHolder();
+    const second = await next(holder.id, holder.keyId);
+    const third = await next(holder.id, second.id);
+    expect((await revoke(holder, second.id, '?successors=true')).status).toBe(204);
+    expect(await statuses([holder, second, third])).toEqual([200, 401, 401]);
+  });
+
+  it('finds them when the key and those between have ended already', async () => {
+    const holder = await keyHolder();
+    const second = await next(holder.id, holder.keyId, { overlapSeconds: 0 });
+    const third = await next(holder.id, second.id, { overlapSeconds: 0 });
+    const { detail } = await expectProblem(await revoke(holder, holder.keyId), 404, 'not-found');
+    expect(detail).toContain(third.id);
+    expect(detail).not.toContain(second.id);
+    expect(await statuses([third])).toEqual([200]);
+    expect((await revoke(holder, holder.keyId, '?successors=true')).status).toBe(204);
+    expect(await statuses([third])).toEqual([401]);
+    await expectProblem(await revoke(holder, holder.keyId, '?successors=true'), 404, 'not-found');
+  });
+
+  it('is asked for by yes or no, and of nobody else’s keys', async () => {
+    const holder = await keyHolder();
+    const second = await next(holder.id, holder.keyId);
+    const eve = await keyHolder();
+    const { errors } = await expectProblem(await revoke(holder, holder.keyId, '?successors=all'), 400, 'invalid');
+    expect(errors?.[0]?.pointer).toBe('successors');
+    for (const key of [holder.keyId, second.id]) {
+      const asEve = await as(eve.key, `/v1/actors/${holder.id}/keys/${key}?successors=true`, { method: 'DELETE' });
+      await expectProblem(asEve, 403, 'forbidden');
+    }
+    expect(await statuses([holder, second])).toEqual([200, 200]);
   });
 });
 

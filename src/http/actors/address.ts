@@ -23,7 +23,7 @@ export const ACTOR_PATH = '/v1/actors/:id';
  * The id of the actor in the path, who may also be named by the ChittyID, or as `me`; 404 when it cannot be one. No
  * object is asked whether it exists, because asking one creates it.
  */
-async function actorId({ request, env, principal }: AuthenticatedExchange): Promise<string | Problem> {
+export async function actorId({ request, env, principal }: AuthenticatedExchange): Promise<string | Problem> {
   const given = request.params?.id ?? '';
   const id = given === ONESELF ? principal.actor : given;
   if (id === BOOTSTRAP_ACTOR) await ensureFirstAdministrator(env);

@@ -8,10 +8,11 @@ import { readBody, readOptionalBody } from '../body.ts';
 import type { AuthenticatedExchange } from '../exchange.ts';
 import { jsonBody, problems } from '../operations.ts';
 import { isProblem, type Problem, problemOf } from '../problem.ts';
+import { readFlag, readQuery } from '../query.ts';
 import { empty, jsonText } from '../respond.ts';
 import type { Answer, AuthenticatedRoute } from '../route.ts';
-import { ACTOR_PATH, actorObject, addressed, executeOn } from './address.ts';
-import { issuedKeyBody, issueKeyBody, keyBody, rotateKeyBody } from './schemas.ts';
+import { ACTOR_PATH, actorId, actorObject, addressed, executeOn } from './address.ts';
+import { issuedKeyBody, issueKeyBody, keyBody, revokedKeyBody, rotateKeyBody } from './schemas.ts';
 
 const KEYS_PATH = `${ACTOR_PATH}/keys`;
 
@@ -133,18 +134,49 @@ export const revokeKey: AuthenticatedRoute = {
     tags: ['credentials'],
     summary: 'Revoke an API key',
     description:
-      'Within 5 s it is good nowhere. The sessions that were started with it end; what it has open is closed.',
-    responses: { 204: { description: 'It is revoked' }, ...problems(400, 401, 403, 404, 409) },
+      'Within 5 s it is good nowhere. The sessions that were started with it end, and so does what was delegated with ' +
+      'it; what it has open is closed. A key that has taken its place by rotation is good still, and the answer names ' +
+      'it: `?successors=true` ends all of those as well, also when the key itself has ended already.',
+    requestParams: {
+      query: z.object({
+        successors: z
+          .enum(['true', 'false'])
+          .optional()
+          .meta({ description: 'Whether the keys that have taken its place end too; left out, false' }),
+      }),
+    },
+    responses: {
+      200: {
+        description: 'It is revoked, and the keys that took its place are good',
+        content: { 'application/json': { schema: revokedKeyBody } },
+      },
+      204: { description: 'It is revoked, and no key is left that took its place' },
+      ...problems(400, 401, 403, 404, 409),
+    },
   },
   async handle(exchange) {
-    const actor = await addressed(exchange);
+    const query = readQuery(exchange.request, ['successors']);
+    if (isProblem(query)) return query;
+    const withSuccessors = readFlag('successors', query.successors);
+    if (isProblem(withSuccessors)) return withSuccessors;
+    const actor = await actorId(exchange);
     if (isProblem(actor)) return actor;
     const key = keyId(exchange);
     if (isProblem(key)) return key;
-    const reply = await executeOn(exchange, actor, { type: 'revokeKey', key });
-    return isRefusal(reply) ? problemOf(reply) : empty(exchange, 204);
+    const reply = await executeOn(exchange, actor, { type: 'revokeKey', key, withSuccessors });
+    if (isRefusal(reply) && reply.refused !== 'not-found') return problemOf(reply);
+    const successors = await actorObject(exchange, actor).successors(exchange.principal, key);
+    const left = 'refused' in successors ? [] : successors;
+    if (isRefusal(reply)) return left.length === 0 ? problemOf(reply) : { ...NO_SUCH_KEY, detail: goesOn(left) };
+    return left.length === 0 ? empty(exchange, 204) : jsonText(exchange, 200, JSON.stringify({ successors: left }));
   },
 };
+
+/** Of a key that is none any more. */
+function goesOn(successors: readonly string[]): string {
+  const names = successors.join(', ');
+  return `The key has ended already, but what has taken its place is good: ${names}. ?successors=true ends that as well.`;
+}
 
 /** The id of the key in the path. */
 function keyId({ request }: AuthenticatedExchange): string | Problem {

@@ -181,6 +181,15 @@ export const issuedKeyBody = keyBody
   .extend({ key: z.string().meta({ description: 'The key itself. It is shown this once and not kept' }) })
   .meta({ id: 'IssuedKey' });
 
+/** What is said of a key that was revoked when others have taken its place. */
+export const revokedKeyBody = z
+  .strictObject({
+    successors: z
+      .array(z.string())
+      .meta({ description: 'The keys that have taken its place and are good, oldest first' }),
+  })
+  .meta({ id: 'RevokedKey' });
+
 /** A session as its actor sees it. */
 export const sessionBody = z
   .strictObject({
