@@ -1,9 +1,9 @@
 import type { z } from 'zod';
 import type { DomainEvent } from '../events/envelope.ts';
 import type { JsonObject } from '../events/json.ts';
-import type { Upcasters } from '../events/upcast.ts';
+import { currentSchemaVersion, type Upcasters, upcast } from '../events/upcast.ts';
 import type { Action, Relation } from './access.ts';
-import type { Decider } from './decider.ts';
+import { type Decider, type Recorded, recorded } from './decider.ts';
 import type { Principal } from './principal.ts';
 
 /** Everything that tells one kind of stream from another. The rest is in the base object. */
@@ -36,4 +36,15 @@ export interface StreamType<State, Command, Event extends DomainEvent> {
   isBookkeeping(type: Event['type']): boolean;
   /** Whether the subject is deleted: readers get a tombstone, live subscribers are closed. */
   isClosed(state: State): boolean;
+}
+
+/** Parses stored text into an event of the current schema. */
+export function openEvent<Event extends DomainEvent>(
+  { upcasters }: Pick<StreamType<unknown, unknown, Event>, 'upcasters'>,
+  text: string,
+): Recorded<Event> {
+  const envelope: Recorded<Event> = JSON.parse(text);
+  const { type, schemaVersion, data } = envelope;
+  if (schemaVersion === currentSchemaVersion(upcasters, type)) return envelope;
+  return recorded<Event>({ ...envelope, data: upcast(upcasters, type, schemaVersion, data) });
 }

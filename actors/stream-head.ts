@@ -1,0 +1,75 @@
+import type { Envelope } from '../events/envelope.ts';
+import type { JsonObject } from '../events/json.ts';
+
+/** What is told of a stream by its last event. */
+export interface LastEvent {
+  readonly id: string;
+  /** Milliseconds since 1970. */
+  readonly time: number;
+  /** `<stream type>/<id>`. */
+  readonly stream: string;
+}
+
+/** What is told by an event when it is the last. */
+export function lastEventOf({ id, time, stream }: Pick<Envelope, 'id' | 'time' | 'stream'>): LastEvent {
+  return { id, time: Date.parse(time), stream };
+}
+
+/** Where a stream stands: what its events have led to, and what the next one must not fall behind. Its writer moves it. */
+export class StreamHead<State> {
+  readonly #view: (state: State) => JsonObject | null;
+  #state: State;
+  #version: number;
+  #last: LastEvent | null;
+  #text: string | null = null;
+
+  /** @param last null when there is no event */
+  constructor(view: (state: State) => JsonObject | null, state: State, version: number, last: LastEvent | null) {
+    this.#view = view;
+    this.#state = state;
+    this.#version = version;
+    this.#last = last;
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  /** The version of the last event, 0 before the first. */
+  get version(): number {
+    return this.#version;
+  }
+
+  get last(): LastEvent | null {
+    return this.#last;
+  }
+
+  /** `<stream type>/<id>`; empty before the first event. */
+  get stream(): string {
+    return this.#last?.stream ?? '';
+  }
+
+  /** The id of the stream's subject; empty before the first event. */
+  get id(): string {
+    return this.stream.slice(this.stream.indexOf('/') + 1);
+  }
+
+  /** The state as clients see it, as JSON text. */
+  get text(): string {
+    this.#text ??= this.textOf(this.#state);
+    return this.#text;
+  }
+
+  /** A state of this stream as clients see it, as JSON text. */
+  textOf(state: State): string {
+    return JSON.stringify(this.#view(state));
+  }
+
+  /** Goes along with an append that has been made. @param text of the state, as `textOf` gives it */
+  moved(state: State, text: string, version: number, last: LastEvent): void {
+    this.#state = state;
+    this.#text = text;
+    this.#version = version;
+    this.#last = last;
+  }
+}
