@@ -145,10 +145,10 @@ async function readHistory(
   const states: ReplayedState[] = [];
   const every = STATE_EVERY * Math.ceil(size / STATE_EVERY / STATES_MAX);
   let isReplayed = true;
-  const lines = new ByteLines((text, fault) => {
-    verifier.event(text, fault);
+  const lines = new ByteLines((line) => {
+    verifier.event(line);
     if (!isReplayed || findings.list.length > 0) return;
-    const unfit = replay.step(text);
+    const unfit = replay.step(line.text);
     if (unfit) {
       isReplayed = false;
       findings.add(finding('state-differs', stream, replay.version + 1, `it cannot be replayed: ${unfit.fault}`));

@@ -2,7 +2,8 @@ import { createReadStream, existsSync, statSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { parseHeader } from '../events/bundle.ts';
 import { ByteLines } from '../events/byte-lines.ts';
-import { type Fault, isFault } from '../events/fault.ts';
+import { isFault } from '../events/fault.ts';
+import { Line } from '../events/line.ts';
 import { parseVerifierKey } from '../events/note-keys.ts';
 import { BundleVerifier } from '../events/verify.ts';
 import { NotVerifiedError, UsageError } from './errors.ts';
@@ -52,7 +53,7 @@ export async function openExport(file: string, isResumed: boolean, bytes: number
 export async function readBegun(file: string): Promise<Begun> {
   if (!existsSync(file)) return NOTHING;
   const scan = new Scan(file);
-  const lines = new ByteLines((text, fault) => scan.line(text, fault));
+  const lines = new ByteLines((line) => scan.line(line));
   for await (const chunk of createReadStream(file, { highWaterMark: 1024 * 1024 })) if (!lines.push(chunk)) break;
   lines.end();
   return scan.end(statSync(file).size);
@@ -70,13 +71,13 @@ class Scan {
   #start = 0;
   #end = 0;
   /** The last line: only with the next one, or the file's end, is it known to be whole. */
-  #held: { readonly text: string; readonly fault: Fault | null } | null = null;
+  #held: Pick<Line, 'text' | 'fault'> | null = null;
 
   constructor(file: string) {
     this.#file = file;
   }
 
-  line(text: string, fault: Fault | null): void {
+  line({ text, fault }: Line): void {
     this.#takeHeld();
     this.#held = { text, fault };
   }
@@ -103,6 +104,7 @@ class Scan {
     const { text, fault } = this.#held;
     this.#held = null;
     if (fault) this.#fail(fault.fault);
+    const line = Line.of(text);
     const header = text.startsWith('{"checkpoint":') ? parseHeader(text) : null;
     if (header) {
       if (isFault(header)) this.#fail(header.fault);
@@ -116,8 +118,8 @@ class Scan {
       this.#start = this.#end;
     } else if (this.#verifier) this.#events++;
     else this.#fail('it does not begin with a bundle');
-    this.#verifier.line(text);
-    this.#end += Buffer.byteLength(text) + 1;
+    this.#verifier.line(line);
+    this.#end += line.bytes.length + 1;
   }
 
   #finish(): void {

@@ -6,6 +6,7 @@ import { isChittyId } from '../events/chitty-id.ts';
 import { CONTEXT_PREFIX } from '../events/context.ts';
 import { isFault } from '../events/fault.ts';
 import { isId } from '../events/id.ts';
+import { Line } from '../events/line.ts';
 import { openSealed } from '../events/sealed.ts';
 import { ContextReplay } from './context-replay.ts';
 import { NotVerifiedError, UsageError } from './errors.ts';
@@ -49,7 +50,7 @@ export interface Source {
 export async function stateAt(source: Source, moment: Moment | null): Promise<Context> {
   const replay = new ContextReplay();
   for await (const text of eventsOf(source)) {
-    const facts = openSealed(text);
+    const facts = openSealed(Line.of(text));
     if (isFault(facts)) throw new NotVerifiedError(`Version ${replay.version + 1} is no sealed event: ${facts.fault}`);
     if (!facts.isIntact)
       throw new NotVerifiedError(`Version ${facts.version} was altered: its content is not what was hashed`);
@@ -95,14 +96,14 @@ async function* eventsOf({ name, context, server }: Source): AsyncGenerator<stri
 /** The stream of an event: that of the bundle which it is in, or what it says itself. */
 function streamOf(line: string, ofBundle: string | null): string | null {
   if (ofBundle !== null) return ofBundle;
-  const facts = openSealed(line);
+  const facts = openSealed(Line.of(line));
   return isFault(facts) ? null : facts.stream;
 }
 
 /** The lines of bytes, one chunk's at a time. @throws {NotVerifiedError} for one that is no text or too long */
 export async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string, void> {
   let lines: string[] = [];
-  const splitter = new ByteLines((text, fault) => {
+  const splitter = new ByteLines(({ text, fault }) => {
     if (fault) throw new NotVerifiedError(`A line cannot be read: ${fault.fault}`);
     lines.push(text);
   });

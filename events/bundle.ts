@@ -1,9 +1,10 @@
 import { bytesToHex, hexToBytes, utf8ToBytes } from '@noble/hashes/utils.js';
 import { z } from 'zod';
 import { canonicalText } from './canonical.ts';
-import { scanCanonical } from './canonical-scan.ts';
+import { CanonicalScanner } from './canonical-scan.ts';
 import type { TreeHead } from './checkpoint.ts';
-import { type Fault, isFault } from './fault.ts';
+import type { Fault } from './fault.ts';
+import { Line } from './line.ts';
 import { hexHash, leafHashOf } from './merkle.ts';
 
 /**
@@ -86,11 +87,11 @@ export function formatHeader({ stream, checkpoint, keys, heads }: BundleHeader):
 }
 
 /** Reads the first line of a bundle. Only canonical text is read, so no name in it can stand twice. */
-export function parseHeader(line: string): BundleHeader | Fault {
-  if (line.length > HEADER_CHARS_MAX) return { fault: 'the first line is too long' };
-  const members = scanCanonical(line);
-  if (isFault(members)) return { fault: `the first line is not canonical JSON: ${members.fault}` };
-  const parsed = headerSchema.safeParse(JSON.parse(line));
+export function parseHeader(text: string): BundleHeader | Fault {
+  if (text.length > HEADER_CHARS_MAX) return { fault: 'the first line is too long' };
+  const problem = new CanonicalScanner().scan(Line.of(text));
+  if (problem) return { fault: `the first line is not canonical JSON: ${problem.fault}` };
+  const parsed = headerSchema.safeParse(JSON.parse(text));
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     return { fault: `the first line is not that of a bundle: ${issue?.path.join('.')} ${issue?.message}` };

@@ -1,5 +1,5 @@
 import { concatBytes } from '@noble/hashes/utils.js';
-import type { Fault } from './fault.ts';
+import { Line } from './line.ts';
 
 /** Bytes of a line at most: of the longest event, if each of its characters took three. */
 const LINE_MAX = 6 * 1024 * 1024;
@@ -9,8 +9,8 @@ const LINE_FEED = 0x0a;
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const lenient = new TextDecoder('utf-8', { fatal: false, ignoreBOM: true });
 
-/** Takes a line without its line feed. `fault` is what is known to be wrong with it already. */
-type TakeLine = (text: string, fault: Fault | null) => void;
+/** Takes a line, whose bytes are good until it returns. */
+type TakeLine = (line: Line) => void;
 
 /**
  * Divides bytes that come in chunks into lines of text. One line is held at a time, and no line that is too long: such a
@@ -39,7 +39,7 @@ export class ByteLines {
     if (start < chunk.length) this.#add(chunk.slice(start));
     if (this.#length > LINE_MAX) {
       this.#isOver = true;
-      this.#take('', { fault: `it is longer than ${LINE_MAX} bytes` });
+      this.#take(new Line('', new Uint8Array(), { fault: `it is longer than ${LINE_MAX} bytes` }));
     }
     return !this.#isOver;
   }
@@ -61,8 +61,9 @@ export class ByteLines {
     const bytes = more.length > 0 ? concatBytes(...this.#begun) : only;
     [this.#begun, this.#length] = [[], 0];
     const text = decoded(bytes);
-    if (text === null) this.#take(lenient.decode(bytes), { fault: 'it is not UTF-8' });
-    else this.#take(text, null);
+    this.#take(
+      text === null ? new Line(lenient.decode(bytes), bytes, { fault: 'it is not UTF-8' }) : new Line(text, bytes),
+    );
   }
 }
 

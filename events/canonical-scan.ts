@@ -1,15 +1,5 @@
 import type { Fault } from './fault.ts';
-
-/** Where a member of an object stands in its text. */
-export interface MemberPlace {
-  readonly name: string;
-  /** Where its name begins, with its quote. */
-  readonly start: number;
-  /** Where its value begins. */
-  readonly value: number;
-  /** Where its value has ended. */
-  readonly end: number;
-}
+import type { Line } from './line.ts';
 
 /** Objects and arrays that may stand inside each other. */
 const DEPTH_MAX = 64;
@@ -27,78 +17,109 @@ const CLOSE_ARRAY = 0x5d;
 const ZERO = 0x30;
 const NINE = 0x39;
 const SPACE = 0x20;
+/** Bytes from here on are parts of longer characters. */
+const BEYOND_ASCII = 0x80;
 
-/** A backslash or a control character. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for.
-const NOT_PLAIN = /[\\\0-\x1f]/;
+/** For each byte whether it says nothing but itself within a string. */
+const IS_PLAIN = Uint8Array.from({ length: 256 }, (_, byte) =>
+  byte >= SPACE && byte < BEYOND_ASCII && byte !== QUOTE && byte !== BACKSLASH ? 1 : 0,
+);
+
+/** Bytes of the longest number that has a canonical form, -1.7976931348623157e+308, and a few more. */
+const NUMBER_BYTES_MAX = 30;
 
 /** The words that are values, by their first letter. */
 const WORDS = new Map(['true', 'false', 'null'].map((word) => [word.charCodeAt(0), word]));
 
-/** An object or an array that has begun. */
-interface Container {
-  readonly isObject: boolean;
-  /** The name of its last member. */
-  last: string | null;
-}
+/** Numbers that say where a member stands: where its name begins (with its quote), where its value begins and ends. */
+const PLACES = 3;
 
 /**
- * Reads the text of a JSON object and tells whether it is canonical (RFC 8785), without parsing it, which takes several
- * times as long. A canonical text is the only one of its value: no name stands twice in an object, no white space, no
- * order and no spelling of a number or character is free. So what is proved of the bytes is proved of the value.
+ * Reads a line of JSON and tells whether it is an object in canonical form (RFC 8785), without parsing it, which takes
+ * several times as long. A canonical text is the only one of its value: no name stands twice in an object, no white
+ * space, no order and no spelling of a number or character is free. So what is proved of the bytes is proved of the
+ * value.
  *
- * @returns the members of the outermost object, or what is not canonical
+ * One scanner reads many lines, each of which makes what it knows of the one before void: nothing is allocated for the
+ * usual line.
  */
-export function scanCanonical(text: string): MemberPlace[] | Fault {
-  if (!text.isWellFormed()) return { fault: 'it holds half of a UTF-16 pair' };
-  return new Scanner(text).scan();
-}
-
-class Scanner {
-  readonly #text: string;
-  /** Nothing is escaped and nothing need be: a string ends at the next quote, which the runtime finds fastest. */
-  readonly #isPlain: boolean;
-  readonly #stack: Container[] = [];
-  readonly #members: MemberPlace[] = [];
+export class CanonicalScanner {
+  #line: Line | null = null;
+  #bytes: Uint8Array = new Uint8Array();
   #at = 0;
-  #name = '';
-  #nameStart = 0;
-  #valueStart = 0;
+  /** How many objects and arrays have begun; of each whether it is an object, and its last name. */
+  #depth = 0;
+  readonly #isObject = new Uint8Array(DEPTH_MAX + 1);
+  readonly #lastIsSimple = new Uint8Array(DEPTH_MAX + 1);
+  readonly #lastStart = new Int32Array(DEPTH_MAX + 1);
+  readonly #lastEnd = new Int32Array(DEPTH_MAX + 1);
+  readonly #members: number[] = [];
+  #count = 0;
+  /** Whether the string that was read last is written as it is: in ASCII and without an escape. */
+  #isSimple = true;
 
-  constructor(text: string) {
-    this.#text = text;
-    this.#isPlain = !NOT_PLAIN.test(text);
-  }
-
-  scan(): MemberPlace[] | Fault {
-    if (this.#text.charCodeAt(0) !== OPEN_OBJECT) return this.#fault('is no JSON object');
-    while (this.#at < this.#text.length) {
+  /** Reads a line. @returns what is not canonical, or null */
+  scan(line: Line): Fault | null {
+    [this.#line, this.#bytes, this.#at, this.#depth, this.#count] = [line, line.bytes, 0, 0, 0];
+    if (line.fault) return line.fault;
+    if (this.#bytes[0] !== OPEN_OBJECT) return this.#fault('is no JSON object');
+    do {
       const problem = this.#value() ?? this.#afterValue();
       if (problem !== null) return this.#fault(problem);
-      if (this.#stack.length === 0) break;
-    }
-    if (this.#stack.length > 0) return this.#fault('the text is cut');
-    return this.#at === this.#text.length ? this.#members : this.#fault('the text goes on after its end');
+    } while (this.#depth > 0);
+    return this.#at === this.#bytes.length ? null : this.#fault('the text goes on after its end');
+  }
+
+  /** How many members the outermost object has. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Where a member begins, with the quote of its name. */
+  start(member: number): number {
+    return this.#members[member * PLACES] ?? 0;
+  }
+
+  /** Where its value begins. */
+  value(member: number): number {
+    return this.#members[member * PLACES + 1] ?? 0;
+  }
+
+  /** Where its value has ended. */
+  end(member: number): number {
+    return this.#members[member * PLACES + 2] ?? 0;
+  }
+
+  /** Whether a member has that name, which is one in ASCII without anything to escape. */
+  isNamed(member: number, name: string): boolean {
+    const start = this.start(member) + 1;
+    // A colon and two quotes stand between where the name and where the value begin.
+    if (this.value(member) - start - 2 !== name.length) return false;
+    for (let at = 0; at < name.length; at++) if (this.#bytes[start + at] !== name.charCodeAt(at)) return false;
+    return true;
   }
 
   #fault(problem: string): Fault {
-    return { fault: `at character ${this.#at}: ${problem}` };
+    return { fault: `at byte ${this.#at}: ${problem}` };
   }
 
   /** Reads a value; of a container that is not empty, up to its first value. */
   #value(): string | null {
     for (;;) {
-      const code = this.#text.charCodeAt(this.#at);
+      const code = this.#bytes[this.#at];
       if (code === QUOTE) return this.#string();
       if (code !== OPEN_OBJECT && code !== OPEN_ARRAY) return this.#scalar(code);
       const isObject = code === OPEN_OBJECT;
-      if (this.#stack.length === DEPTH_MAX) return 'it is nested too deeply';
+      if (this.#depth === DEPTH_MAX) return 'it is nested too deeply';
       this.#at++;
-      if (this.#text.charCodeAt(this.#at) === (isObject ? CLOSE_OBJECT : CLOSE_ARRAY)) {
+      if (this.#bytes[this.#at] === (isObject ? CLOSE_OBJECT : CLOSE_ARRAY)) {
         this.#at++;
         return null;
       }
-      this.#stack.push({ isObject, last: null });
+      this.#depth++;
+      this.#isObject[this.#depth] = isObject ? 1 : 0;
+      // No name begins where the text does.
+      this.#lastEnd[this.#depth] = 0;
       const problem = isObject ? this.#memberName() : null;
       if (problem !== null) return problem;
     }
@@ -107,65 +128,85 @@ class Scanner {
   /** Reads what follows a value, up to the next one or to the end. */
   #afterValue(): string | null {
     for (;;) {
-      const container = this.#stack.at(-1);
-      if (!container) return null;
-      if (this.#stack.length === 1) this.#endMember();
-      const code = this.#text.charCodeAt(this.#at);
+      if (this.#depth === 0) return null;
+      if (this.#depth === 1) this.#endMember();
+      const isObject = this.#isObject[this.#depth] === 1;
+      const code = this.#bytes[this.#at];
       if (code === COMMA) {
         this.#at++;
-        return container.isObject ? this.#memberName() : null;
+        return isObject ? this.#memberName() : null;
       }
-      if (code !== (container.isObject ? CLOSE_OBJECT : CLOSE_ARRAY)) return 'a comma or an end is wanted';
+      if (code !== (isObject ? CLOSE_OBJECT : CLOSE_ARRAY)) return 'a comma or an end is wanted';
       this.#at++;
-      this.#stack.pop();
+      this.#depth--;
     }
   }
 
   #endMember(): void {
-    const place = { name: this.#name, start: this.#nameStart, value: this.#valueStart, end: this.#at };
-    this.#members.push(place);
+    this.#members[this.#count * PLACES + 2] = this.#at;
+    this.#count++;
   }
 
   #memberName(): string | null {
-    const start = this.#at;
-    if (this.#text.charCodeAt(start) !== QUOTE) return 'a name is wanted';
+    const quote = this.#at;
+    if (this.#bytes[quote] !== QUOTE) return 'a name is wanted';
     const problem = this.#string();
     if (problem !== null) return problem;
-    const written = this.#text.slice(start + 1, this.#at - 1);
-    const name: string = this.#isPlain ? written : JSON.parse(`"${written}"`);
-    const container = this.#stack.at(-1);
-    if (container) {
-      // Names rise by UTF-16 code units, which is how strings compare; so none comes twice.
-      if (container.last !== null && name <= container.last)
-        return `the name ${written} is there twice or out of order`;
-      container.last = name;
+    const depth = this.#depth;
+    const [start, end] = [quote + 1, this.#at - 1];
+    if (this.#lastEnd[depth] !== 0 && !this.#comesAfterLast(start, end)) {
+      return `the name ${this.#line?.slice(start, end)} is there twice or out of order`;
     }
-    if (this.#text.charCodeAt(this.#at) !== COLON) return 'a colon is wanted';
+    this.#lastStart[depth] = start;
+    this.#lastEnd[depth] = end;
+    this.#lastIsSimple[depth] = this.#isSimple ? 1 : 0;
+    if (this.#bytes[this.#at] !== COLON) return 'a colon is wanted';
     this.#at++;
-    if (this.#stack.length === 1) [this.#name, this.#nameStart, this.#valueStart] = [name, start, this.#at];
+    if (depth === 1) {
+      this.#members[this.#count * PLACES] = quote;
+      this.#members[this.#count * PLACES + 1] = this.#at;
+    }
     return null;
+  }
+
+  /** Whether a name sorts after the last one of its object: by UTF-16 code units, so that none comes twice. */
+  #comesAfterLast(start: number, end: number): boolean {
+    const bytes = this.#bytes;
+    const lastStart = this.#lastStart[this.#depth] ?? 0;
+    const lastEnd = this.#lastEnd[this.#depth] ?? 0;
+    const areSimple = this.#isSimple && this.#lastIsSimple[this.#depth] === 1;
+    if (!areSimple) return this.#name(lastStart, lastEnd) < this.#name(start, end);
+    const common = Math.min(lastEnd - lastStart, end - start);
+    for (let at = 0; at < common; at++) {
+      const difference = (bytes[start + at] ?? 0) - (bytes[lastStart + at] ?? 0);
+      if (difference !== 0) return difference > 0;
+    }
+    return end - start > lastEnd - lastStart;
+  }
+
+  /** A name whose string has been read. */
+  #name(start: number, end: number): string {
+    return JSON.parse(`"${this.#line?.slice(start, end)}"`);
   }
 
   #string(): string | null {
-    if (!this.#isPlain) return this.#escapedString();
-    const end = this.#text.indexOf('"', this.#at + 1);
-    if (end < 0) return 'the text is cut';
-    this.#at = end + 1;
-    return null;
-  }
-
-  #escapedString(): string | null {
-    const text = this.#text;
+    const bytes = this.#bytes;
+    this.#isSimple = true;
     let at = this.#at + 1;
     for (;;) {
-      const code = text.charCodeAt(at);
-      if (code === QUOTE) break;
-      if (code === BACKSLASH) {
-        const length = escapeLength(text, at);
+      // Past the end there is undefined, which is plain no more than a quote is.
+      while (IS_PLAIN[bytes[at] ?? QUOTE] === 1) at++;
+      const byte = bytes[at];
+      if (byte === QUOTE) break;
+      if (byte === undefined) return this.#problemAt(at, 'the text is cut');
+      if (byte < SPACE) return this.#problemAt(at, 'a control character is not escaped');
+      this.#isSimple = false;
+      if (byte !== BACKSLASH) at++;
+      else {
+        const length = escapeLength(this.#ascii(at, at + 6));
         if (length === 0) return this.#problemAt(at, 'a character is escaped that need not be, or not in the one way');
         at += length;
-      } else if (code >= SPACE) at++;
-      else return this.#problemAt(at, Number.isNaN(code) ? 'the text is cut' : 'a control character is not escaped');
+      }
     }
     this.#at = at + 1;
     return null;
@@ -176,38 +217,46 @@ class Scanner {
     return problem;
   }
 
-  #scalar(code: number): string | null {
-    const text = this.#text;
+  #scalar(code: number | undefined): string | null {
+    const bytes = this.#bytes;
     const start = this.#at;
-    const word = WORDS.get(code);
-    if (word !== undefined && text.startsWith(word, start)) {
+    const word = code === undefined ? undefined : WORDS.get(code);
+    if (word !== undefined && this.#ascii(start, start + word.length) === word) {
       this.#at += word.length;
       return null;
     }
-    let [at, isPlain] = [start, true];
-    for (; isNumberCode(text.charCodeAt(at)); at++) isPlain &&= isDigit(text.charCodeAt(at));
-    const number = text.slice(start, at);
+    let [at, isWhole] = [start, true];
+    for (; isNumberCode(bytes[at]); at++) isWhole &&= isDigit(bytes[at]);
+    const length = at - start;
+    if (length === 0) return 'a value is wanted';
+    if (length > NUMBER_BYTES_MAX) return 'a number is longer than any in its one form';
     // A short whole number is what it says; others are compared with the one form that ECMAScript writes.
-    const isShort = isPlain && number.length <= EXACT_DIGITS && (code !== ZERO || number.length === 1);
-    if (number === '') return 'a value is wanted';
-    if (!isShort && String(Number(number)) !== number)
-      return `the number ${number.slice(0, 30)} is not in its one form`;
+    const isShort = isWhole && length <= EXACT_DIGITS && (code !== ZERO || length === 1);
+    const number = isShort ? '' : this.#ascii(start, at);
+    if (!isShort && String(Number(number)) !== number) {
+      return `the number ${number} is not in its one form`;
+    }
     this.#at = at;
     return null;
   }
+
+  /** What is written there, if it is ASCII; anything else if it is not. */
+  #ascii(start: number, end: number): string {
+    return String.fromCharCode(...this.#bytes.subarray(start, end));
+  }
 }
 
-/** Characters that an escape takes when RFC 8785 writes it so, 0 when it does not. */
-function escapeLength(text: string, at: number): number {
-  if ('"\\bfnrt'.includes(text.charAt(at + 1) || ' ')) return 2;
-  return /^\\u00(?:0[0-7bef]|1[0-9a-f])$/.test(text.slice(at, at + 6)) ? 6 : 0;
+/** Characters that an escape takes when RFC 8785 writes it so, 0 when it does not. @param text six characters of it */
+function escapeLength(text: string): number {
+  if ('"\\bfnrt'.includes(text.charAt(1) || ' ')) return 2;
+  return /^\\u00(?:0[0-7bef]|1[0-9a-f])$/.test(text) ? 6 : 0;
 }
 
-function isDigit(code: number): boolean {
-  return code >= ZERO && code <= NINE;
+function isDigit(byte: number | undefined): boolean {
+  return byte !== undefined && byte >= ZERO && byte <= NINE;
 }
 
 /** Digits, `+`, `-`, `.` and `e`. */
-function isNumberCode(code: number): boolean {
-  return isDigit(code) || code === 0x2b || code === 0x2d || code === 0x2e || code === 0x65;
+function isNumberCode(byte: number | undefined): boolean {
+  return isDigit(byte) || byte === 0x2b || byte === 0x2d || byte === 0x2e || byte === 0x65;
 }

@@ -1,5 +1,6 @@
-import { scanCanonical } from './canonical-scan.ts';
-import { type Fault, isFault } from './fault.ts';
+import { CanonicalScanner } from './canonical-scan.ts';
+import type { Fault } from './fault.ts';
+import type { Line } from './line.ts';
 import { sha256 } from './sha256.ts';
 import { isUlid } from './ulid.ts';
 
@@ -36,27 +37,34 @@ const HEX_HASH = /^[0-9a-f]{64}$/;
 /** The hexadecimal digits. */
 const DIGITS = [...'0123456789abcdef'].map((digit) => digit.charCodeAt(0));
 
+/** Reads one event after the other; what it knows of one is used before the next is read. */
+const scanner = new CanonicalScanner();
+
+/** What is hashed of an event: one buffer for all, which grows to the longest. The byte before a leaf is 0x00. */
+let leaf = new Uint8Array(4096);
+
 /**
  * Opens a sealed event (`sealEvent`) without parsing it. It must be canonical; so the bytes without the member
  * `leafHash` are the canonical text of the envelope without it, and that is what is hashed.
  *
  * @returns its facts, or why it is no sealed event.
  */
-export function openSealed(text: string): SealedFacts | Fault {
-  if (text.length > EVENT_CHARS_MAX) return { fault: 'it is longer than an event can be' };
-  const members = scanCanonical(text);
-  if (isFault(members)) return members;
+export function openSealed(line: Line): SealedFacts | Fault {
+  if (line.text.length > EVENT_CHARS_MAX) return { fault: 'it is longer than an event can be' };
+  const problem = scanner.scan(line);
+  if (problem) return problem;
   const facts = { id: '', leafHash: '', stream: '', time: '', type: '', version: '' };
-  let hashPlace = { start: 0, end: 0 };
+  const hashPlace = { start: 0, end: 0 };
   let next = 0;
-  for (const { name, start, value, end } of members) {
+  for (let member = 0; member < scanner.count; member++) {
     // Both lists rise, so one walk through them finds all.
     const wanted = FORMS[next];
-    if (wanted?.name !== name) continue;
-    const written = text.slice(value, end);
-    if (!wanted.form.test(written)) return { fault: `its ${name} is not of the form that it must have` };
+    if (!wanted) break;
+    if (!scanner.isNamed(member, wanted.name)) continue;
+    const written = line.slice(scanner.value(member), scanner.end(member));
+    if (!wanted.form.test(written)) return { fault: `its ${wanted.name} is not of the form that it must have` };
     facts[wanted.name] = wanted.name === 'version' ? written : written.slice(1, -1);
-    if (wanted.name === 'leafHash') hashPlace = { start, end };
+    if (wanted.name === 'leafHash') [hashPlace.start, hashPlace.end] = [scanner.start(member), scanner.end(member)];
     next++;
   }
   const absent = FORMS[next];
@@ -65,12 +73,20 @@ export function openSealed(text: string): SealedFacts | Fault {
   const version = Number(facts.version);
   if (!isUlid(id)) return { fault: 'its id is no ULID' };
   if (!Number.isSafeInteger(version)) return { fault: 'its version is beyond any stream' };
-  // The prefix of a leaf, 0x00, is a character of one byte.
   // A member follows `leafHash` in every event (version, at least), so the comma after it goes with it.
-  const contentHash = sha256(`\0${text.slice(0, hashPlace.start)}${text.slice(hashPlace.end + 1)}`);
+  const contentHash = sha256(leafWithout(line.bytes, hashPlace.start, hashPlace.end + 1));
   const isIntact = isHexOf(leafHash, contentHash);
   if (!isIntact && !HEX_HASH.test(leafHash)) return { fault: 'its leafHash is no hash' };
   return { stream, version, id, type, time, claimedHash: leafHash, contentHash, isIntact };
+}
+
+/** The leaf of bytes without those from `start` to `end`: good until the next is made. */
+function leafWithout(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  const length = 1 + bytes.length - (end - start);
+  if (leaf.length < length) leaf = new Uint8Array(2 * length);
+  leaf.set(bytes.subarray(0, start), 1);
+  leaf.set(bytes.subarray(end), 1 + start);
+  return leaf.subarray(0, length);
 }
 
 /** Whether `hex` writes `bytes`; digit by digit, which beats making another string. */

@@ -1,8 +1,9 @@
 import { hexToBytes } from '@noble/hashes/utils.js';
 import { equalBytes } from './bytes.ts';
 import type { TreeHead } from './checkpoint.ts';
-import { type Fault, isFault } from './fault.ts';
+import { isFault } from './fault.ts';
 import type { FindingCode, Findings } from './finding.ts';
+import type { Line } from './line.ts';
 import { appendLeaf, EMPTY_FRONTIER, type Frontier, frontierRoot, HASH_BYTES } from './merkle.ts';
 import { openSealed, type SealedFacts } from './sealed.ts';
 
@@ -57,12 +58,12 @@ export class EventsVerifier {
     return frontierRoot(this.#frontier);
   }
 
-  /** Takes the next event. @param fault what is known to be wrong with its text already */
-  event(text: string, fault: Fault | null = null): void {
-    const facts = fault ?? openSealed(text);
+  /** Takes the line of the next event. */
+  event(line: Line): void {
+    const facts = openSealed(line);
     if (isFault(facts)) {
       this.#find('event-malformed', this.#next, `it is no sealed event: ${facts.fault}`);
-      this.#append(leafInside(text));
+      this.#append(leafInside(line.text));
       this.#next++;
       return;
     }

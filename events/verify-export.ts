@@ -1,8 +1,8 @@
 import { bytesToHex } from '@noble/hashes/utils.js';
 import { ByteLines } from './byte-lines.ts';
 import type { SignedCheckpoint, TreeHead } from './checkpoint.ts';
-import type { Fault } from './fault.ts';
 import { type Finding, Findings } from './finding.ts';
+import { Line } from './line.ts';
 import { BundleVerifier, type Trust, type Verdict } from './verify.ts';
 
 /** What a verifier of many bundles knows from elsewhere. */
@@ -53,14 +53,14 @@ class ExportVerifier {
     this.#onVerdict = onVerdict;
   }
 
-  /** Takes the next line, without its line feed. @param fault what is known to be wrong with it already */
-  line(text: string, fault: Fault | null = null): void {
-    if (text.startsWith(HEADER_START)) this.#finish();
+  /** Takes the next line. */
+  line(line: Line): void {
+    if (line.text.startsWith(HEADER_START)) this.#finish();
     this.#bundle ??= new BundleVerifier({
       ...this.#trust,
       earlier: (stream) => this.#trust.earlier.get(stream) ?? [],
     });
-    this.#bundle.line(text, fault);
+    this.#bundle.line(line);
   }
 
   /** Whether too much is wrong to go on. */
@@ -71,7 +71,7 @@ class ExportVerifier {
   /** Ends the verification. */
   end(): ExportVerdict {
     // Nothing at all is not an export.
-    if (this.#streams === 0 && this.#bundle === null) this.line('');
+    if (this.#streams === 0 && this.#bundle === null) this.line(Line.of(''));
     const isWhole = !this.isHopeless;
     this.#finish();
     const { list, more } = this.#findings;
@@ -119,7 +119,7 @@ export async function verifyExport(
   onVerdict?: (verdict: Verdict) => void,
 ): Promise<ExportVerdict> {
   const verifier = new ExportVerifier(trust, onVerdict);
-  const lines = new ByteLines((text, fault) => verifier.line(text, fault));
+  const lines = new ByteLines((line) => verifier.line(line));
   for await (const chunk of chunks) if (!lines.push(chunk) || verifier.isHopeless) break;
   lines.end();
   return verifier.end();

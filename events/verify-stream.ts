@@ -7,7 +7,7 @@ import { BundleVerifier, type Trust, type Verdict } from './verify.ts';
  */
 export async function verifyStream(chunks: AsyncIterable<Uint8Array>, trust: Trust): Promise<Verdict> {
   const verifier = new BundleVerifier(trust);
-  const lines = new ByteLines((text, fault) => verifier.line(text, fault));
+  const lines = new ByteLines((line) => verifier.line(line));
   for await (const chunk of chunks) if (!lines.push(chunk)) break;
   lines.end();
   return verifier.end();

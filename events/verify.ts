@@ -8,6 +8,7 @@ import {
 } from './checkpoint.ts';
 import { type Fault, isFault } from './fault.ts';
 import { type Finding, type FindingCode, Findings } from './finding.ts';
+import { Line } from './line.ts';
 import { verifyInclusion } from './merkle.ts';
 import { formatVerifierKey, parseVerifierKey, type VerifierKey } from './note-keys.ts';
 import { EventsVerifier } from './verify-events.ts';
@@ -38,7 +39,7 @@ export interface Verdict {
 
 /**
  * Verifies a proof bundle line by line, in memory that does not grow with it. It needs nothing else: no network and no
- * clock. Call `line` with each line in order, without its line feed, then `end`.
+ * clock. Call `line` with each line in order, then `end`.
  */
 export class BundleVerifier {
   readonly #trust: Trust;
@@ -52,12 +53,12 @@ export class BundleVerifier {
     this.#trust = trust;
   }
 
-  /** Takes the next line. @param fault what is known to be wrong with it already */
-  line(text: string, fault: Fault | null = null): void {
-    if (this.#hasHeader) this.#events?.event(text, fault);
+  /** Takes the next line. */
+  line(line: Line): void {
+    if (this.#hasHeader) this.#events?.event(line);
     else {
       this.#hasHeader = true;
-      this.#header(fault ?? parseHeader(text));
+      this.#header(line.fault ?? parseHeader(line.text));
     }
   }
 
@@ -149,6 +150,6 @@ export function verifyBundle(bundle: string, trust: Trust): Verdict {
   const lines = bundle.split('\n');
   // The last line ends with a line feed like all the others.
   if (lines.at(-1) === '') lines.pop();
-  for (const line of lines) verifier.line(line);
+  for (const line of lines) verifier.line(Line.of(line));
   return verifier.end();
 }

@@ -1,11 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { canonicalText } from '../../events/canonical.ts';
-import { scanCanonical } from '../../events/canonical-scan.ts';
-import { isFault } from '../../events/fault.ts';
+import { CanonicalScanner } from '../../events/canonical-scan.ts';
 import type { Json, JsonObject } from '../../events/json.ts';
+import { Line } from '../../events/line.ts';
 import { printedSeed } from '../support/seed.ts';
-import { unfaulted } from '../support/unfaulted.ts';
 
 /** What canonical means, the long way: the text is that of the value which it parses to. */
 function isCanonical(text: string): boolean {
@@ -22,6 +21,9 @@ const objects: fc.Arbitrary<JsonObject> = fc
   // What cannot be parsed from JSON either.
   .map((value) => JSON.parse(JSON.stringify(value)));
 
+/** One for all: what it knew of a line must be void with the next. */
+const scanner = new CanonicalScanner();
+
 describe('the scan for canonical text', () => {
   it('takes the canonical text of every object, and finds its members', () => {
     const seed = printedSeed('canonical texts');
@@ -29,11 +31,16 @@ describe('the scan for canonical text', () => {
       fc.property(objects, (object) => {
         fc.pre(isCanonical(canonicalText(object)));
         const text = canonicalText(object);
-        const members = unfaulted(scanCanonical(text));
-        expect(members.map(({ name }) => name)).toEqual(Object.keys(object).sort());
-        for (const { name, start, value, end } of members) {
-          expect(JSON.parse(`{${text.slice(start, end)}}`)).toEqual(Object.fromEntries([[name, object[name]]]));
-          expect(canonicalText(object[name] ?? null)).toBe(text.slice(value, end));
+        const line = Line.of(text);
+        expect(scanner.scan(line)).toBe(null);
+        const names = Object.keys(object).sort();
+        expect(scanner.count).toBe(names.length);
+        for (const [member, name] of names.entries()) {
+          const [start, value, end] = [scanner.start(member), scanner.value(member), scanner.end(member)];
+          expect(JSON.parse(`{${line.slice(start, end)}}`)).toEqual(Object.fromEntries([[name, object[name]]]));
+          expect(canonicalText(object[name] ?? null)).toBe(line.slice(value, end));
+          if (/^[ -!#-[\]-~]*$/.test(name)) expect(scanner.isNamed(member, name)).toBe(true);
+          expect(scanner.isNamed(member, `${name}x`)).toBe(false);
         }
       }),
       { seed, numRuns: 1000 },
@@ -56,7 +63,7 @@ describe('the scan for canonical text', () => {
           const at = place % (text.length + 1);
           text = text.slice(0, at) + piece + text.slice(at + removed);
         }
-        expect([text, !isFault(scanCanonical(text))]).toEqual([text, isCanonical(text)]);
+        expect([text, scanner.scan(Line.of(text)) === null]).toEqual([text, isCanonical(text)]);
       }),
       { seed, numRuns: 5000 },
     );
@@ -88,14 +95,15 @@ describe('the scan for canonical text', () => {
     ['more after the end', '{}{}'],
     ['a trailing comma', '{"a":1,}'],
     ['ends that do not match', '{"a":[1}'],
+    ['a number of a million digits', `{"a":${'1'.repeat(1_000_000)}}`],
     ['fifty thousand levels', `{"a":${'['.repeat(50_000)}${']'.repeat(50_000)}}`],
   ])('refuses %s', (_, text) => {
-    expect(scanCanonical(text)).toEqual({ fault: expect.stringMatching(/\w{3}/) });
+    expect(scanner.scan(Line.of(text))).toEqual({ fault: expect.stringMatching(/\w{3}/) });
   });
 
   it('says which name stands twice, and where', () => {
-    expect(scanCanonical('{"data":{"name":"a","name":"b"}}')).toEqual({
-      fault: 'at character 26: the name name is there twice or out of order',
+    expect(scanner.scan(Line.of('{"data":{"name":"a","name":"b"}}'))).toEqual({
+      fault: 'at byte 26: the name name is there twice or out of order',
     });
   });
 });

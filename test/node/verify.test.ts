@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { formatHeader, parseHeader } from '../../events/bundle.ts';
 import { canonicalText } from '../../events/canonical.ts';
 import { sealEvent } from '../../events/envelope.ts';
+import { Line } from '../../events/line.ts';
 import { formatVerifierKey, SIGNATURE_TYPE, signingKey, verifierKey } from '../../events/note-keys.ts';
 import { openSealed } from '../../events/sealed.ts';
 import { BundleVerifier, type Trust, type Verdict, verifyBundle } from '../../events/verify.ts';
@@ -47,7 +48,7 @@ describe('a bundle', () => {
 
   it('comes to the same verdict as it is read line by line', () => {
     const verifier = new BundleVerifier(TRUST);
-    for (const line of bundle) verifier.line(line);
+    for (const line of bundle) verifier.line(Line.of(line));
     expect(verifier.end()).toEqual(verify(bundle));
   });
 
@@ -390,7 +391,7 @@ describe('the facts of a sealed event', () => {
   it('are those of its envelope', () => {
     for (const text of stream.texts) {
       const { id, stream: name, version, type, time, leafHash } = JSON.parse(text);
-      const facts = unfaulted(openSealed(text));
+      const facts = unfaulted(openSealed(Line.of(text)));
       expect(facts).toMatchObject({ id, stream: name, version, type, time, claimedHash: leafHash, isIntact: true });
       expect(Buffer.from(facts.contentHash).toString('hex')).toBe(leafHash);
     }
@@ -399,6 +400,6 @@ describe('the facts of a sealed event', () => {
   it('are not taken from the payload', () => {
     const data = { leafHash: 'ab'.repeat(32), version: 9, id: 'x', '"leafHash":"': '"version":7}' };
     const { text } = sealEvent({ ...JSON.parse(stream.texts[0] ?? ''), data });
-    expect(openSealed(text)).toMatchObject({ version: 1, isIntact: true });
+    expect(openSealed(Line.of(text))).toMatchObject({ version: 1, isIntact: true });
   });
 });
