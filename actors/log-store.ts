@@ -23,6 +23,8 @@ export interface Growth extends TreeHead {
 
 /** What has to be out before the newest checkpoint may be: all that a reader of it needs and the one before had not. */
 export interface Publication {
+  /** How much was out before. */
+  readonly from: number;
   readonly size: number;
   readonly tiles: readonly Tile[];
   readonly bundles: readonly Bundle[];
@@ -78,6 +80,7 @@ export class LogStore {
         level INTEGER, idx INTEGER, hashes BLOB NOT NULL, PRIMARY KEY (level, idx)
       ) WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS bundles (idx INTEGER PRIMARY KEY, width INTEGER NOT NULL, entries BLOB NOT NULL);
+      CREATE TABLE IF NOT EXISTS filled (path TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS keys (key TEXT PRIMARY KEY, since TEXT NOT NULL) WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS witnesses (name TEXT PRIMARY KEY, size INTEGER NOT NULL) WITHOUT ROWID;
     `);
@@ -156,18 +159,38 @@ export class LogStore {
     const names = changedTiles(row.published, row.size);
     const tiles = names.map((name) => ({ ...name, hashes: this.#hashesOf(name) }));
     const bundles = names.filter(({ level }) => level === 0).map(({ index, width }) => this.#bundle(index, width));
-    return { size: row.size, tiles, bundles };
+    return { from: row.published, size: row.size, tiles, bundles };
   }
 
-  /** Notes that all of it is out: from now on its checkpoint is shown. Entries under full tiles are kept here no more. */
-  notePublished(size: number): void {
+  /**
+   * Notes that all of it is out: from now on its checkpoint is shown. Entries under full tiles are kept here no more.
+   *
+   * @param filled the paths of files that are full now and were out before, partially
+   * @param now in milliseconds since 1970
+   */
+  notePublished(size: number, filled: readonly string[], now: number): void {
     this.#storage.transactionSync(() => {
       this.#sql.exec(
         "UPDATE log SET published = size, published_note = note, cosignatures = '' WHERE id = 1 AND size = ?",
         size,
       );
       this.#sql.exec('DELETE FROM bundles WHERE idx < ?', Math.floor(size / TILE_WIDTH));
+      for (const path of filled) this.#sql.exec('INSERT OR IGNORE INTO filled (path, at) VALUES (?, ?)', path, now);
     });
+  }
+
+  /** Files that were full by then, whose partial ones may be out still; the first `limit`. @param by as `now` above */
+  filledBy(by: number, limit: number): string[] {
+    const query = 'SELECT path FROM filled WHERE at <= ? ORDER BY at LIMIT ?';
+    return this.#sql
+      .exec<{ path: string }>(query, by, limit)
+      .toArray()
+      .map(({ path }) => path);
+  }
+
+  /** Notes that nothing partial of these files is out any more. */
+  forgetFilled(paths: readonly string[]): void {
+    for (const path of paths) this.#sql.exec('DELETE FROM filled WHERE path = ?', path);
   }
 
   /** Proves that entries are in the tree of that size. */

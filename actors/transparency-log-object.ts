@@ -3,7 +3,7 @@ import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js';
 import { headEntry } from '../events/bundle.ts';
 import { formatCheckpoint } from '../events/checkpoint.ts';
 import { formatNote, type NoteSignature } from '../events/note.ts';
-import { TILE_WIDTH } from '../events/proof.ts';
+import { hashesAtLevel, TILE_WIDTH, type TileName } from '../events/proof.ts';
 import { entriesPath, tilePath } from '../events/tiles.ts';
 import { LogStore, type Publication, type UsedKey } from './log-store.ts';
 import type { Head } from './tree.ts';
@@ -13,6 +13,14 @@ import { type Witness, Witnesses } from './witnesses.ts';
 const WAITING_MAX = 100_000;
 /** Files that are written to the tile store at the same time: the platform opens no more connections. */
 const WRITES_AT_ONCE = 6;
+
+/**
+ * How long the partial files of a tile are kept after it is full, in milliseconds. They need not be kept at all then (C2SP
+ * tlog-tiles); but who took an earlier checkpoint and reads from the bucket may not think of asking for the full one.
+ */
+const PARTIALS_KEPT_MS = 10 * 60_000;
+/** Files whose partial ones are removed after one publication at most. One of each level becomes full at most. */
+const REMOVED_AT_ONCE = 16;
 
 /** The head of a stream, to be logged. */
 export interface StreamHead extends Head {
@@ -174,26 +182,35 @@ export class TransparencyLogActor extends DurableObject<unknown> {
       const some = files.slice(at, at + WRITES_AT_ONCE);
       await Promise.all(some.map(({ path, bytes }) => this.#ports.tiles.put(path, bytes)));
     }
-    this.#store.notePublished(publication.size);
-    const full = files.filter(({ isFull }) => isFull);
-    // They only take up space; nobody waits for it.
-    void Promise.allSettled(full.map(({ path }) => this.#ports.tiles.removePartials(path)));
+    const filled = files.filter(({ isFilled }) => isFilled).map(({ path }) => path);
+    this.#store.notePublished(publication.size, filled, Date.now());
+    void this.#removePartials();
+  }
+
+  /** They only take up space: nobody waits for it, and what is not removed now is after the next publication. */
+  async #removePartials(): Promise<void> {
+    const paths = this.#store.filledBy(Date.now() - PARTIALS_KEPT_MS, REMOVED_AT_ONCE);
+    const removals = await Promise.allSettled(paths.map((path) => this.#ports.tiles.removePartials(path)));
+    this.#store.forgetFilled(paths.filter((_, place) => removals[place]?.status === 'fulfilled'));
   }
 }
 
 interface TileFile {
   readonly path: string;
   readonly bytes: Uint8Array;
-  readonly isFull: boolean;
+  /** Whether it is full now and was out before, partially. */
+  readonly isFilled: boolean;
 }
 
-function filesOf({ tiles, bundles }: Publication): TileFile[] {
+function filesOf({ from, tiles, bundles }: Publication): TileFile[] {
+  const isFilled = ({ level, index, width }: TileName) =>
+    width === TILE_WIDTH && hashesAtLevel(level, from) > index * TILE_WIDTH;
   return [
     ...bundles.map((bundle) => ({
       path: entriesPath(bundle),
       bytes: bundle.entries,
-      isFull: bundle.width === TILE_WIDTH,
+      isFilled: isFilled({ level: 0, ...bundle }),
     })),
-    ...tiles.map((tile) => ({ path: tilePath(tile), bytes: tile.hashes, isFull: tile.width === TILE_WIDTH })),
+    ...tiles.map((tile) => ({ path: tilePath(tile), bytes: tile.hashes, isFilled: isFilled(tile) })),
   ];
 }
