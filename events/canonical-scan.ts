@@ -94,9 +94,7 @@ export class CanonicalScanner {
   isNamed(member: number, name: string): boolean {
     const start = this.start(member) + 1;
     // A colon and two quotes stand between where the name and where the value begin.
-    if (this.value(member) - start - 2 !== name.length) return false;
-    for (let at = 0; at < name.length; at++) if (this.#bytes[start + at] !== name.charCodeAt(at)) return false;
-    return true;
+    return this.value(member) - start - 2 === name.length && this.#says(name, start);
   }
 
   #fault(problem: string): Fault {
@@ -221,7 +219,7 @@ export class CanonicalScanner {
     const bytes = this.#bytes;
     const start = this.#at;
     const word = code === undefined ? undefined : WORDS.get(code);
-    if (word !== undefined && this.#ascii(start, start + word.length) === word) {
+    if (word !== undefined && this.#says(word, start)) {
       this.#at += word.length;
       return null;
     }
@@ -238,6 +236,14 @@ export class CanonicalScanner {
     }
     this.#at = at;
     return null;
+  }
+
+  /** Whether these characters, all of them ASCII, are written there. */
+  #says(characters: string, start: number): boolean {
+    for (let at = 0; at < characters.length; at++) {
+      if (this.#bytes[start + at] !== characters.charCodeAt(at)) return false;
+    }
+    return true;
   }
 
   /** What is written there, if it is ASCII; anything else if it is not. */
