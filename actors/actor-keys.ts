@@ -163,8 +163,7 @@ function rotate(
     return { refused: 'conflict', detail: `The key was rotated already; ${old.successor} has taken its place.` };
   }
   if (actor.keys.filter(({ expiresAt }) => isGoodAt(expiresAt, at)).length >= KEYS_MAX && endsAt > at) return TOO_MANY;
-  // By itself, a key may be renewed for as long as it was good for.
-  if (by.credential.id !== key) {
+  if (!mayRenew(by.credential.id, key, actor)) {
     const { scopes, contexts, expiresAt } = old;
     const wanted = { scopes, ...(contexts && { contexts }), ...(expiresAt !== null && { expiresAt }) };
     const isWider = contexts === null && by.contexts !== null;
@@ -179,6 +178,14 @@ function rotate(
   }
   const rotated: ActorEvent = { type: 'key_rotated', data: { key, successor, hash, endsAt } };
   return endsAt > at ? [rotated] : [rotated, ...endSessionsOf(key, actor)];
+}
+
+/**
+ * Whether a key may be renewed with another for as long as it was good for: with itself, and with the one whose place it
+ * has taken. Else whoever lost the answer to a rotation would hold nothing but a key that ends.
+ */
+function mayRenew(withKey: string, key: string, { keys }: Actor): boolean {
+  return withKey === key || keys.some(({ id, successor }) => id === withKey && successor === key);
 }
 
 /** A session ends with the key that it was started with. */

@@ -172,6 +172,29 @@ describe('rotating', () => {
   });
 });
 
+describe('the answer to a rotation that was lost', () => {
+  it('is made up for by rotating what has taken the place, with the old key', async () => {
+    const holder = await keyHolder();
+    const lost = await expectJson<IssuedKeyJson>(await rotate(holder, {}, holder.key), 201);
+    const { detail } = await expectProblem(await rotate(holder, {}, holder.key), 409, 'conflict');
+    expect(detail).toContain(lost.id);
+    const successor = { id: holder.id, keyId: lost.id };
+    const got = await expectJson<IssuedKeyJson>(await rotate(successor, { overlapSeconds: 0 }, holder.key), 201);
+    expect([(await me(lost.key)).status, (await me(got.key)).status]).toEqual([401, 200]);
+    expect((await keysOf(holder.id)).find(({ id }) => id === got.id)?.expiresAt).toBeNull();
+  });
+
+  it('gives no other key that is good for longer than the one that asks', async () => {
+    const holder = await keyHolder();
+    const next = await expectJson<IssuedKeyJson>(await rotate(holder, {}, holder.key), 201);
+    const third = await expectJson<IssuedKeyJson>(await rotate({ id: holder.id, keyId: next.id }, {}, next.key), 201);
+    const other = await issueKey(holder.id);
+    for (const keyId of [third.id, other.id]) {
+      await expectProblem(await rotate({ id: holder.id, keyId }, {}, holder.key), 403, 'forbidden');
+    }
+  });
+});
+
 describe('revoking a key that was rotated', () => {
   const revoke = (holder: { id: string }, key: string, query = '') =>
     api(`/v1/actors/${holder.id}/keys/${key}${query}`, { method: 'DELETE' });
