@@ -5,6 +5,7 @@ import type { Monitor, Sink } from './outbox.ts';
 import type { Principal } from './principal.ts';
 import type { Process } from './process.ts';
 import type { Head } from './tree.ts';
+import type { WordsPort } from './words.ts';
 
 /** What goes in and out of an event-sourced object. */
 
@@ -28,6 +29,8 @@ export interface View {
   /** JSON text. */
   readonly body: string;
   readonly isClosed: boolean;
+  /** The head of the stream's tree, when this is the present. */
+  readonly treeHead?: Head;
 }
 
 /** What a command led to. */
@@ -76,4 +79,6 @@ export interface Ports<State, Command> {
   readonly log?: HandIn | null;
   /** What it does by itself. */
   readonly process?: Process<State, Command>;
+  /** What it needs to keep people's words apart from its events; without it they stand in them as they are. */
+  readonly words?: WordsPort;
 }

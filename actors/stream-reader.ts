@@ -35,14 +35,23 @@ export class StreamReader<State, Command, Event extends DomainEvent> {
     this.#source = source;
   }
 
-  /** The state as it is, or as it was at `moment`; after the end, the latest. */
-  view(principal: Principal, moment?: Moment): View | RefusalReply {
+  /**
+   * The state as it is, or as it was at `moment`; after the end, the latest.
+   *
+   * @param form whether words are opened, or as the events lead to them
+   */
+  view(principal: Principal, moment?: Moment, form: 'opened' | 'sealed' = 'opened'): View | RefusalReply {
     const { type, head, access, snapshots } = this.#source;
     const version = access.refuse(principal, type.reading.read) ?? this.#endAt(moment, 0);
     if (typeof version !== 'number') return version;
-    if (version === head.version) return { version, body: head.text, isClosed: type.isClosed(head.state) };
+    if (version === head.version) {
+      const treeHead = this.#headAt(version);
+      const body = form === 'opened' ? head.text : head.sealedTextOf(head.state);
+      return { version, body, isClosed: type.isClosed(head.state), ...(treeHead && { treeHead }) };
+    }
     const past = snapshots.at(version);
-    return { version, body: head.textOf(past.state), isClosed: type.isClosed(past.state) };
+    const body = form === 'opened' ? head.textOf(past.state) : head.sealedTextOf(past.state);
+    return { version, body, isClosed: type.isClosed(past.state) };
   }
 
   /** A page of events after version `after`, as the history was at `moment`: it ends there. */
@@ -140,8 +149,8 @@ export class StreamReader<State, Command, Event extends DomainEvent> {
     see: (state: State, at: (version: number) => State) => Seen,
   ): { readonly version: number; readonly seen: Seen } | RefusalReply {
     const { head, access, snapshots } = this.#source;
-    const at = (version: number) => snapshots.at(version).state;
-    return access.refuse(principal, action) ?? { version: head.version, seen: see(head.state, at) };
+    const at = (version: number) => head.open(snapshots.at(version).state);
+    return access.refuse(principal, action) ?? { version: head.version, seen: see(head.opened, at) };
   }
 
   /** The head of the tree at a version; null when the log is damaged, whose events must be readable all the same: they show how. */

@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import type { ContextCommand } from '../../actors/context.ts';
 import { isRefusal } from '../../actors/decider.ts';
 import { Directory } from '../../actors/directory.ts';
@@ -17,6 +18,7 @@ import {
   atParameter,
   changeHeaders,
   contextResponse,
+  etagHeader,
   idempotencyParameter,
   ifMatchParameter,
   ifNoneMatchParameter,
@@ -29,6 +31,7 @@ import { invalid, isProblem, type Problem, problemOf } from './problem.ts';
 import { readMoment, readQuery } from './query.ts';
 import { empty, jsonText } from './respond.ts';
 import type { Answer, AuthenticatedRoute } from './route.ts';
+import { treeHeadHeader, treeHeadHeaders } from './tree-head.ts';
 
 /** Where a context is addressed. */
 const PATH = '/v1/contexts/:id';
@@ -77,6 +80,11 @@ export const createContext: AuthenticatedRoute = {
   },
 };
 
+const readHeaders = z.object({
+  ETag: etagHeader,
+  ...treeHeadHeaders('Size and root of the tree of its events, when this is the present'),
+});
+
 /** GET /v1/contexts/{id} */
 export const readContext: AuthenticatedRoute = {
   method: 'GET',
@@ -86,10 +94,12 @@ export const readContext: AuthenticatedRoute = {
     operationId: 'readContext',
     tags: ['contexts'],
     summary: 'Read a context as it is, or as it was',
-    description: 'After the end, `at` gives the latest; before the creation, 404.',
+    description:
+      'After the end, `at` gives the latest; before the creation, 404. Beside the ETag of the present stands the head of ' +
+      'the tree of its events: whoever keeps it can have it proved later that nothing before was changed.',
     requestParams: { query: atParameter, header: ifNoneMatchParameter },
     responses: {
-      200: contextResponse('The context'),
+      200: contextResponse('The context', readHeaders),
       304: { description: 'It is still the version named in If-None-Match' },
       ...problems(400, 401, 403, 404, 410),
     },
@@ -105,11 +115,12 @@ export const readContext: AuthenticatedRoute = {
     if (isRefusal(view)) return problemOf(view);
     if (view.isClosed) {
       const { updatedAt }: { updatedAt: string } = JSON.parse(view.body);
-      return gone(id, view.version, updatedAt);
+      const problem = gone(id, view.version, updatedAt);
+      return { ...problem, headers: { ...problem.headers, ...treeHeadHeader(view.treeHead) } };
     }
     const notModified = isNotModified(exchange.request.headers, view.version);
     if (isProblem(notModified)) return notModified;
-    const headers = { ETag: etag(view.version) };
+    const headers = { ETag: etag(view.version), ...treeHeadHeader(view.treeHead) };
     return notModified ? empty(exchange, 304, headers) : jsonText(exchange, 200, view.body, headers);
   },
 };

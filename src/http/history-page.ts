@@ -1,6 +1,5 @@
 import { isRefusal, type Moment } from '../../actors/decider.ts';
 import type { HistoryPage } from '../../actors/messages.ts';
-import type { Head } from '../../actors/tree.ts';
 import { UNAUTHORIZED } from '../auth/authenticate.ts';
 import { nextCursor } from '../live/stream-cursor.ts';
 import { untilEvent } from '../live/until-event.ts';
@@ -11,6 +10,7 @@ import { isProblem, problemOf } from './problem.ts';
 import { offsetOf } from './query.ts';
 import { empty, jsonText } from './respond.ts';
 import type { Answer } from './route.ts';
+import { treeHeadHeader } from './tree-head.ts';
 
 /** Where a page begins. */
 export interface Start {
@@ -94,13 +94,8 @@ function streamHeaders({ lastVersion, isUpToDate, isClosed, treeHead }: HistoryP
     'Stream-Next-Offset': offsetOf(lastVersion),
     ...(isUpToDate && { 'Stream-Up-To-Date': 'true' }),
     ...(isUpToDate && isClosed && { 'Stream-Closed': 'true' }),
-    ...(treeHead && { 'X-Tree-Head': treeHeadText(treeHead) }),
+    ...treeHeadHeader(treeHead),
   };
-}
-
-/** The head of a stream's tree as the header `X-Tree-Head` has it. */
-export function treeHeadText({ size, root }: Head): string {
-  return `${size} ${root}`;
 }
 
 /** Whether the address is good for one request only. */

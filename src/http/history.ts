@@ -6,12 +6,13 @@ import { durableFraming, EVENT_SOURCE } from '../live/framing.ts';
 import { CURSOR } from '../live/stream-cursor.ts';
 import { contextId, contextObject } from './contexts.ts';
 import type { AuthenticatedExchange } from './exchange.ts';
-import { awaitPage, historyPage, type Start, treeHeadText } from './history-page.ts';
+import { awaitPage, historyPage, type Start } from './history-page.ts';
 import { atParameter, problems } from './operations.ts';
 import { invalid, isProblem, type Problem, problemOf } from './problem.ts';
 import { offsetOf, readInteger, readMoment, readOffset, readQuery } from './query.ts';
 import { empty } from './respond.ts';
 import type { Answer, AuthenticatedRoute } from './route.ts';
+import { treeHeadHeader, treeHeadHeaders } from './tree-head.ts';
 
 /** Events in a page unless the caller says otherwise. */
 const LIMIT_DEFAULT = 100;
@@ -86,10 +87,7 @@ export const readHistory: AuthenticatedRoute = {
           'Stream-Up-To-Date': z.literal('true').optional().meta({ description: 'There was nothing newer' }),
           'Stream-Closed': z.literal('true').optional().meta({ description: 'The context is deleted' }),
           'Stream-Cursor': z.string().optional().meta({ description: 'With live=long-poll: for the next request' }),
-          'X-Tree-Head': z
-            .string()
-            .optional()
-            .meta({ description: 'Size and root of the tree of the events, when all up to there were answered' }),
+          ...treeHeadHeaders('Size and root of the tree of the events, when all up to there were answered'),
           ETag: z.string().optional().meta({ description: 'Of a JSON page that does not depend on the present' }),
         }),
         content: {
@@ -187,7 +185,7 @@ async function lines(
       'Content-Type': 'application/x-ndjson',
       'Cache-Control': 'no-store',
       'Stream-Next-Offset': offsetOf(history.lastVersion),
-      ...(history.treeHead && { 'X-Tree-Head': treeHeadText(history.treeHead) }),
+      ...treeHeadHeader(history.treeHead),
       ...exchange.headers,
     },
   });

@@ -35,7 +35,8 @@ const conflictSchema = problemSchema
   })
   .meta({ id: 'ConflictProblem', description: 'A problem with the changes of others that would be undone' });
 
-const etagHeader = z.string().meta({ description: 'The version in quotes', examples: ['"3"'] });
+/** The header of what has versions. */
+export const etagHeader = z.string().meta({ description: 'The version in quotes', examples: ['"3"'] });
 
 export const changeHeaders = z.object({
   ETag: etagHeader,

@@ -159,6 +159,50 @@ describe('a proof that cannot be had', () => {
   });
 });
 
+describe('the head of the tree', () => {
+  const read = async (id: string, init: { headers?: Record<string, string> } = {}, query = '') => {
+    const response = await api(`/v1/contexts/${id}${query}`, init);
+    await response.arrayBuffer();
+    const { status, headers } = response;
+    return { status, etag: headers.get('ETag'), head: headers.get('X-Tree-Head') };
+  };
+
+  it('stands beside the ETag of a context, and is what is proved', async () => {
+    const { id } = await createContext();
+    const { root: first } = await prove(id, 'version=1');
+    expect(await read(id)).toEqual({ status: 200, etag: '"1"', head: `1 ${first}` });
+    await patch(id, { name: 'Two' });
+    const { root } = await prove(id, 'version=2');
+    const head = `2 ${root}`;
+    expect(await read(id)).toEqual({ status: 200, etag: '"2"', head });
+    expect(await read(id, { headers: { 'If-None-Match': '"2"' } })).toEqual({ status: 304, etag: '"2"', head });
+    // Also of what the object reads from its log.
+    await evictDurableObject(objectOf(id));
+    expect(await read(id)).toEqual({ status: 200, etag: '"2"', head });
+    // Of the past it is asked for with its size.
+    expect(await read(id, {}, '?at=1')).toEqual({ status: 200, etag: '"1"', head: null });
+  });
+
+  it('stands beside the tombstone of a deleted one', async () => {
+    const { id } = await createContext();
+    await api(`/v1/contexts/${id}`, { method: 'DELETE' });
+    const { root } = await prove(id, 'version=2');
+    expect(await read(id)).toEqual({ status: 410, etag: '"2"', head: `2 ${root}` });
+  });
+
+  it('goes on from the one that a reader had, however many events come after', async () => {
+    const id = await contextOf(300);
+    const [size, root] = (await read(id)).head?.split(' ') ?? [];
+    for (let n = 0; n < 3; n++) await patch(id, { name: `After ${n}` });
+    const { proof, ...next } = await prove(id, `from=${size}`);
+    expect((await read(id)).head).toBe(`${next.size} ${next.root}`);
+    const [fromRoot, toRoot] = [hexToBytes(root ?? ''), hexToBytes(next.root)];
+    const claim = { from: Number(size), to: next.size, fromRoot, toRoot, proof: bytes(proof) };
+    expect(verifyConsistency(claim)).toBe(true);
+    expect(verifyConsistency({ ...claim, fromRoot: toRoot })).toBe(false);
+  });
+});
+
 describe('a log that was damaged', () => {
   it('can be read all the same, so that what is wrong with it shows', async () => {
     const id = await contextOf(5);
