@@ -79,6 +79,10 @@ export const ACTIONS = {
   'context.leave': { scope: 'contexts:share', to: READERS },
   'context.note': { scope: 'contexts:write', to: WRITERS },
   'context.rules': { scope: 'contexts:write', to: OWNERS },
+  /** What is personal, and how long it is kept. */
+  'context.privacy': { scope: 'contexts:write', to: OWNERS },
+  'context.erase': { scope: 'contexts:write', to: OWNERS },
+  'context.hold': { scope: 'admin', to: ADMINISTRATORS },
   'context.propose': { scope: 'contexts:write', to: WRITERS },
   'context.approve': { scope: 'contexts:write', to: WRITERS },
   /** The invitations that wait for one's answer, wherever. */
@@ -103,6 +107,8 @@ export const ACTIONS = {
   /** By id or ChittyID, the little that everybody may know: sharing needs it. */
   'actor.find': { scope: 'actors:read', to: EVERYBODY },
   'actor.read': { scope: 'actors:read', to: ['self', 'administrator'] },
+  /** All words of one's own, for good, and oneself with them. */
+  'actor.erase': { scope: 'actors:write', to: ['self', 'administrator'] },
   'actor.update': { scope: 'actors:write', to: ['self', 'administrator'] },
   /** Keys and sessions: make, rotate, end. */
   'actor.credentials': { scope: 'actors:write', to: ['self', 'administrator'] },
@@ -123,6 +129,15 @@ export const ACTIONS = {
   'actor.govern': { scope: 'admin', to: ADMINISTRATORS },
   /** What the service records about its own work. */
   'actor.record': { scope: 'admin', to: ADMINISTRATORS },
+  /** In one's own name: it reads with one's rights, for as long as one has them. */
+  'webhook.create': { scope: 'webhooks:write', to: ['self', 'administrator'] },
+  'webhook.list': { scope: 'webhooks:read', to: ['self', 'administrator'] },
+  'webhook.read': { scope: 'webhooks:read', to: ['self', 'administrator'] },
+  /** Its address and what is sent there, its secrets: nobody has another's reading sent to an address of theirs. */
+  'webhook.change': { scope: 'webhooks:write', to: ['self'] },
+  'webhook.delete': { scope: 'webhooks:write', to: ['self', 'administrator'] },
+  /** What the service records about its own work. */
+  'webhook.record': { scope: 'admin', to: ADMINISTRATORS },
   'admin.read': { scope: 'admin', to: ADMINISTRATORS },
   'admin.write': { scope: 'admin', to: ADMINISTRATORS },
   /** Of a context: who did what, and who was refused it. */
@@ -188,6 +203,25 @@ export function relationToActor(principal: Principal, id: string, exists: boolea
   if (!exists) return null;
   if (principal.actor !== id) return 'known';
   return isForItself ? 'self' : 'acting';
+}
+
+/**
+ * What the caller is to a webhook; to what nobody has made yet, the one who may make it. Who acts for somebody else has
+ * none, and a credential that is limited to some contexts has to do with those alone that get nothing but these.
+ */
+export function relationToWebhook(
+  principal: Principal,
+  webhook: { readonly owner: string; readonly status: string; readonly contexts: readonly string[] | null } | null,
+): Relation {
+  const { actor, chain, contexts, credential } = principal;
+  if (credential.kind === 'system') return 'administrator';
+  if (webhook === null) return chain.length === 0 ? 'self' : 'acting';
+  if (webhook.status === 'deleted') return null;
+  if (actor === webhook.owner) {
+    if (contexts !== null && !webhook.contexts?.every((context) => contexts.includes(context))) return null;
+    return chain.length === 0 ? 'self' : 'acting';
+  }
+  return chain.length === 0 && contexts === null && isAdministrator(principal) ? 'administrator' : null;
 }
 
 /** What the caller is to something that only administrators have to do with, which is part of no context. */

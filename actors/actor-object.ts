@@ -38,6 +38,7 @@ const ACTION_OF: Readonly<Record<ActorCommand['type'], Action>> = {
   suspend: 'actor.govern',
   reinstate: 'actor.govern',
   delete: 'actor.govern',
+  erase: 'actor.erase',
   issueKey: 'actor.credentials',
   rotateKey: 'actor.credentials',
   revokeKey: 'actor.credentials',
@@ -66,6 +67,8 @@ const actorStream: StreamType<ActorState, ActorCommand, ActorEvent> = {
   view: (actor) => actor && recordOf(actor),
   isBookkeeping: isActorBookkeeping,
   isClosed: (actor) => actor?.status === 'deleted',
+  // Their name, what they say of themselves, what they call their keys and devices: marked in the schemas, all their own.
+  personal: { areInSinks: true, subjectsOf: () => [] },
 };
 
 /** A key as its actor gets to see it. */

@@ -32,10 +32,12 @@ export type Actor = {
   readonly keys: readonly ApiKey[];
   readonly sessions: readonly Session[];
   readonly delegations: readonly Delegation[];
+  /** When all that the actor wrote was erased; left out while it is not. */
+  readonly erasedAt?: string;
 };
 
 /** An actor without their credentials: what they themselves and administrators see. */
-export type ActorRecord = Omit<Actor, 'keys' | 'sessions' | 'delegations'>;
+export type ActorRecord = Omit<Actor, 'keys' | 'sessions' | 'delegations' | 'erasedAt'>;
 
 /** What everybody may know of an actor. */
 export type ActorSummary = Pick<Actor, 'id' | 'chittyId' | 'kind' | 'name' | 'status'>;
@@ -53,6 +55,8 @@ type OwnCommand =
   | { readonly type: 'suspend'; readonly reason: string }
   | { readonly type: 'reinstate' }
   | { readonly type: 'delete' }
+  /** All words of the actor, here and wherever they are kept; and the actor with them. */
+  | { readonly type: 'erase' }
   /** What the provisioning process reports. */
   | { readonly type: 'recordProvisioning'; readonly event: ActorProvisioningEvent };
 
@@ -76,6 +80,7 @@ export const actorDecider: Decider<ActorState, ActorCommand, ActorEvent> = {
       return [{ type: 'actor_registered', data: command.data }];
     }
     if (state === null) return { refused: 'not-found', detail: 'There is no such actor.' };
+    if (command.type === 'erase') return erase(state);
     if (state.status === 'deleted') return { refused: 'deleted', detail: 'The actor is deleted, for good.' };
     switch (command.type) {
       case 'issueKey':
@@ -114,7 +119,19 @@ function withDelegations(
   return [...decision, ...endedWith(decision, state, 'at' in command ? command.at : null)];
 }
 
-function decideOwn(command: Exclude<OwnCommand, { type: 'register' }>, state: Actor): readonly ActorEvent[] | Refusal {
+function erase(state: Actor): readonly ActorEvent[] | Refusal {
+  if (state.id === BOOTSTRAP_ACTOR) return FIRST_ADMINISTRATOR;
+  if (state.erasedAt !== undefined) {
+    return { refused: 'already-erased', detail: `The words of ${state.id} are erased already.` };
+  }
+  const erased: ActorEvent = { type: 'subject_erased', data: { subject: state.id, reason: 'everywhere' } };
+  return state.status === 'deleted' ? [erased] : [{ type: 'actor_deleted', data: {} }, erased];
+}
+
+function decideOwn(
+  command: Exclude<OwnCommand, { type: 'register' | 'erase' }>,
+  state: Actor,
+): readonly ActorEvent[] | Refusal {
   switch (command.type) {
     case 'update': {
       const { name = state.name, description = state.description } = command.data;
@@ -179,6 +196,7 @@ export function isActorBookkeeping(type: ActorEvent['type']): boolean {
     case 'actor_suspended':
     case 'actor_reinstated':
     case 'actor_deleted':
+    case 'subject_erased':
       return false;
     default:
       return true;
@@ -216,6 +234,8 @@ function apply(state: ActorState, event: Recorded<ActorEvent>): Actor {
       return { ...state, status: 'active' };
     case 'actor_deleted':
       return { ...state, status: 'deleted', capabilities: [], keys: [], sessions: [], delegations: [] };
+    case 'subject_erased':
+      return { ...state, erasedAt: event.time };
     case 'key_rotated':
       return {
         ...state,

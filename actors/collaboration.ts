@@ -2,6 +2,7 @@ import type { ContextChange } from '../events/context.ts';
 import { type Role, relationToContext } from './access.ts';
 import type { Context } from './context.ts';
 import type { Principal } from './principal.ts';
+import type { Safekeeping } from './privacy.ts';
 
 /** An invitation that waits for an answer. */
 export type Invitation = {
@@ -78,7 +79,11 @@ export type Collaboration = {
 };
 
 /** A context as it is kept. It is a plain context until somebody is invited, writes a note or makes a proposal. */
-export type KeptContext = Context & { readonly collaboration?: Collaboration };
+export type KeptContext = Context & {
+  readonly collaboration?: Collaboration;
+  /** How people's words in it are kept; left out while nobody has said so. */
+  readonly safekeeping?: Safekeeping;
+};
 
 const NOTHING: Collaboration = {
   invitations: [],
@@ -101,8 +106,8 @@ export function withCollaboration(state: KeptContext, part: Partial<Collaboratio
 /** The context as everybody who may read it gets it. */
 export function contextView(state: KeptContext | null): Context | null {
   // Most are plain; a copy of each at every change would cost for nothing.
-  if (state?.collaboration === undefined) return state;
-  const { collaboration: _, ...context } = state;
+  if (state?.collaboration === undefined && state?.safekeeping === undefined) return state;
+  const { collaboration: _collaboration, safekeeping: _safekeeping, ...context } = state;
   return context;
 }
 

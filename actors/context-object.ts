@@ -4,6 +4,7 @@ import { type Relation, relationToContext } from './access.ts';
 import { collaborationOf, contextView } from './collaboration.ts';
 import { type ContextCommand, type ContextState, contextDecider, isBookkeeping } from './context.ts';
 import { answerOf, closedProposal, invitationViews, proposalView, proposalViews } from './context-answers.ts';
+import { contextWords, retentionChore } from './context-words.ts';
 import { EventSourcedObject } from './event-sourced-object.ts';
 import type { Ports, RefusalReply } from './messages.ts';
 import { type Principal, SYSTEM } from './principal.ts';
@@ -35,6 +36,13 @@ const ACTION_OF: Readonly<Record<ContextCommand['type'], Action>> = {
   rebase: 'context.propose',
   approve: 'context.approve',
   reject: 'context.approve',
+  setPrivacyRules: 'context.privacy',
+  setRetention: 'context.privacy',
+  endRetention: 'context.privacy',
+  placeHold: 'context.hold',
+  liftHold: 'context.hold',
+  eraseSubject: 'context.erase',
+  applyRetention: 'context.record',
 };
 
 /** What the caller is to a context, when they are none of its members: perhaps somebody who is invited. */
@@ -64,6 +72,8 @@ const contextStream: StreamType<ContextState, ContextCommand, ContextEvent> = {
   answer: (command, before, after) => after && answerOf(command, before, after),
   isBookkeeping,
   isClosed: (context) => context?.status === 'deleted',
+  personal: contextWords,
+  chore: retentionChore,
 };
 
 /** What somebody is to a context, for what depends on it. */

@@ -6,6 +6,7 @@ import { effectiveChange } from './context-change.ts';
 import { type Decider, isRefusal, type Recorded, type Refusal } from './decider.ts';
 import { decideNotes, evolveNotes, type NoteCommand } from './notes.ts';
 import type { Principal } from './principal.ts';
+import { decidePrivacy, evolvePrivacy, type PrivacyCommand, withActivity, withRules } from './privacy.ts';
 import { changed, decideProposals, evolveProposals, type ProposalCommand, withStaleProposals } from './proposals.ts';
 import {
   evolveProvisioning,
@@ -56,6 +57,7 @@ export type ContextCommand =
   /** What the provisioning process reports; `event` says how a step went. */
   | { readonly type: 'recordProvisioning'; readonly event: ProvisioningEvent }
   | SharingCommand
+  | PrivacyCommand
   | NoteCommand
   | ProposalCommand;
 
@@ -100,6 +102,14 @@ export const contextDecider: Decider<ContextState, ContextCommand, ContextEvent>
       case 'addNote':
       case 'removeNote':
         return decideNotes(command, state, by);
+      case 'setPrivacyRules':
+      case 'placeHold':
+      case 'liftHold':
+      case 'setRetention':
+      case 'endRetention':
+      case 'eraseSubject':
+      case 'applyRetention':
+        return decidePrivacy(command, state, now);
       case 'setRules':
       case 'propose':
       case 'comment':
@@ -114,7 +124,7 @@ export const contextDecider: Decider<ContextState, ContextCommand, ContextEvent>
   },
 
   evolve(state, event) {
-    const next = apply(state, event);
+    const next = withActivity(apply(state, event), event);
     // The time of a deletion stays the time that the context was last changed.
     const isUnchanged = isBookkeeping(event.type) || (state?.status === 'deleted' && next.status === 'deleted');
     const updatedAt = isUnchanged ? next.updatedAt : event.time;
@@ -165,6 +175,11 @@ export function isBookkeeping(type: ContextEvent['type']): boolean {
     case 'invitation_withdrawn':
     case 'note_added':
     case 'note_removed':
+    case 'privacy_rules_set':
+    case 'legal_hold_placed':
+    case 'legal_hold_lifted':
+    case 'retention_set':
+    case 'retention_ended':
     case 'rules_changed':
     case 'proposal_made':
     case 'proposal_commented':
@@ -180,7 +195,7 @@ export function isBookkeeping(type: ContextEvent['type']): boolean {
 
 function apply(state: ContextState, event: Recorded<ContextEvent>): KeptContext {
   if (event.type === 'context_created') {
-    return {
+    const created: Context = {
       id: event.stream.slice(event.stream.indexOf('/') + 1),
       chittyId: null,
       name: event.data.name,
@@ -196,6 +211,7 @@ function apply(state: ContextState, event: Recorded<ContextEvent>): KeptContext 
       updatedAt: event.time,
       provisioning: unprovisioned,
     };
+    return event.data.privacy === undefined ? created : withRules(created, event.data.privacy);
   }
   if (state === null) throw new Error(`${event.type} at the start of ${event.stream}`);
   switch (event.type) {
@@ -224,6 +240,13 @@ function apply(state: ContextState, event: Recorded<ContextEvent>): KeptContext 
     case 'note_added':
     case 'note_removed':
       return evolveNotes(state, event);
+    case 'privacy_rules_set':
+    case 'legal_hold_placed':
+    case 'legal_hold_lifted':
+    case 'retention_set':
+    case 'retention_ended':
+    case 'subject_erased':
+      return evolvePrivacy(state, event);
     case 'rules_changed':
     case 'proposal_made':
     case 'proposal_commented':

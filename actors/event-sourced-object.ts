@@ -31,6 +31,7 @@ import { type Append, FOR_EVER, StreamWriter } from './stream-writer.ts';
 import { Subscribers } from './subscribers.ts';
 import { Tickets } from './tickets.ts';
 import { type Head, type Proof, StreamTree } from './tree.ts';
+import { Words } from './words.ts';
 
 /** The latest version there can be; asks for the present. */
 const LATEST = Number.MAX_SAFE_INTEGER;
@@ -52,6 +53,8 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
   readonly #process: ProcessRunner<State, Command> | null;
   readonly #subscribers: Subscribers;
   readonly #tickets: Tickets;
+  readonly #words: Words | null;
+  readonly #record: (command: Command) => void;
   readonly #commit: GroupCommit<CommandRequest<Command>, CommandReply | RefusalReply>;
 
   constructor(
@@ -85,8 +88,11 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
       open,
       evolve: decider.evolve,
       view: type.view,
+      openWords: (state) => head.open(state),
       version: () => head.version,
     });
+    this.#words = ports.words && type.personal ? new Words(sql, log.exists, ports.words, () => head.stream) : null;
+    if (this.#words) head.openWith(this.#words);
     this.#type = type;
     this.#log = log;
     this.#head = head;
@@ -99,7 +105,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     const source = {
       log,
       stream: () => head.stream,
-      state: () => head.state,
+      state: () => (type.personal?.areInSinks === true ? head.opened : head.state),
       version: () => head.version,
       armBy,
       isClosed: () => type.isClosed(head.state),
@@ -123,6 +129,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
         tree,
         past,
         answers: this.#answers,
+        words: this.#words,
         appended: (append) => this.#appended(append),
         armBy,
       },
@@ -130,6 +137,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     );
     this.#commit = new GroupCommit((request) => writer.apply(request));
     const record = (command: Command) => writer.recordStep(command);
+    this.#record = record;
     this.#process = ports.process ? new ProcessRunner(this.#alarm, { ...source, record }, ports.process) : null;
   }
 
@@ -139,7 +147,46 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
    * @returns the new state, or a refusal, in which case nothing was written
    */
   execute(request: CommandRequest<Command>): CommandReply | RefusalReply | Promise<CommandReply | RefusalReply> {
-    return this.#commit.run(request);
+    const words = this.#words;
+    const { personal, actionOf } = this.#type;
+    if (words === null || !personal) return this.#commit.run(request);
+    const subjects = personal.subjectsOf(request.command, this.#head.state, request.principal);
+    const strangers = words.strangers(subjects, request.id);
+    if (strangers.length === 0) return this.#commit.run(request);
+    // Who may not have it done anyway has nobody told.
+    const refusal = this.#access.refuseCommand(request.principal, actionOf(request.command), request.id);
+    return refusal ?? this.#introduceAnd(words, strangers, request);
+  }
+
+  /** Has actors told that this stream is to hold words of theirs, then carries the command out. */
+  async #introduceAnd(words: Words, strangers: readonly string[], request: CommandRequest<Command>) {
+    const refusal = await words.introduce(strangers, `${this.#type.name}/${request.id}`);
+    return refusal ? { ...refusal, version: this.#head.version } : this.#commit.run(request);
+  }
+
+  /** How the key of somebody whose words may be here stands. */
+  protected standingOfSubject(subject: string): 'kept' | 'locked' | 'gone' | 'none' {
+    return this.#words?.keys.standing(subject) ?? 'none';
+  }
+
+  /** Whose words are here. */
+  protected get subjects(): readonly string[] {
+    return this.#words?.keys.subjects ?? [];
+  }
+
+  /** Takes no words of somebody any more: there are none, and from now on there will not be. */
+  protected bar(subject: string): void {
+    if (!this.#log.exists || this.#words === null) return;
+    this.#words.keys.destroy(subject, true);
+    this.#words.forget(subject);
+  }
+
+  /** What the stream does by itself, if it is time for that; sees to it that the alarm rings when it is. */
+  #doChore(): void {
+    const chore = this.#type.chore?.(this.#head.state, this.subjects) ?? null;
+    if (chore === null) return;
+    if (chore.at <= Date.now()) this.#record(chore.command);
+    else this.#alarm.armBy(chore.at);
   }
 
   /** What has to be done in the turn of an append. */
@@ -150,11 +197,13 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     if (this.#type.isClosed(this.#head.state)) this.#subscribers.closeEnded();
     this.#outbox.appended(now);
     void this.#process?.run();
+    const chore = this.#type.chore?.(this.#head.state, this.subjects) ?? null;
+    if (chore !== null) this.#alarm.armBy(Math.max(chore.at, now));
   }
 
   /** The state as it is, or as it was at `moment`; after the end, the latest. */
-  view(principal: Principal, moment?: Moment): View | RefusalReply {
-    return this.#reader.view(principal, moment);
+  view(principal: Principal, moment?: Moment, form?: 'opened' | 'sealed'): View | RefusalReply {
+    return this.#reader.view(principal, moment, form);
   }
 
   /** A page of events after version `after`, as the history was at `moment`: it ends there. */
@@ -288,6 +337,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     await this.#alarm.ring(async () => {
       if (!this.#log.exists) return;
       await Promise.all([this.#outbox.alarm(), this.#process?.alarm()]);
+      this.#doChore();
       const nextEnd = this.#subscribers.closeExpired(Date.now());
       if (nextEnd !== null) this.#alarm.armBy(nextEnd);
       const nextExpiry = this.#answers.prune(Date.now());

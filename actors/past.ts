@@ -42,6 +42,8 @@ interface Source<State, Event extends DomainEvent> {
   /** Parses stored text into an event of the current schema. */
   open(text: string): Recorded<Event>;
   evolve(state: State, event: Recorded<Event>): State;
+  /** A state with the words that it holds. */
+  openWords(state: State): State;
   /** The state as clients see it. */
   view(state: State): JsonObject | null;
   /** The version that the stream is at. */
@@ -64,7 +66,9 @@ export class StreamPast<State, Event extends DomainEvent> implements Past<State,
   }
 
   at(moment: Moment): { readonly version: number; readonly state: State } {
-    return this.#source.snapshots.at(this.resolve(moment));
+    const { snapshots, openWords } = this.#source;
+    const { version, state } = snapshots.at(this.resolve(moment));
+    return { version, state: openWords(state) };
   }
 
   *newestFirst(after: number): Generator<Recorded<Event>> {
@@ -91,7 +95,8 @@ export class StreamPast<State, Event extends DomainEvent> implements Past<State,
    * @param limit changes at most; there may be fewer, none too, although more follow
    */
   fieldHistory(tokens: readonly string[], after: number, until: number, limit: number): FieldHistoryPage {
-    const { snapshots, view } = this.#source;
+    const { snapshots, openWords } = this.#source;
+    const view = (state: State) => this.#source.view(openWords(state));
     const start = snapshots.at(after);
     const changes: string[] = [];
     let value = valueAt(view(start.state), tokens);

@@ -1,5 +1,6 @@
 import type { Envelope } from '../events/envelope.ts';
 import type { JsonObject } from '../events/json.ts';
+import type { Words } from './words.ts';
 
 /** What is told of a stream by its last event. */
 export interface LastEvent {
@@ -22,6 +23,7 @@ export class StreamHead<State> {
   #version: number;
   #last: LastEvent | null;
   #text: string | null = null;
+  #words: Pick<Words, 'open'> | null = null;
 
   /** @param last null when there is no event */
   constructor(view: (state: State) => JsonObject | null, state: State, version: number, last: LastEvent | null) {
@@ -31,8 +33,24 @@ export class StreamHead<State> {
     this.#last = last;
   }
 
+  /** The state as the events lead to it: words are sealed in it. */
   get state(): State {
     return this.#state;
+  }
+
+  /** The state with the words that it holds. */
+  get opened(): State {
+    return this.open(this.#state);
+  }
+
+  /** Any state of this stream, or a part of one, with the words that it holds. */
+  open<Value>(value: Value): Value {
+    return this.#words === null ? value : this.#words.open(value);
+  }
+
+  /** Has words opened from now on. */
+  openWith(words: Pick<Words, 'open'>): void {
+    this.#words = words;
   }
 
   /** The version of the last event, 0 before the first. */
@@ -62,6 +80,11 @@ export class StreamHead<State> {
 
   /** A state of this stream as clients see it, as JSON text. */
   textOf(state: State): string {
+    return this.sealedTextOf(this.open(state));
+  }
+
+  /** The same with the words as the state has them. */
+  sealedTextOf(state: State): string {
     return JSON.stringify(this.#view(state));
   }
 

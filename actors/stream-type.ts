@@ -5,6 +5,7 @@ import { currentSchemaVersion, type Upcasters, upcast } from '../events/upcast.t
 import type { Action, Relation } from './access.ts';
 import { type Decider, type Recorded, recorded } from './decider.ts';
 import type { Principal } from './principal.ts';
+import type { PersonalWords } from './words.ts';
 
 /** Everything that tells one kind of stream from another. The rest is in the base object. */
 export interface StreamType<State, Command, Event extends DomainEvent> {
@@ -36,6 +37,10 @@ export interface StreamType<State, Command, Event extends DomainEvent> {
   isBookkeeping(type: Event['type']): boolean;
   /** Whether the subject is deleted: readers get a tombstone, live subscribers are closed. */
   isClosed(state: State): boolean;
+  /** People's words in it; left out where there are none. */
+  readonly personal?: PersonalWords<State, Command, Event>;
+  /** What it does by itself at a certain time, null when there is nothing. @param subjects whose words it holds */
+  chore?(state: State, subjects: readonly string[]): { readonly at: number; readonly command: Command } | null;
 }
 
 /** Parses stored text into an event of the current schema. */

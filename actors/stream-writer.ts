@@ -1,8 +1,17 @@
+import type { z } from 'zod';
 import { type Cause, type DomainEvent, sealEvent } from '../events/envelope.ts';
+import {
+  countSealed,
+  ERASURE,
+  type PersonalField,
+  personalFields,
+  SEALED_MARK,
+  subjectErased,
+} from '../events/personal.ts';
 import { nextUlid } from '../events/ulid.ts';
 import { currentSchemaVersion } from '../events/upcast.ts';
 import { ANSWER_TTL_MS, type Answers } from './answers.ts';
-import { isRefusal } from './decider.ts';
+import { isRefusal, type Refusal } from './decider.ts';
 import type { EventLog } from './log.ts';
 import type { CommandReply, CommandRequest, RefusalReply } from './messages.ts';
 import type { StreamPast } from './past.ts';
@@ -12,6 +21,7 @@ import type { StreamAccess } from './stream-access.ts';
 import type { StreamHead } from './stream-head.ts';
 import { openEvent, type StreamType } from './stream-type.ts';
 import type { StreamTree } from './tree.ts';
+import type { Words } from './words.ts';
 
 /** Bookkeeping events that a change may have been overtaken by; past so many its caller has to look again. */
 const BOOKKEEPING_MAX = 50;
@@ -30,6 +40,8 @@ interface WriterTarget<State, Command, Event extends DomainEvent> {
   readonly tree: StreamTree;
   readonly past: StreamPast<State, Event>;
   readonly answers: Answers;
+  /** People's words; null where there are none. */
+  readonly words: Words | null;
   /** Called in the turn of an append, when it is made. */
   appended(append: Append): void;
   /** Makes sure that the object's alarm fires at `time` or before. */
@@ -51,11 +63,15 @@ export interface Append {
 /** The only code that appends to a stream. It decides, validates, writes and evolves in one synchronous turn. */
 export class StreamWriter<State, Command, Event extends DomainEvent> {
   readonly #target: WriterTarget<State, Command, Event>;
+  /** The marked fields of the events that have some, by type. */
+  readonly #marked: ReadonlyMap<string, readonly PersonalField[]>;
   #snapshotVersion: number;
 
   /** @param snapshotVersion that of the last snapshot that could be used, 0 when there is none */
   constructor(target: WriterTarget<State, Command, Event>, snapshotVersion: number) {
     this.#target = target;
+    const schemas = Object.entries<z.ZodType>(target.words ? target.type.events : {});
+    this.#marked = new Map(schemas.map(([type, schema]) => [type, personalFields(schema)]));
     this.#snapshotVersion = snapshotVersion;
   }
 
@@ -69,7 +85,8 @@ export class StreamWriter<State, Command, Event extends DomainEvent> {
     if (idempotency && log.exists) {
       const answer = answers.get(idempotency.key, now);
       if (answer?.fingerprint === idempotency.fingerprint) {
-        return { version: answer.version, body: answer.body, changed: false, replayed: true };
+        const body = this.#target.words?.openText(answer.body) ?? answer.body;
+        return { version: answer.version, body, changed: false, replayed: true };
       }
       if (answer) {
         const detail = 'This Idempotency-Key came with another request before. Use a new key for a new request.';
@@ -80,7 +97,7 @@ export class StreamWriter<State, Command, Event extends DomainEvent> {
       const detail = `The version is now ${head.version}. Read it again, and decide whether your change still stands.`;
       return { refused: 'version-mismatch', detail, version: head.version };
     }
-    const decision = type.decider.decide(request.command, head.state, request.principal, now, past);
+    const decision = type.decider.decide(request.command, head.opened, request.principal, now, past);
     if (isRefusal(decision)) return { ...decision, version: head.version };
     return this.#append(request, decision, now);
   }
@@ -95,8 +112,8 @@ export class StreamWriter<State, Command, Event extends DomainEvent> {
     this.apply({ id: head.id, command, principal: SYSTEM, cause });
   }
 
-  #append(request: CommandRequest<Command>, events: readonly Event[], now: number): CommandReply {
-    const { type, head, storage, log, snapshots, tree, answers } = this.#target;
+  #append(request: CommandRequest<Command>, events: readonly Event[], now: number): CommandReply | RefusalReply {
+    const { type, head, storage, log, snapshots, tree, answers, words } = this.#target;
     const after = head.version;
     const isCreation = after === 0;
     const stream = `${type.name}/${request.id}`;
@@ -109,8 +126,11 @@ export class StreamWriter<State, Command, Event extends DomainEvent> {
     let state = head.state;
     let before = state;
     let lastEventId = head.last?.id;
+    words?.keys.discard();
     for (const event of events) {
       const schema = type.events[event.type as Event['type']];
+      const sealing = this.#sealWords({ ...event, data: schema.parse(event.data) }, state, request, stream);
+      if (isRefusal(sealing)) return { ...sealing, version: after };
       lastEventId = nextUlid(eventTime, lastEventId);
       const { text, leafHash } = sealEvent({
         ...who,
@@ -121,8 +141,9 @@ export class StreamWriter<State, Command, Event extends DomainEvent> {
         type: event.type,
         schemaVersion: currentSchemaVersion(type.upcasters, event.type),
         time,
-        data: schema.parse(event.data),
+        data: sealing.data,
       });
+      if (sealing.sealed !== null && countSealed(text) !== sealing.sealed) return { ...forgedWords, version: after };
       texts.push(text);
       leafHashes.push(leafHash);
       // From the text, as a replay will: the order of an object's keys is then the same too.
@@ -130,9 +151,16 @@ export class StreamWriter<State, Command, Event extends DomainEvent> {
       state = type.decider.evolve(state, openEvent(type, text));
     }
     const version = after + texts.length;
-    const stateText = texts.length > 0 ? head.textOf(state) : head.text;
-    const answer = type.answer?.(request.command, before, state);
-    const body = answer === undefined ? stateText : JSON.stringify(answer);
+    const erased = words === null ? [] : events.flatMap(erasureIn);
+    const answerOf = (open: (state: State) => State, stateText: () => string) => {
+      const answer = type.answer?.(request.command, open(before), open(state));
+      return answer === undefined ? stateText() : JSON.stringify(answer);
+    };
+    // What is kept has no words in it.
+    const kept = answerOf(
+      (each) => each,
+      () => head.sealedTextOf(state),
+    );
     const takeSnapshot = version - this.#snapshotVersion >= SNAPSHOT_EVERY;
     const completesTile = tree.completesTile(after, texts.length);
     const write = () => {
@@ -140,15 +168,26 @@ export class StreamWriter<State, Command, Event extends DomainEvent> {
       for (const [index, text] of texts.entries()) log.append(after + index + 1, text);
       if (takeSnapshot) snapshots.write(version, state);
       if (completesTile) tree.completeTiles(version);
+      words?.keys.store();
+      for (const { subject, isForGood } of erased) words?.keys.destroy(subject, isForGood);
       if (request.idempotency) {
         const { key, fingerprint } = request.idempotency;
-        answers.put(key, { fingerprint, version, body }, isCreation ? FOR_EVER : now + ANSWER_TTL_MS);
+        answers.put(key, { fingerprint, version, body: kept }, isCreation ? FOR_EVER : now + ANSWER_TTL_MS);
       }
     };
     // One statement is atomic by itself; a transaction around it would only cost time.
-    if (texts.length === 1 && !isCreation && !takeSnapshot && !completesTile && !request.idempotency) write();
+    const changesKeys = erased.length > 0 || words?.keys.hasMade === true;
+    const isOne = texts.length === 1 && !isCreation && !takeSnapshot && !completesTile;
+    if (isOne && !changesKeys && !request.idempotency) write();
     else storage.transactionSync(write);
+    words?.keys.stored();
+    for (const { subject } of erased) words?.forget(subject);
 
+    const stateText = texts.length > 0 ? head.textOf(state) : head.text;
+    const body = answerOf(
+      (each) => head.open(each),
+      () => stateText,
+    );
     tree.appended(after, leafHashes);
     if (takeSnapshot) this.#snapshotVersion = version;
     if (lastEventId !== undefined && texts.length > 0) {
@@ -160,6 +199,23 @@ export class StreamWriter<State, Command, Event extends DomainEvent> {
     return { version, body, changed: texts.length > 0, replayed: false };
   }
 
+  /**
+   * Seals the words in an event.
+   *
+   * @param state before the event
+   * @returns its data and how many values were sealed, null where words are not kept apart; or why they cannot be
+   */
+  #sealWords(event: Event, state: State, { principal, id }: CommandRequest<Command>, stream: string) {
+    const { type, head, words } = this.#target;
+    if (words === null) return { data: event.data, sealed: null };
+    const fields = this.#marked.get(event.type) ?? [];
+    const who = { author: principal.subject, self: id };
+    const { personal } = type;
+    return words.seal(event.data, fields, who, stream, (data, seal) =>
+      personal?.seal ? personal.seal({ ...event, data }, head.open(state), seal) : data,
+    );
+  }
+
   /** Whether nothing but bookkeeping has happened since `version`. */
   #stillStands(version: number): boolean {
     const { type, head, log } = this.#target;
@@ -167,6 +223,19 @@ export class StreamWriter<State, Command, Event extends DomainEvent> {
     const since = log.read(version, BOOKKEEPING_MAX + 1);
     return since.length <= BOOKKEEPING_MAX && since.every(({ text }) => type.isBookkeeping(openEvent(type, text).type));
   }
+}
+
+/** Why a text that looks like sealed words is not taken. */
+const forgedWords: Refusal = {
+  refused: 'invalid',
+  detail: `A text begins with "${SEALED_MARK}", as only encrypted words do. Write it in another way.`,
+};
+
+/** Whose key an event destroys, and whether no other may follow. */
+function erasureIn({ type, data }: DomainEvent): { readonly subject: string; readonly isForGood: boolean }[] {
+  if (type !== ERASURE) return [];
+  const { subject, reason } = subjectErased.parse(data);
+  return [{ subject, isForGood: reason !== 'retention' }];
 }
 
 /** How an event says who did it. */

@@ -1,13 +1,13 @@
 import { z } from 'zod';
-import { BOOTSTRAP_ACTOR } from './bootstrap-actor.ts';
 import { contextDescription, contextName } from './context.ts';
 import { delegationEvents } from './delegation.ts';
-import { isId } from './id.ts';
+import { personal, subjectErased } from './personal.ts';
 import { notBlank, textUpTo } from './text.ts';
 import type { Upcasters } from './upcast.ts';
 
-/** The prefixes of the ids of actors, of their API keys and of their sessions. */
-export const ACTOR_PREFIX = 'act';
+export { ACTOR_PREFIX, isActorId } from './actor-id.ts';
+
+/** The prefixes of the ids of actors' API keys and of their sessions. */
 export const KEY_PREFIX = 'key';
 export const SESSION_PREFIX = 'ses';
 
@@ -23,11 +23,6 @@ export const ACTOR_KINDS = ['person', 'service', 'agent'] as const;
 
 /** One of the kinds. */
 export type ActorKind = (typeof ACTOR_KINDS)[number];
-
-/** Whether a text is the id of an actor, whoever may have it. */
-export function isActorId(text: string): boolean {
-  return text === BOOTSTRAP_ACTOR || isId(ACTOR_PREFIX, text);
-}
 
 /** An actor's name: not blank, at most 200 characters. */
 export const actorName = contextName;
@@ -57,18 +52,23 @@ const SESSION_ENDS = ['ended', 'key_ended', 'refresh_token_reused', 'too_many_se
 export const actorEvents = {
   actor_registered: z.strictObject({
     kind: z.enum(ACTOR_KINDS),
-    name: actorName,
-    description: actorDescription,
+    name: personal(actorName, 'self'),
+    description: personal(actorDescription, 'self'),
     capabilities: names,
   }),
   /** Only what changed. */
-  actor_updated: z.strictObject({ name: actorName.exactOptional(), description: actorDescription.exactOptional() }),
+  actor_updated: z.strictObject({
+    name: personal(actorName, 'self').exactOptional(),
+    description: personal(actorDescription, 'self').exactOptional(),
+  }),
   capability_granted: z.strictObject({ capability: z.string().min(1).max(50) }),
   capability_revoked: z.strictObject({ capability: z.string().min(1).max(50) }),
-  actor_suspended: z.strictObject({ reason: suspensionReason }),
+  actor_suspended: z.strictObject({ reason: personal(suspensionReason, 'self') }),
   actor_reinstated: z.strictObject({}),
   /** For good: a person who comes back is another actor. */
   actor_deleted: z.strictObject({}),
+  /** All that the actor ever wrote is erased, here and wherever it is kept. */
+  subject_erased: subjectErased,
   /** The ChittyID authority gave it an id. */
   actor_identified: z.strictObject({ chittyId: foreignId, did: foreignId }),
   /** ChittyDNA keeps a record of it. */
@@ -82,7 +82,7 @@ export const actorEvents = {
   }),
   key_issued: z.strictObject({
     key: z.string(),
-    name: credentialLabel,
+    name: personal(credentialLabel, 'self'),
     hash,
     scopes: names,
     contexts,
@@ -97,7 +97,7 @@ export const actorEvents = {
     startedWith: z.string(),
     scopes: names,
     contexts,
-    device: credentialLabel.nullable(),
+    device: personal(credentialLabel, 'self').nullable(),
     /** What all refresh tokens of the session have in common. */
     familyHash: hash,
     /** The one that is good. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { JsonObject } from './json.ts';
+import { personal } from './personal.ts';
 import { notBlank, textUpTo } from './text.ts';
 
 /** The prefixes of the ids of notes and of proposals. */
@@ -23,7 +24,7 @@ const actor = z.string().min(1);
 const note = z.string().min(1);
 const proposal = z.string().min(1);
 const version = z.int().min(1);
-const text = collaborationText;
+const text = personal(collaborationText, 'author');
 
 /**
  * The payload schemas of the events that tell how people work together on a context.
@@ -43,7 +44,7 @@ export const collaborationEvents = <Change extends JsonObject>(change: z.ZodType
   proposal_commented: z.strictObject({ proposal, text }),
   /** One more approval, which is not the last one needed. */
   proposal_approved: z.strictObject({ proposal }),
-  proposal_rejected: z.strictObject({ proposal, reason: rejectionReason.exactOptional() }),
+  proposal_rejected: z.strictObject({ proposal, reason: personal(rejectionReason, 'author').exactOptional() }),
   proposal_withdrawn: z.strictObject({ proposal }),
   /** Its author looked at it again at version `base`; the approvals are void. */
   proposal_rebased: z.strictObject({ proposal, change, base: version }),

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { canonicalText } from './canonical.ts';
 import { collaborationEvents } from './context-collaboration.ts';
+import { privacyEvents, privacyRules } from './context-privacy.ts';
 import { sharingEvents } from './context-sharing.ts';
 import type { Json, JsonObject } from './json.ts';
 import { notBlank, textUpTo, withoutJsonFault } from './text.ts';
@@ -55,16 +56,19 @@ function metadataBytes(metadata: JsonObject): number {
   return encoder.encode(canonicalText(metadata)).length;
 }
 
+const metadataUpTo = (bytes: number): z.ZodType<JsonObject> =>
+  z
+    .unknown()
+    // Before any recursive schema walks into it: the value may be nested far deeper than the stack allows.
+    .superRefine(withoutJsonFault(METADATA_MAX_DEPTH))
+    .pipe(z.record(z.string(), json, 'must be a JSON object'))
+    .refine((metadata) => metadataBytes(metadata) <= bytes, `must have at most ${bytes} bytes as compact JSON`);
+
 /** Free-form JSON that belongs to a context: an object of at most 64 KiB and 16 levels. */
-export const contextMetadata: z.ZodType<JsonObject> = z
-  .unknown()
-  // Before any recursive schema walks into it: the value may be nested far deeper than the stack allows.
-  .superRefine(withoutJsonFault(METADATA_MAX_DEPTH))
-  .pipe(z.record(z.string(), json, 'must be a JSON object'))
-  .refine(
-    (metadata) => metadataBytes(metadata) <= METADATA_MAX_BYTES,
-    `must have at most ${METADATA_MAX_BYTES} bytes as compact JSON`,
-  );
+export const contextMetadata = metadataUpTo(METADATA_MAX_BYTES);
+
+/** The same in an event, where what is personal in it is sealed, which takes up to twice as much. */
+const eventMetadata = metadataUpTo(2 * METADATA_MAX_BYTES);
 
 /** The steps by which a context gets its place in ChittyOS, in their order, each with the event that completes it. */
 export const PROVISIONING_STEPS = {
@@ -100,7 +104,7 @@ const contextChange = z.strictObject({
   description: contextDescription.exactOptional(),
   systems: eventLabels.exactOptional(),
   tools: eventLabels.exactOptional(),
-  metadata: contextMetadata.nullable().exactOptional(),
+  metadata: eventMetadata.nullable().exactOptional(),
 });
 
 /** What a change of a context holds. */
@@ -114,7 +118,9 @@ export const contextEvents = {
     owner: z.string().min(1),
     systems: eventLabels,
     tools: eventLabels,
-    metadata: contextMetadata,
+    metadata: eventMetadata,
+    /** What of the metadata is personal; left out when nothing is. */
+    privacy: privacyRules.exactOptional(),
   }),
   context_updated: contextChange,
   /**
@@ -127,7 +133,7 @@ export const contextEvents = {
     description: contextDescription.exactOptional(),
     systems: eventLabels.exactOptional(),
     tools: eventLabels.exactOptional(),
-    metadata: z.strictObject({ set: contextMetadata, removed: z.array(z.string()) }).exactOptional(),
+    metadata: z.strictObject({ set: eventMetadata, removed: z.array(z.string()) }).exactOptional(),
   }),
   context_deleted: z.strictObject({}),
   context_restored: z.strictObject({}),
@@ -153,6 +159,7 @@ export const contextEvents = {
   /** Somebody asked for the failed step to be tried again at once. */
   provisioning_retried: z.strictObject({}),
   ...sharingEvents,
+  ...privacyEvents,
   ...collaborationEvents(contextChange),
 };
 

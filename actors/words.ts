@@ -1,0 +1,232 @@
+import { isActorId } from '../events/actor-id.ts';
+import type { DomainEvent } from '../events/envelope.ts';
+import { isJsonObject, type Json, type JsonObject } from '../events/json.ts';
+import { countSealed, type PersonalField, readSealed, SEALED_MARK } from '../events/personal.ts';
+import { openValue, sealValue } from '../events/personal-cipher.ts';
+import type { Refusal } from './decider.ts';
+import { type KeyWrap, PersonalKeys } from './personal-keys.ts';
+import type { Principal } from './principal.ts';
+
+/** What stands in the place of words that were erased. */
+export const ERASED = '[erased]';
+
+/** What stands in the place of words whose key cannot be opened here. */
+const LOCKED = '[sealed]';
+
+/** Characters of opened words that are remembered at most. */
+const REMEMBERED_CHARS = 1024 * 1024;
+
+/** What became of making a stream known to somebody whose words it is to hold. */
+export type Introduction = 'known' | 'erased' | 'unknown';
+
+/** What a stream needs to hold people's words. */
+export interface WordsPort {
+  readonly wrap: KeyWrap;
+  /** Tells an actor that this stream is going to hold words of theirs, so that it is found when they are to be erased. */
+  introduce(subject: string, stream: string): Promise<Introduction>;
+}
+
+/** Seals a value in somebody's name. */
+export type Seal = (subject: string, value: Json) => Json;
+
+/** Which words a kind of stream holds, and whose they are. */
+export interface PersonalWords<State, Command, Event extends DomainEvent> {
+  /** Whose words a command may bring: they are asked for a key before it is carried out. */
+  subjectsOf(command: Command, state: State, by: Principal): readonly string[];
+  /** Seals what is not marked in the event's schema. @param state before the event, opened */
+  seal?(event: Event, state: State, seal: Seal): Event['data'];
+  /** Whether its sinks are given the words; they get the state as it is stored otherwise. */
+  readonly areInSinks: boolean;
+}
+
+/**
+ * The words of people in one stream. What is stored, hashed and sent on holds them sealed; here they are opened for those
+ * who may read the stream, and for its decider.
+ */
+export class Words {
+  readonly #keys: PersonalKeys;
+  readonly #introduce: WordsPort['introduce'];
+  /** Who knows that this stream holds their words, or has just been told. */
+  readonly #introduced = new Set<string>();
+  readonly #stream: () => string;
+  /** Opened words by their sealed text. */
+  readonly #remembered = new Map<string, Json>();
+  #rememberedChars = 0;
+  /** Objects and arrays, opened: states share most of their parts with those before them. */
+  #opened = new WeakMap<object, Json>();
+
+  /** @param stream its name, empty before the first event */
+  constructor(sql: SqlStorage, isWritten: boolean, port: WordsPort, stream: () => string) {
+    this.#keys = new PersonalKeys(sql, isWritten, port.wrap);
+    this.#introduce = port.introduce;
+    this.#stream = stream;
+  }
+
+  /** The keys that have to do with it. */
+  get keys(): PersonalKeys {
+    return this.#keys;
+  }
+
+  /** Those of the actors who have to be told first that this stream is to hold words of theirs. */
+  strangers(subjects: readonly string[], self: string): readonly string[] {
+    return subjects.filter(
+      (subject) =>
+        subject !== self &&
+        isActorId(subject) &&
+        this.#keys.standing(subject) === 'none' &&
+        !this.#introduced.has(subject),
+    );
+  }
+
+  /** Tells them. @returns why one of them can have no words here; null when all can */
+  async introduce(strangers: readonly string[], stream: string): Promise<Refusal | null> {
+    for (const subject of strangers) {
+      const introduction = await this.#introduce(subject, stream);
+      if (introduction === 'erased') return erased(subject);
+      if (introduction === 'unknown') {
+        const detail = `There is no actor ${subject}, whose words these would be. Name another subject.`;
+        return {
+          refused: 'invalid',
+          detail,
+          errors: [{ pointer: '/subject', message: 'must be an actor who exists' }],
+        };
+      }
+      this.#introduced.add(subject);
+    }
+    return null;
+  }
+
+  /** A state, or any other JSON value, as those see it who may read the stream. */
+  open<Value>(value: Value): Value {
+    // A value is opened to one of the same form: only strings in it change.
+    return this.#keys.isEmpty ? value : (this.#open(value as Json) as Value);
+  }
+
+  /** The same for JSON text. */
+  openText(text: string): string {
+    return countSealed(text) === 0 ? text : JSON.stringify(this.open(JSON.parse(text)));
+  }
+
+  /**
+   * Seals the words in an event's data.
+   *
+   * @param fields those that are marked in the schema
+   * @param stream its name
+   * @returns the data and how many values were sealed, or why they cannot be
+   */
+  seal<Data extends JsonObject>(
+    data: Data,
+    fields: readonly PersonalField[],
+    who: { readonly author: string; readonly self: string },
+    stream: string,
+    more: (data: Data, seal: Seal) => Data,
+  ): { readonly data: Data; readonly sealed: number } | Refusal {
+    let refusal: Refusal | null = null;
+    let sealed = 0;
+    const seal: Seal = (subject, value) => {
+      // The service itself is nobody.
+      if (value === null || subject === '') return value;
+      const key = this.#keyFor(subject, who.self);
+      if ('refused' in key) {
+        refusal ??= key;
+        return value;
+      }
+      const text = sealValue(value, subject, key, stream);
+      this.#remember(text, value);
+      sealed += 1;
+      return text;
+    };
+    const author = isActorId(who.author) ? who.author : '';
+    const marked = fields.flatMap(({ name, whose }) => {
+      const value = data[name];
+      return value === undefined ? [] : [[name, seal(whose === 'self' ? who.self : author, value)]];
+    });
+    const result = more(marked.length === 0 ? data : { ...data, ...Object.fromEntries(marked) }, seal);
+    return refusal ?? { data: result, sealed };
+  }
+
+  /** Forgets what was opened: a key is gone. @param subject whose */
+  forget(subject: string): void {
+    this.#introduced.delete(subject);
+    this.#remembered.clear();
+    this.#rememberedChars = 0;
+    this.#opened = new WeakMap();
+  }
+
+  #keyFor(subject: string, self: string) {
+    const standing = this.#keys.standing(subject);
+    switch (standing) {
+      case 'kept':
+        return this.#keys.get(subject) ?? locked(subject);
+      case 'locked':
+        return locked(subject);
+      case 'gone':
+        return erased(subject);
+      case 'none': {
+        if (subject === self || !isActorId(subject) || this.#introduced.has(subject)) return this.#keys.make(subject);
+        const detail = 'What is personal here has just been changed by somebody else. Try again.';
+        return { refused: 'conflict', detail } satisfies Refusal;
+      }
+      default:
+        return standing satisfies never;
+    }
+  }
+
+  #open(value: Json): Json {
+    if (typeof value === 'string') return value.startsWith(SEALED_MARK) ? this.#openWords(value) : value;
+    if (typeof value !== 'object' || value === null) return value;
+    const known = this.#opened.get(value);
+    if (known !== undefined) return known;
+    const opened = isJsonObject(value) ? this.#openObject(value) : this.#openArray(value);
+    this.#opened.set(value, opened);
+    return opened;
+  }
+
+  #openObject(object: JsonObject): JsonObject {
+    const entries = Object.entries(object);
+    const opened = entries.map(([key, value]): [string, Json] => [key, this.#open(value)]);
+    // What holds no words stays the same object.
+    return opened.some(([, value], index) => value !== entries[index]?.[1]) ? Object.fromEntries(opened) : object;
+  }
+
+  #openArray(array: readonly Json[]): readonly Json[] {
+    const opened = array.map((item) => this.#open(item));
+    return opened.some((item, index) => item !== array[index]) ? opened : array;
+  }
+
+  #openWords(text: string): Json {
+    const remembered = this.#remembered.get(text);
+    if (remembered !== undefined) return remembered;
+    const sealed = readSealed(text);
+    if (sealed === null) return text;
+    const key = this.#keys.get(sealed.subject);
+    if (key === null || key.id !== sealed.key) {
+      return this.#keys.standing(sealed.subject) === 'locked' ? LOCKED : ERASED;
+    }
+    const value = openValue(text, key, this.#stream());
+    if (value === undefined) return LOCKED;
+    this.#remember(text, value);
+    return value;
+  }
+
+  #remember(text: string, value: Json): void {
+    if (this.#rememberedChars + text.length > REMEMBERED_CHARS) {
+      this.#remembered.clear();
+      this.#rememberedChars = 0;
+    }
+    this.#remembered.set(text, value);
+    this.#rememberedChars += text.length;
+  }
+}
+
+function erased(subject: string): Refusal {
+  const detail = `The words of ${subject} were erased here, and no new ones of theirs are taken.`;
+  return { refused: 'subject-erased', detail };
+}
+
+function locked(subject: string): Refusal {
+  const detail =
+    `The key of ${subject} cannot be opened: the secret KEY_ENCRYPTION_KEY is not the one that it was encrypted with. ` +
+    'Set that one as KEY_ENCRYPTION_KEY_PREVIOUS.';
+  return { refused: 'not-configured', detail };
+}
