@@ -14,6 +14,9 @@ export const SCOPES = [
   /** Hand a part of one's own rights to another actor. */
   'delegate',
   'audit:read',
+  'webhooks:read',
+  /** Have events sent to an address, with the rights to read that one has. */
+  'webhooks:write',
   /** Act as an administrator, where the actor is one. */
   'admin',
 ] as const;
@@ -28,7 +31,7 @@ export const CAPABILITIES = ['administrator', 'auditor'] as const;
 export type Capability = (typeof CAPABILITIES)[number];
 
 /** How a caller proved who they are. */
-type CredentialKind = 'bootstrap-key' | 'api-key' | 'session' | 'delegation' | 'system';
+type CredentialKind = 'bootstrap-key' | 'api-key' | 'session' | 'delegation' | 'webhook' | 'system';
 
 /** A credential, by a name that tells nothing about its secret. */
 interface Credential {
