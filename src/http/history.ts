@@ -9,7 +9,7 @@ import type { AuthenticatedExchange } from './exchange.ts';
 import { awaitPage, historyPage, type Start } from './history-page.ts';
 import { atParameter, problems } from './operations.ts';
 import { invalid, isProblem, type Problem, problemOf } from './problem.ts';
-import { offsetOf, readInteger, readMoment, readOffset, readQuery } from './query.ts';
+import { offsetOf, readFlag, readInteger, readMoment, readOffset, readQuery } from './query.ts';
 import { empty } from './respond.ts';
 import type { Answer, AuthenticatedRoute } from './route.ts';
 import { treeHeadHeader, treeHeadHeaders } from './tree-head.ts';
@@ -70,6 +70,9 @@ export const readHistory: AuthenticatedRoute = {
           .string()
           .optional()
           .meta({ description: 'A ticket, for an EventSource, which cannot send an Authorization header' }),
+        presence: z.enum(['true', 'false']).default('false').meta({
+          description: 'With Accept: text/event-stream: whether to be told who else watches, by events without an id',
+        }),
       }),
       header: z.object({
         'Last-Event-ID': z
@@ -102,7 +105,16 @@ export const readHistory: AuthenticatedRoute = {
     },
   },
   async handle(exchange) {
-    const query = readQuery(exchange.request, ['offset', 'limit', 'at', 'live', 'cursor', 'timeout', 'ticket']);
+    const query = readQuery(exchange.request, [
+      'offset',
+      'limit',
+      'at',
+      'live',
+      'cursor',
+      'timeout',
+      'ticket',
+      'presence',
+    ]);
     if (isProblem(query)) return query;
     const limit = query.limit === undefined ? LIMIT_DEFAULT : readInteger('limit', query.limit, 1, LIMIT_MAX);
     if (isProblem(limit)) return limit;
@@ -116,6 +128,9 @@ export const readHistory: AuthenticatedRoute = {
     const form = query.live ?? negotiate(exchange.request.headers.get('Accept'));
     const goesOn = form === 'long-poll' || form === 'sse' || form === 'text/event-stream';
     if (goesOn && moment) return invalid('at', 'is for what ends: a stream that goes on does not end in the past');
+    const wantsPresence = readFlag('presence', query.presence);
+    if (isProblem(wantsPresence)) return wantsPresence;
+    if (wantsPresence && form !== 'text/event-stream') return invalid('presence', 'is for Accept: text/event-stream');
     if (query.live !== undefined && query.offset === undefined) return invalid('offset', 'must be given with live');
     switch (form) {
       case 'application/json': {
@@ -125,7 +140,7 @@ export const readHistory: AuthenticatedRoute = {
       case 'application/x-ndjson':
         return lines(exchange, query.offset, moment);
       case 'text/event-stream':
-        return follow(exchange, query.offset);
+        return follow(exchange, query.offset, wantsPresence);
       case 'long-poll': {
         const start = await locate(exchange, 'offset', query.offset);
         // A HEAD waits for nothing.
@@ -191,7 +206,11 @@ async function lines(
   });
 }
 
-async function follow(exchange: AuthenticatedExchange, offset: string | undefined): Promise<Answer> {
+async function follow(
+  exchange: AuthenticatedExchange,
+  offset: string | undefined,
+  wantsPresence: boolean,
+): Promise<Answer> {
   const lastEventId = exchange.request.headers.get('Last-Event-ID');
   const start =
     lastEventId === null
@@ -202,7 +221,7 @@ async function follow(exchange: AuthenticatedExchange, offset: string | undefine
   if (isRefusal(history)) return problemOf(history);
   // Tells an EventSource that there is nothing to come back for (WHATWG HTML, section 9.2.3).
   if (history.isClosed && history.events.length === 0) return empty(exchange, 204);
-  return eventStream(exchange, start.id, start.after, EVENT_SOURCE);
+  return eventStream(exchange, start.id, start.after, EVENT_SOURCE, wantsPresence);
 }
 
 /** As the Durable Streams protocol has it: also where a context that is deleted ends. */

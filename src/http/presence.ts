@@ -16,7 +16,7 @@ export const readPresence: AuthenticatedRoute = {
     operationId: 'readPresence',
     tags: ['collaboration'],
     summary: 'Who watches a context now',
-    description: 'Over WebSockets and event streams. `…/live?presence=true` tells when somebody comes or goes.',
+    description: 'Over WebSockets and event streams. With `?presence=true` both tell when somebody comes or goes.',
     responses: {
       200: { description: 'Who watches', content: { 'application/json': { schema: presenceBody } } },
       ...problems(400, 401, 403, 404),

@@ -16,10 +16,11 @@ export async function eventStream(
   context: string,
   after: number,
   framing: Framing,
+  wantsPresence = false,
 ): Promise<Response> {
   const headers = headersOf(exchange, after, framing);
   if (exchange.request.method === 'HEAD') return new Response(null, { headers });
-  const socket = await connect(exchange.env, context, after, exchange.principal);
+  const socket = await connect(exchange.env, context, after, exchange.principal, wantsPresence);
   if (socket instanceof Response) return socket;
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   const writer = writable.getWriter();
@@ -61,6 +62,8 @@ export async function eventStream(
     } else if (frame.type === 'event') {
       last = frame.event.version;
       enqueue(framing.event(frame.event, envelopeText(text), tail)).catch(end);
+    } else if (frame.type === 'presence') {
+      enqueue(framing.presence(frame)).catch(end);
     } else if (frame.type === 'sync') {
       written.then(() => socket.send(text)).catch(end);
     } else {

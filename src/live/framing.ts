@@ -18,6 +18,8 @@ export interface Framing {
   greeting(after: number, tail: number): string;
   /** @param envelope its canonical text @param tail the end of the stream when the reader came */
   event(event: { readonly type: string; readonly version: number }, envelope: string, tail: number): string;
+  /** Who watches, to a reader who asked for it. It is no event: it must leave the reader where it stands. */
+  presence(present: { readonly actors: readonly string[]; readonly count: number }): string;
   /** When nothing will follow. @param last where the reader stands */
   closing(last: number): string;
 }
@@ -30,6 +32,8 @@ export const EVENT_SOURCE: Framing = {
   opening: (after) => `retry: ${RETRY_MS}\nid: ${offsetOf(after)}\n\n`,
   greeting: () => '',
   event: ({ type, version }, envelope) => `id: ${offsetOf(version)}\nevent: ${type}\ndata: ${envelope}\n\n`,
+  // Without an id, so that a reader who comes back resumes after the last event.
+  presence: ({ actors, count }) => `event: presence\ndata: ${JSON.stringify({ actors, count })}\n\n`,
   closing: () => '',
 };
 
@@ -45,6 +49,8 @@ export function durableFraming(cursor: string | undefined): Framing {
     opening: () => '',
     greeting: (after, tail) => (after >= tail ? open(after, tail) : ''),
     event: ({ version }, envelope, tail) => `event: data\ndata: [${envelope}]\n\n${open(version, tail)}`,
+    // The protocol has no such event, so nobody can ask for it.
+    presence: () => '',
     closing: (last) => control(last, { upToDate: true, streamClosed: true }),
   };
 }

@@ -6,8 +6,8 @@ import { refuseScope } from '../auth/authenticate.ts';
 import { identifyWithTicket } from '../auth/tickets.ts';
 import { contextId, contextObject } from '../http/contexts.ts';
 import { problems } from '../http/operations.ts';
-import { invalid, isProblem, problemOf } from '../http/problem.ts';
-import { readInteger, readQuery } from '../http/query.ts';
+import { isProblem, problemOf } from '../http/problem.ts';
+import { readFlag, readInteger, readQuery } from '../http/query.ts';
 import { jsonText } from '../http/respond.ts';
 import type { AuthenticatedRoute, SelfAuthenticatingRoute } from '../http/route.ts';
 import { subscribe } from './socket.ts';
@@ -54,8 +54,8 @@ export const watchContext: SelfAuthenticatingRoute = {
     const { request } = exchange;
     const query = readQuery(request, ['after', 'ticket', 'presence']);
     if (isProblem(query)) return query;
-    const { presence = 'false' } = query;
-    if (presence !== 'true' && presence !== 'false') return invalid('presence', 'must be true or false');
+    const wantsPresence = readFlag('presence', query.presence);
+    if (isProblem(wantsPresence)) return wantsPresence;
     // Only a GET can become a WebSocket (RFC 6455, section 4.1); a HEAD comes here as well.
     const isUpgrade = request.method === 'GET' && request.headers.get('Upgrade')?.toLowerCase() === 'websocket';
     const id = await contextId(exchange);
@@ -80,7 +80,7 @@ export const watchContext: SelfAuthenticatingRoute = {
     if (isProblem(after)) return after;
     const history = await contextObject(exchange, id).history(principal, after ?? 0, 1);
     if (!isRefusal(history)) {
-      const opened = await subscribe(exchange.env, id, after, principal, presence === 'true');
+      const opened = await subscribe(exchange.env, id, after, principal, wantsPresence);
       return withReadRecorded({ ...exchange, principal }, watchContext, opened);
     }
     const problem = problemOf(history);

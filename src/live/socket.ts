@@ -5,21 +5,23 @@ import type { Env } from '../env.ts';
 export const CLOSE_ENDED = 4401;
 export const CLOSE_DELETED = 4410;
 
-/** What comes over the WebSocket of those who do not ask who else is there. */
+/** What comes over the WebSocket; `presence` only to those who ask who else is there. */
 export type Frame =
   | { type: 'hello'; version: number }
   | { type: 'sync' }
+  | { type: 'presence'; actors: readonly string[]; count: number }
   | { type: 'close'; code: number }
   | { type: 'event'; event: { type: string; version: number } };
 
-/** A WebSocket to a context's live events, or the response it gave instead. */
+/** A WebSocket to a context's live events, or the response it gave instead. See `subscribe`. */
 export async function connect(
   env: Env,
   context: string,
   after: number | null,
   principal: Principal,
+  wantsPresence = false,
 ): Promise<WebSocket | Response> {
-  const response = await subscribe(env, context, after, principal);
+  const response = await subscribe(env, context, after, principal, wantsPresence);
   return response.webSocket ?? response;
 }
 

@@ -137,6 +137,57 @@ describe('who watches a context', () => {
     await watcher.untilVersion(2);
   });
 
+  it('is told over server-sent events too, without an id, so that who comes back goes on after the last event', async () => {
+    const context = await contextOf(ann);
+    await share(ann, context, bob);
+    const headers = { Accept: 'text/event-stream' };
+    const response = await ann.call(`${context}/events?offset=now&presence=true`, { headers });
+    const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+    if (!reader) throw new Error('no stream');
+    let text = '';
+    const untilText = async (what: string) => {
+      while (!text.includes(what)) text += (await reader.read()).value ?? '';
+    };
+    const told = (...actors: string[]) =>
+      `event: presence\ndata: ${JSON.stringify({ actors, count: actors.length })}\n\n`;
+    await untilText(told(ann.id));
+    const other = await watchAs(bob, context, '');
+    await untilText(told(ann.id, bob.id));
+    await ann.patch(context, { name: 'Next' });
+    await untilText('event: context_updated');
+    other.socket.close(1000);
+    const before = text.length;
+    while (!text.slice(before).includes(told(ann.id))) text += (await reader.read()).value ?? '';
+    await reader.cancel();
+    // Every block with an id but the first carries an event, and no block of presence has one.
+    const blocks = text.split('\n\n').filter((block) => block.includes('presence'));
+    expect(blocks.length).toBeGreaterThanOrEqual(3);
+    for (const block of blocks) expect(block).not.toMatch(/^id:/m);
+  });
+
+  it('is not told over server-sent events to those who did not ask', async () => {
+    const context = await contextOf(ann);
+    const response = await ann.call(`${context}/events`, { headers: { Accept: 'text/event-stream' } });
+    const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+    if (!reader) throw new Error('no stream');
+    await ann.patch(context, { name: 'Next' });
+    let text = '';
+    while (!text.includes('context_updated')) text += (await reader.read()).value ?? '';
+    await reader.cancel();
+    expect(text).not.toContain('presence');
+  });
+
+  it.each([
+    ['a page', '?presence=true', 'application/json'],
+    ['NDJSON', '?presence=true', 'application/x-ndjson'],
+    ['Durable Streams', '?presence=true&live=sse&offset=-1', '*/*'],
+    ['a stream, by another word', '?presence=1', 'text/event-stream'],
+  ])('cannot be asked for with %s', async (_, query, Accept) => {
+    const response = await ann.call(`${await contextOf(ann)}/events${query}`, { headers: { Accept } });
+    const { errors } = await expectProblem(response, 400, 'invalid');
+    expect(errors?.[0]?.pointer).toBe('presence');
+  });
+
   it.each(['?presence=yes', '?presence=', '?presence=true&presence=true'])(
     'cannot be asked for with %s',
     async (query) => {
