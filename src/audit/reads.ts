@@ -5,6 +5,7 @@ import type { Env } from '../env.ts';
 import { findContextId } from '../http/contexts.ts';
 import type { AuthenticatedExchange } from '../http/exchange.ts';
 import type { Route } from '../http/route.ts';
+import { OnceAMinute } from './once-a-minute.ts';
 import { describe, record } from './trail.ts';
 
 /**
@@ -17,9 +18,6 @@ type Sensitivity = 'export' | 'credentials' | 'administration' | 'audit' | 'over
 const MEMBER_FRESH_MS = 5_000;
 /** Answers that are remembered before all are forgotten. */
 const MEMBERS_MAX = 10_000;
-/** The same read by the same credential is recorded again after so long, in milliseconds. */
-const ONCE_MS = 60_000;
-const SAID_MAX = 10_000;
 
 interface Membership {
   readonly isMember: boolean;
@@ -30,8 +28,8 @@ interface Membership {
 /** Who is a member of what, by context and actor. */
 const memberships = new Map<string, Membership>();
 
-/** When the same was last recorded, in milliseconds since 1970. */
-const saidAt = new Map<string, number>();
+/** The same read by the same credential is not recorded again for a while. */
+const said = new OnceAMinute();
 
 /**
  * Records what is given out when not everybody is given it, before it is: what cannot be recorded is not given out.
@@ -104,11 +102,10 @@ async function recordRead(
   if (sensitivity === 'oversight' && context !== null && (await isMember(env, context, principal.subject))) return;
   const once = `${principal.credential.id} ${described.operation} ${stream}`;
   const now = Date.now();
-  if (!isAlwaysSaid && Math.abs(now - (saidAt.get(once) ?? 0)) < ONCE_MS) return;
+  if (!isAlwaysSaid && said.wasSaid(once, now)) return;
   const data: Extract<AuditEvent, { type: 'sensitive_read' }>['data'] = { ...described, stream, reason: sensitivity };
   await record(exchange, principal, { type: 'sensitive_read', data }, principal.actor, null);
-  if (saidAt.size >= SAID_MAX) saidAt.clear();
-  saidAt.set(once, now);
+  said.note(once, now);
 }
 
 async function isMember(env: Env, context: string, actor: string): Promise<boolean> {

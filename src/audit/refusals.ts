@@ -7,6 +7,7 @@ import type { Exchange } from '../http/exchange.ts';
 import { PROBLEMS, type Problem } from '../http/problem.ts';
 import type { Route } from '../http/route.ts';
 import { Meter } from '../limits/meter.ts';
+import { OnceAMinute } from './once-a-minute.ts';
 import { describe, record } from './trail.ts';
 
 /** Refused credentials of one address of which it is found out why; of those that follow only that they were refused. */
@@ -14,10 +15,8 @@ const EXAMINED = { requests: 60, seconds: 60 };
 
 const examined = new Meter();
 
-/** When the same was last said, in milliseconds since 1970: the audit stream knows for certain, this saves asking it. */
-const saidAt = new Map<string, number>();
-const SAID_MAX = 10_000;
-const ONCE_MS = 60_000;
+/** The audit stream knows for certain what it was told; this saves asking it. */
+const said = new OnceAMinute();
 
 /**
  * Has a refusal recorded: credentials that are not good, what is forbidden or hidden, what is too much. It goes on beside
@@ -58,7 +57,10 @@ async function recordRefusal(
   const [policy = code] = isTooMuch ? [extensions?.['violated-policies']].flat().map(String) : [];
   const caller = who === NOBODY ? (callerAddress(exchange.request, exchange.env) ?? NOBODY.actor) : who.actor;
   const once = isTooMuch ? `${caller} ${policy}` : null;
-  if (once !== null && wasJustSaid(once, Date.now())) return;
+  if (once !== null) {
+    if (said.wasSaid(once, Date.now())) return;
+    said.note(once, Date.now());
+  }
   const data: Extract<AuditEvent, { type: 'access_refused' }>['data'] = {
     ...describe(exchange, route, presented, who),
     status,
@@ -78,11 +80,4 @@ async function examine({ request, env }: Exchange): Promise<WhyRefused | null> {
 function showsCredential({ headers, url }: Request): boolean {
   const inHeader = ['Authorization', 'X-API-Key', 'Cookie'].some((name) => headers.has(name));
   return inHeader || new URL(url).searchParams.has('ticket');
-}
-
-function wasJustSaid(what: string, now: number): boolean {
-  if (Math.abs(now - (saidAt.get(what) ?? 0)) < ONCE_MS) return true;
-  if (saidAt.size >= SAID_MAX) saidAt.clear();
-  saidAt.set(what, now);
-  return false;
 }
