@@ -1,6 +1,8 @@
 import type { D1Database, D1PreparedStatement } from '@cloudflare/workers-types';
 import type { Context } from '../actors/context.ts';
+import type { Envelope } from '../events/envelope.ts';
 import { sha256Hex } from '../events/hash.ts';
+import { ADD_TO_FEED, type FeedBatch, feedBatchOf } from './feed.ts';
 import { dictionaryWords, indexTokens, searchText } from './terms.ts';
 
 /** Milliseconds since 1970 at which rowids start: 2020. With it they stay below 2^53 for 139 years. */
@@ -27,6 +29,9 @@ interface ContextRow {
   readonly hash: string;
   readonly search: string;
   readonly body: string;
+  /** The versions that go into the feed with it; 1 and 0 when none do. */
+  readonly fedFrom: number;
+  readonly fedTo: number;
 }
 
 /** What the index gets of a state. */
@@ -63,6 +68,17 @@ export async function projectContexts(db: D1Database, states: readonly Context[]
 }
 
 /**
+ * Writes the latest known state of one context, as `projectContexts` does, and in the same transaction the places of
+ * events in the feed: who may read them is so known as soon as they can be found, and none has two places.
+ *
+ * @param events of this context up to this state or less, by rising version and without a gap
+ */
+export async function projectContext(db: D1Database, state: Context, events: readonly Envelope[]): Promise<void> {
+  const feed = feedBatchOf(events);
+  for (const batch of batches([state], feed)) await writeBatch(db, batch);
+}
+
+/**
  * Empties the read model, to be filled again from the logs. Rebuilding is: clear, then give every stream's state to
  * `projectContexts`. Changes that are made meanwhile come through the same guarded statements into the same tables, so
  * whichever of the two brings a context last, its newest version stays; no second set of tables and no switch-over is
@@ -91,19 +107,20 @@ function latestOf(states: readonly Context[]): Context[] {
 interface Batch {
   readonly rows: ContextRow[];
   readonly terms: ContextTerms[];
+  readonly feed: FeedBatch | null;
 }
 
-function* batches(states: readonly Context[]): Generator<Batch> {
-  let batch: Batch = { rows: [], terms: [] };
+function* batches(states: readonly Context[], feed: FeedBatch | null = null): Generator<Batch> {
+  let batch: Batch = { rows: [], terms: [], feed };
   let chars = 0;
   let wanted = new Set<number>();
   for (const state of states) {
     const terms = termsOf(state);
-    const row = rowOf(state, terms.hash, wanted);
+    const row = rowOf(state, terms.hash, wanted, feed);
     const size = Math.max(row.body.length + row.search.length, terms.tokens.length);
     if (batch.rows.length > 0 && (batch.rows.length === BATCH_CONTEXTS || chars + size > BATCH_CHARS)) {
       yield batch;
-      batch = { rows: [], terms: [] };
+      batch = { rows: [], terms: [], feed };
       chars = 0;
       wanted = new Set();
     }
@@ -126,7 +143,7 @@ export function reversed(text: string): string {
   return [...text].reverse().join('');
 }
 
-function rowOf(state: Context, hash: string, taken: ReadonlySet<number>): ContextRow {
+function rowOf(state: Context, hash: string, taken: ReadonlySet<number>, feed: FeedBatch | null): ContextRow {
   const slot = Number.parseInt(sha256Hex(state.id).slice(0, 8), 16) % ROWIDS_PER_MS;
   let rowid = firstRowid(state.createdAt) + slot;
   while (taken.has(rowid)) rowid += 1;
@@ -141,6 +158,8 @@ function rowOf(state: Context, hash: string, taken: ReadonlySet<number>): Contex
     hash,
     search: searchText(state),
     body: JSON.stringify(state),
+    fedFrom: feed?.first ?? 1,
+    fedTo: feed?.last ?? 0,
   };
 }
 
@@ -152,8 +171,8 @@ async function writeBatch(db: D1Database, batch: Batch): Promise<void> {
     // finds its own.
     if (batch.rows.length === 1 || !String(error).includes('UNIQUE')) throw error;
     const half = batch.rows.length >> 1;
-    await writeBatch(db, { rows: batch.rows.slice(0, half), terms: batch.terms.slice(0, half) });
-    await writeBatch(db, { rows: batch.rows.slice(half), terms: batch.terms.slice(half) });
+    await writeBatch(db, { ...batch, rows: batch.rows.slice(0, half), terms: batch.terms.slice(0, half) });
+    await writeBatch(db, { ...batch, rows: batch.rows.slice(half), terms: batch.terms.slice(half) });
   }
 }
 
@@ -161,7 +180,7 @@ async function writeBatch(db: D1Database, batch: Batch): Promise<void> {
 const GIVEN_ROWS = `(SELECT value ->> 'rowid' AS rowid, value ->> 'id' AS id, value ->> 'version' AS version,
   value ->> 'status' AS status, value ->> 'createdAt' AS created_at, value ->> 'updatedAt' AS updated_at,
   value ->> 'updatedHour' AS updated_hour, value ->> 'hash' AS terms, value ->> 'search' AS search,
-  value ->> 'body' AS body FROM json_each(?1))`;
+  value ->> 'body' AS body, value ->> 'fedFrom' AS fed_from, value ->> 'fedTo' AS fed_to FROM json_each(?1))`;
 
 /** The terms of the parameter, as a table. */
 const GIVEN_TERMS = `(SELECT value ->> 'id' AS id, value ->> 'version' AS version, value ->> 'hash' AS hash,
@@ -178,7 +197,8 @@ const REINDEX = `INSERT OR REPLACE INTO contexts_fts (rowid, terms)
   WHERE c.version < g.version AND c.terms <> g.hash`;
 
 const COLUMNS = `version = g.version, status = g.status, created_at = g.created_at, updated_at = g.updated_at,
-  terms = g.terms, search = g.search, body = g.body`;
+  terms = g.terms, search = g.search, body = g.body,
+  fed = CASE WHEN contexts.fed >= g.fed_from - 1 AND contexts.fed < g.fed_to THEN g.fed_to ELSE contexts.fed END`;
 
 /** Naming the indexed column in SET rewrites its index entry even when it stays the same: so it is named only when not. */
 const UPDATE_WITH_HOUR = `UPDATE contexts SET updated_hour = g.updated_hour, ${COLUMNS} FROM ${GIVEN_ROWS} g
@@ -187,28 +207,36 @@ const UPDATE_WITH_HOUR = `UPDATE contexts SET updated_hour = g.updated_hour, ${C
 const UPDATE = `UPDATE contexts SET ${COLUMNS} FROM ${GIVEN_ROWS} g
   WHERE contexts.id = g.id AND contexts.version < g.version`;
 
+/** Where the state was there already: what has come since is more of the events that led to it. */
+const UPDATE_FED = `UPDATE contexts SET fed = g.fed_to FROM ${GIVEN_ROWS} g
+  WHERE contexts.id = g.id AND contexts.fed >= g.fed_from - 1 AND contexts.fed < g.fed_to`;
+
 /** Takes the wanted rowid, or the first free one after it. */
 const INSERT = `INSERT INTO contexts
-    (rowid, id, version, status, created_at, updated_at, updated_hour, terms, search, body)
+    (rowid, id, version, status, created_at, updated_at, updated_hour, terms, search, body, fed)
   SELECT
     CASE WHEN NOT EXISTS (SELECT 1 FROM contexts t WHERE t.rowid = g.rowid) THEN g.rowid
     ELSE (SELECT t.rowid + 1 FROM contexts t WHERE t.rowid >= g.rowid
       AND NOT EXISTS (SELECT 1 FROM contexts n WHERE n.rowid = t.rowid + 1) ORDER BY t.rowid LIMIT 1) END,
-    g.id, g.version, g.status, g.created_at, g.updated_at, g.updated_hour, g.terms, g.search, g.body
+    g.id, g.version, g.status, g.created_at, g.updated_at, g.updated_hour, g.terms, g.search, g.body,
+    CASE WHEN g.fed_from = 1 THEN g.fed_to ELSE 0 END
   FROM ${GIVEN_ROWS} g WHERE NOT EXISTS (SELECT 1 FROM contexts c WHERE c.id = g.id)`;
 
 const INDEX_NEW = `INSERT INTO contexts_fts (rowid, terms)
   SELECT c.rowid, g.tokens FROM ${GIVEN_TERMS} g JOIN contexts c ON c.id = g.id
   WHERE c.version = g.version AND NOT EXISTS (SELECT 1 FROM contexts_fts f WHERE f.rowid = c.rowid)`;
 
-function statements(db: D1Database, { rows, terms }: Batch): D1PreparedStatement[] {
+function statements(db: D1Database, { rows, terms, feed }: Batch): D1PreparedStatement[] {
   const givenRows = JSON.stringify(rows);
   const givenTerms = JSON.stringify(terms);
   return [
     db.prepare(ADD_WORDS).bind(givenTerms),
     db.prepare(REINDEX).bind(givenTerms),
+    // Before the rows are updated, while they still tell how far the feed is.
+    ...(feed === null ? [] : [db.prepare(ADD_TO_FEED).bind(JSON.stringify(feed))]),
     db.prepare(UPDATE_WITH_HOUR).bind(givenRows),
     db.prepare(UPDATE).bind(givenRows),
+    ...(feed === null ? [] : [db.prepare(UPDATE_FED).bind(givenRows)]),
     db.prepare(INSERT).bind(givenRows),
     db.prepare(INDEX_NEW).bind(givenTerms),
   ];

@@ -5,8 +5,7 @@ import type { Sink } from '../../actors/outbox.ts';
 import { SYSTEM_ACTOR } from '../../actors/system-actor.ts';
 import type { Envelope } from '../../events/envelope.ts';
 import { projectChittyId } from '../../projections/chitty-ids.ts';
-import { projectContexts } from '../../projections/contexts.ts';
-import { projectFeed } from '../../projections/feed.ts';
+import { projectContext } from '../../projections/contexts.ts';
 import { projectInvitations } from '../../projections/invitations.ts';
 import { type OutgoingEvent, toCloudEvent } from './cloud-event.ts';
 
@@ -25,8 +24,8 @@ const encoder = new TextEncoder();
 type Sendable = Partial<Pick<Context, 'chittyId' | 'provisioning'>> & { readonly status: string };
 
 /**
- * The sink that keeps the read models in D1: whatever happened, it writes the latest state, in one upsert; and then where
- * the events stand in the feed.
+ * The sink that keeps the read models in D1: whatever happened, it writes the latest state, in one upsert, and with it
+ * where the events stand in the feed.
  *
  * @param onDeleted told of a deleted context once that can be read in D1; rejects to be told again
  */
@@ -47,10 +46,8 @@ export function readModelSink(
       const read = events();
       const state = contextView(kept);
       if (state !== null) {
-        await projectContexts(db, [state]);
-        // After the state, which says who may read them.
         const envelopes = read.map(({ text }): Envelope => JSON.parse(text));
-        await projectFeed(db, envelopes);
+        await projectContext(db, state, envelopes);
         if (state.chittyId !== null && !isIdentityWritten) {
           await projectChittyId(db, state.chittyId, state.id);
           isIdentityWritten = true;

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { clearChittyIds, projectChittyId } from '../../projections/chitty-ids.ts';
 import { clearContexts, projectContexts } from '../../projections/contexts.ts';
+import { clearFeed } from '../../projections/feed.ts';
 import { DeliveryWorld, happen, happening } from '../support/delivery-world.ts';
 import { printedSeed } from '../support/seed.ts';
 
@@ -23,17 +24,27 @@ afterEach(() => {
 
 async function clearReadModels(): Promise<void> {
   await clearContexts(env.DB);
+  await clearFeed(env.DB);
   await clearChittyIds(env.DB);
 }
 
 /** Everything that lists, search and addresses by ChittyID go by, but the order in which it was written. */
 async function readModels() {
   const [contexts, index, ids] = await env.DB.batch([
-    env.DB.prepare('SELECT * FROM contexts ORDER BY id'),
+    env.DB.prepare(
+      'SELECT id, version, status, created_at, updated_at, updated_hour, terms, search, body FROM contexts ORDER BY id',
+    ),
     env.DB.prepare('SELECT count(*) AS n FROM contexts_fts'),
     env.DB.prepare('SELECT * FROM chitty_ids ORDER BY id'),
   ]);
   return [contexts?.results, index?.results, ids?.results];
+}
+
+/** The versions of the one context that are in the feed, in the order in which they stand there. */
+async function fedVersions(): Promise<number[]> {
+  const query = "SELECT position, first, last FROM feed WHERE context <> '' ORDER BY position";
+  const { results } = await env.DB.prepare(query).all<{ position: number; first: number; last: number }>();
+  return results.flatMap(({ first, last }) => versions(last).slice(first - 1));
 }
 
 /** Runs `test` with the storage of an object that nothing else uses. */
@@ -71,6 +82,9 @@ describe('from the log to every sink', () => {
           expect(services.sequences('dna_1')).toEqual(all);
           expect([...services.archived]).toEqual(world.state?.status === 'deleted' ? ['dna_1'] : []);
           for (const [name, { confirmed }] of world.cursors) expect([name, confirmed]).toEqual([name, world.version]);
+
+          // Each event has one place in the feed, and each batch begins where the one before ended.
+          expect(await fedVersions()).toEqual(all);
 
           const live = await readModels();
           await clearReadModels();

@@ -1,33 +1,57 @@
 import { isRefusal } from '../../../actors/decider.ts';
 import type { Principal } from '../../../actors/principal.ts';
-import type { FeedRow } from '../../../projections/feed.ts';
+import type { Envelope } from '../../../events/envelope.ts';
+import { type FeedFilter, type FeedRun, isWanted } from '../../../projections/feed.ts';
 import type { Env } from '../../env.ts';
 
 /** Contexts that are asked at once. */
 const PARALLEL = 8;
 
-/** Events of one context that follow each other. */
-interface Run {
+/** Events of one context that follow each other, to be read. */
+interface Range {
   readonly context: string;
   readonly first: number;
   last: number;
 }
 
+/** An event as canonical text, and where it stands in the feed. */
+export interface FeedEvent {
+  readonly position: number;
+  readonly text: string;
+}
+
 /**
- * The events that rows stand for, as canonical text by context and version. Each context decides anew whether the caller
- * may read it: what they have lost meanwhile is left out.
+ * The events of runs that are wanted, in the same order. Each context decides anew whether the caller may read it: what
+ * they have lost meanwhile is left out.
  */
-async function textsOf(env: Env, principal: Principal, rows: readonly FeedRow[]): Promise<Map<string, string>> {
-  const runs = runsOf(rows);
+export async function eventsOf(
+  env: Env,
+  principal: Principal,
+  runs: readonly FeedRun[],
+  wanted: FeedFilter,
+): Promise<FeedEvent[]> {
+  const texts = await textsOf(env, principal, rangesOf(runs));
+  const isFiltered = Object.values(wanted).some((each) => each !== undefined);
+  return runs.flatMap(({ context, first, last, position }) =>
+    Array.from({ length: last - first + 1 }, (_, index) => first + index).flatMap((version): FeedEvent[] => {
+      const text = texts.get(`${context} ${version}`);
+      if (text === undefined || (isFiltered && !isWanted(envelopeOf(text), wanted))) return [];
+      return [{ position: position - (last - version), text }];
+    }),
+  );
+}
+
+/** The texts of events by context and version. */
+async function textsOf(env: Env, principal: Principal, ranges: Range[]): Promise<Map<string, string>> {
   const texts = new Map<string, string>();
   const work = async () => {
-    for (let run = runs.pop(); run !== undefined; run = runs.pop()) {
-      const object = env.CONTEXTS.get(env.CONTEXTS.idFromName(run.context));
-      let after = run.first - 1;
-      while (after < run.last) {
-        const history = await object.history(principal, after, run.last - after);
+    for (let range = ranges.pop(); range !== undefined; range = ranges.pop()) {
+      const object = env.CONTEXTS.get(env.CONTEXTS.idFromName(range.context));
+      let after = range.first - 1;
+      while (after < range.last) {
+        const history = await object.history(principal, after, range.last - after);
         if (isRefusal(history) || history.events.length === 0) break;
-        for (const [index, text] of history.events.entries()) texts.set(`${run.context} ${after + index + 1}`, text);
+        for (const [index, text] of history.events.entries()) texts.set(`${range.context} ${after + index + 1}`, text);
         after = history.lastVersion;
       }
     }
@@ -36,30 +60,22 @@ async function textsOf(env: Env, principal: Principal, rows: readonly FeedRow[])
   return texts;
 }
 
-/** Rows with the events that they stand for, in the same order, without those that the caller may not read. */
-export async function eventsOf(
-  env: Env,
-  principal: Principal,
-  rows: readonly FeedRow[],
-): Promise<{ readonly position: number; readonly text: string }[]> {
-  const texts = await textsOf(env, principal, rows);
-  return rows.flatMap(({ position, context, version }) => {
-    const text = texts.get(`${context} ${version}`);
-    return text === undefined ? [] : [{ position, text }];
-  });
-}
-
-function runsOf(rows: readonly FeedRow[]): Run[] {
-  const open = new Map<string, Run>();
-  const runs: Run[] = [];
-  for (const { context, version } of rows) {
-    const run = open.get(context);
-    if (run?.last === version - 1) run.last = version;
+/** What has to be read, so that a context is asked once for what follows each other. */
+function rangesOf(runs: readonly FeedRun[]): Range[] {
+  const open = new Map<string, Range>();
+  const ranges: Range[] = [];
+  for (const { context, first, last } of runs) {
+    const range = open.get(context);
+    if (range?.last === first - 1) range.last = last;
     else {
-      const next = { context, first: version, last: version };
+      const next = { context, first, last };
       open.set(context, next);
-      runs.push(next);
+      ranges.push(next);
     }
   }
-  return runs;
+  return ranges;
+}
+
+function envelopeOf(text: string): Envelope {
+  return JSON.parse(text);
 }

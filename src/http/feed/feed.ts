@@ -120,11 +120,15 @@ async function part(
   filters: Filters,
   after: number,
   limit: number,
-) {
+): Promise<Part> {
   const readsAll = isAdministrator(principal) || isAuditor(principal);
   const restriction = { readableBy: readsAll ? null : principal.subject, among: principal.contexts };
-  const { rows, ...rest } = await findInFeed(env.DB, { ...filters, ...restriction }, after, limit);
-  return { ...rest, events: await eventsOf(env, principal, rows) };
+  const { runs, ...rest } = await findInFeed(env.DB, { ...filters, ...restriction }, after, limit);
+  const { context: _, ...wanted } = filters;
+  const all = await eventsOf(env, principal, runs, wanted);
+  if (all.length <= limit) return { ...rest, events: all };
+  const events = all.slice(0, limit);
+  return { events, position: events.at(-1)?.position ?? after, isUpToDate: false };
 }
 
 /** The next part for those who follow; null when their credential has ended, which is looked at each time. */

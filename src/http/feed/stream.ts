@@ -1,5 +1,6 @@
 import type { AuthenticatedExchange } from '../exchange.ts';
 import { offsetOf } from '../query.ts';
+import type { FeedEvent } from './events.ts';
 
 /** How often the feed is looked at for those who follow it. */
 const POLL_MS = 1_000;
@@ -10,7 +11,7 @@ const RETRY_MS = 1_000;
 
 /** A part of the feed with its events. */
 export interface Part {
-  readonly events: readonly { readonly position: number; readonly text: string }[];
+  readonly events: readonly FeedEvent[];
   readonly position: number;
   readonly isUpToDate: boolean;
 }
@@ -57,7 +58,7 @@ export function feedStream(
   return new Response(body, { headers });
 }
 
-function serverSentEvent({ position, text }: { position: number; text: string }): string {
+function serverSentEvent({ position, text }: FeedEvent): string {
   const { type }: { type: string } = JSON.parse(text);
   return `id: ${offsetOf(position)}\nevent: ${type}\ndata: ${text}\n\n`;
 }
