@@ -26,6 +26,8 @@ export interface Delivery<State> {
   readonly destinations: readonly string[];
   /** The events that come next, oldest first, as many as make a good batch. */
   events(): readonly StoredEvent[];
+  /** The events before those, oldest first: the last `count` of them. */
+  eventsBefore(count: number): readonly StoredEvent[];
 }
 
 /** How far a delivery came: what the sink has for good, or what is on its way and will be confirmed later. */
@@ -320,6 +322,7 @@ export class Outbox<State> {
         version: version(),
         destinations: due.map(([name]) => name),
         events: () => log.read(after, BATCH_EVENTS, BATCH_CHARS),
+        eventsBefore: (count) => log.read(Math.max(0, after - count), Math.min(count, after)),
       });
       if ('confirmed' in progress) {
         for (const cursor of cursors) succeed(cursor, Math.max(cursor.confirmed, progress.confirmed));

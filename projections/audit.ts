@@ -1,89 +1,26 @@
 import type { D1Database } from '@cloudflare/workers-types';
 import { SYSTEM_ACTOR } from '../actors/system-actor.ts';
-import type { Envelope } from '../events/envelope.ts';
-import type { Json, JsonObject } from '../events/json.ts';
-
-/** An entry of the audit trail as it is kept. */
-export interface AuditRow {
-  readonly id: string;
-  readonly time: string;
-  readonly actor: string;
-  /** Whose rights were used; null for the actor's own. */
-  readonly subject: string | null;
-  readonly credential: string | null;
-  /** `<stream type>/<id>`: what it was about. */
-  readonly stream: string | null;
-  /** The type of the event that is the change; what was refused, or read. */
-  readonly action: string;
-  readonly outcome: 'allowed' | 'refused';
-  readonly origin: string | null;
-  readonly command_id: string;
-  readonly correlation_id: string;
-  /** A JSON object. */
-  readonly detail: string;
-}
-
-/** What the events of audit streams say, with what is not in all of them. */
-interface Told {
-  readonly stream?: string | null;
-  readonly action?: string;
-  readonly [member: string]: Json | undefined;
-}
-
-/** Ids, which tell who and what an event is about and nothing else. */
-const ID = /^[a-z]{3,4}_[0-9A-HJKMNP-TV-Z]{26}(_[0-9A-HJKMNP-TV-Z]{26})?$/;
-
-/** Names of fields that one entry tells, and ids. */
-const NAMES_MAX = 50;
+import { firstUlidOf } from '../events/ulid.ts';
+import { type AuditRow, minuteOf } from './audit-entries.ts';
 
 const COLUMNS =
-  'id, time, actor, subject, credential, stream, action, outcome, origin, command_id, correlation_id, detail';
+  'id, time, actor, subject, credential, stream, action, outcome, origin, command_id, correlation_id, detail, ' +
+  'last_version, last_time, occurrences';
 
 /**
- * The entry that an event is. Of a change it tells the names of the fields and the ids in it, never a value: those are in
- * the stream, for those who may read it.
+ * Writes entries, all in one statement. One that is there already stays as it is, unless it has come to be more events:
+ * so the last that is known of it stays, in whatever order it comes. What then changes is in no index.
  */
-export function auditRowOf(envelope: Envelope): AuditRow {
-  const { id, time, actor, onBehalfOf, credential, origin, commandId, correlationId, stream, version, type, data } =
-    envelope;
-  const event = { log: stream, version };
-  const common = {
-    id,
-    time,
-    actor,
-    subject: onBehalfOf ?? null,
-    credential: credential ?? null,
-    origin: origin ?? null,
-    command_id: commandId,
-    correlation_id: correlationId,
-  };
-  if (!stream.startsWith('audit/')) {
-    const detail = { ...event, ...namesIn(data) };
-    return { ...common, stream, action: type, outcome: 'allowed', detail: JSON.stringify(detail) };
-  }
-  const { stream: about = null, action = type, ...rest }: Told = data;
-  const outcome = type === 'sensitive_read' ? 'allowed' : 'refused';
-  return { ...common, stream: about, action, outcome, detail: JSON.stringify({ ...event, type, ...rest }) };
-}
-
-function namesIn(data: JsonObject): { readonly fields: readonly string[]; readonly about: readonly string[] } {
-  const entries = Object.entries(data);
-  const fields = entries.flatMap(([name, value]) => [name, ...(name === 'change' ? membersOf(value, name) : [])]);
-  const about = entries.flatMap(([, value]) => (typeof value === 'string' && ID.test(value) ? [value] : []));
-  return { fields: fields.slice(0, NAMES_MAX), about: about.slice(0, NAMES_MAX) };
-}
-
-function membersOf(value: Json, name: string): string[] {
-  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
-  return isObject ? Object.keys(value).map((member) => `${name}.${member}`) : [];
-}
-
-/** Writes entries; what is there already stays as it is. All in one statement. */
 export async function projectAudit(db: D1Database, rows: readonly AuditRow[]): Promise<void> {
   if (rows.length === 0) return;
   const values = COLUMNS.split(', ').map((name) => `value ->> '${name}'`);
   await db
-    .prepare(`INSERT OR IGNORE INTO audit (${COLUMNS}) SELECT ${values.join(', ')} FROM json_each(?1)`)
+    .prepare(
+      `INSERT INTO audit (${COLUMNS}) SELECT ${values.join(', ')} FROM json_each(?1) WHERE true
+       ON CONFLICT (id) DO UPDATE SET
+         last_version = excluded.last_version, last_time = excluded.last_time, occurrences = excluded.occurrences
+       WHERE excluded.last_version > coalesce(audit.last_version, 0)`,
+    )
     .bind(JSON.stringify(rows))
     .run();
 }
@@ -102,8 +39,9 @@ export interface AuditFilter {
 export interface AuditQuery extends AuditFilter {
   /** Of which all that is wanted must be one; null for all there are. */
   readonly among: readonly AuditFilter[] | null;
-  /** Ids from this one on, up to before that one. */
+  /** What was at this time (ISO 8601) or later: of several events, the last of them. */
   readonly from?: string;
+  /** Entries with ids before this one. */
   readonly before?: string;
   /** Whether what the service does by itself is wanted. */
   readonly withSystem: boolean;
@@ -124,7 +62,7 @@ export async function listAudit(db: D1Database, query: AuditQuery): Promise<Audi
   const isNarrow = [query, ...(query.among ?? [])].some(({ actor, subject, stream }) => actor ?? subject ?? stream);
   const common = [
     ...conditions(query, bound, isNarrow),
-    ...(query.from === undefined ? [] : [`id >= ${bound(query.from)}`]),
+    ...(query.from === undefined ? [] : since(query.from, bound)),
     ...(query.before === undefined ? [] : [`id < ${bound(query.before)}`]),
     ...(query.withSystem ? [] : [`actor <> '${SYSTEM_ACTOR}'`]),
   ];
@@ -139,6 +77,12 @@ export async function listAudit(db: D1Database, query: AuditQuery): Promise<Audi
     .bind(...bindings)
     .all<{ [Column in keyof AuditRow]: AuditRow[Column] }>();
   return results;
+}
+
+/** Ids tell when an entry began; it ended within the same minute. */
+function since(from: string, bound: (value: string) => string): string[] {
+  const firstId = firstUlidOf(Date.parse(minuteOf(from)));
+  return [`id >= ${bound(firstId)}`, `coalesce(last_time, time) >= ${bound(from)}`];
 }
 
 /** @param isNarrow whether an index finds few enough already: what one actor was refused is not looked for among all refusals */

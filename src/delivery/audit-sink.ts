@@ -1,6 +1,8 @@
-import type { Sink } from '../../actors/outbox.ts';
+import type { StoredEvent } from '../../actors/log.ts';
+import type { Delivery, Sink } from '../../actors/outbox.ts';
 import type { Envelope } from '../../events/envelope.ts';
-import { auditRowOf, projectAudit } from '../../projections/audit.ts';
+import { projectAudit } from '../../projections/audit.ts';
+import { auditRowsOf, beforeSpan, inOneSpan } from '../../projections/audit-entries.ts';
 
 /** What the destination is called. */
 export const AUDIT_DESTINATION = 'audit';
@@ -8,22 +10,38 @@ export const AUDIT_DESTINATION = 'audit';
 /** How far the audit trail may lag behind a stream that changes all the time: the longer, the more events share a query. */
 const INTERVAL_MS = 10_000;
 
-/** The sink that keeps the audit trail in D1: a row for each event. Every stream has one. */
+/**
+ * The sink that keeps the audit trail in D1. Every stream has one. An entry of several events is written as often as there
+ * are more of them, always whole: so whatever is delivered twice, or after a rebuild has begun, ends in the same rows.
+ */
 export function auditSink(db: D1Database): Sink<unknown> {
   return {
     destinations: [AUDIT_DESTINATION],
     intervalMs: INTERVAL_MS,
     isReady: () => true,
-    async deliver({ version, events }) {
-      const read = events();
+    async deliver(delivery) {
+      const events = delivery.events();
+      const [first, ...more] = events.map(envelopeOf);
+      if (first === undefined) return { confirmed: delivery.version };
+      const before = spanBefore(first, delivery);
+      const rows = auditRowsOf([...before, first, ...more]);
       await projectAudit(
         db,
-        read.map(({ text }) => {
-          const envelope: Envelope = JSON.parse(text);
-          return auditRowOf(envelope);
-        }),
+        rows.filter(({ id, last_version }) => id >= first.id || (last_version ?? 0) >= first.version),
       );
-      return { confirmed: read.at(-1)?.version ?? version };
+      return { confirmed: events.at(-1)?.version ?? delivery.version };
     },
   };
+}
+
+/** The events before this one, as far as they can be one entry with it. Mostly there are none. */
+function spanBefore(first: Envelope, { eventsBefore }: Delivery<unknown>): Envelope[] {
+  const [last] = eventsBefore(1).map(envelopeOf);
+  if (last === undefined || !inOneSpan(last, first)) return [];
+  const span = eventsBefore(first.version - 1 - beforeSpan(first.version)).map(envelopeOf);
+  return span.filter((envelope) => inOneSpan(envelope, first));
+}
+
+function envelopeOf({ text }: StoredEvent): Envelope {
+  return JSON.parse(text);
 }

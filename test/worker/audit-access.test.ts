@@ -101,7 +101,13 @@ describe('finding entries', () => {
   it('by time, credential, outcome and action, newest first, a page at a time', async () => {
     const ada = await person('Ada');
     const path = await contextOf(ada);
-    for (const name of ['One', 'Two', 'Three', 'Four']) await expectJson(await ada.patch(path, { name }), 200);
+    const fields = ['name', 'description', 'tools', 'systems'];
+    // Each changes something else, so each is an entry of its own.
+    for (const field of fields) {
+      const value = field.endsWith('s') ? ['new'] : 'new';
+      await expectJson(await ada.patch(path, { [field]: value }), 200);
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
     const all = await auditedLike(`credential=${ada.keyId}`, (entries) => {
       expect(entries).toHaveLength(5);
       return entries;

@@ -24,6 +24,7 @@ async function messageOf(path: string): Promise<unknown> {
     state: { status: 'active' },
     version: events.length,
     destinations: ['chronicle'],
+    eventsBefore: () => [],
     events: () => events,
   });
   return queue.sent[0];

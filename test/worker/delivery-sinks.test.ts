@@ -26,6 +26,7 @@ async function send(
     state: provisioned,
     version: descriptions.length,
     destinations: ['chronicle', 'dna'],
+    eventsBefore: () => [],
     events: () =>
       descriptions.map((description, index) => ({
         version: index + 1,

@@ -23,6 +23,7 @@ function world(contexts: number) {
       state: null,
       version: first + events.length - 1,
       destinations: ['live'],
+      eventsBefore: () => [],
       events: () => stored,
     });
   };

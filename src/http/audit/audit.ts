@@ -57,7 +57,9 @@ export const readAudit: AuthenticatedRoute = {
       'Every change, every refusal and every sensitive read: by whom, in whose name, with which credential, from where. ' +
       'Administrators and auditors see all of it, owners and auditors of a context what is about it (`context=`), ' +
       'everybody their own part. As NDJSON (Accept) all that fits comes at once. An entry shows a moment after it ' +
-      'happened, at most 10 s later where changes follow each other closely. Reading it is an entry as well.',
+      'happened, at most 10 s later where changes follow each other closely. Changes of one stream within a minute that ' +
+      'are alike in all that an entry says are one entry, which says which versions they are among and how many they are; ' +
+      'it is found by the times of any of them, and shown whole. Reading the trail is an entry as well.',
     requestParams: {
       query: z.object({
         actor: z.string().optional().meta({ description: 'Who did it' }),
@@ -73,8 +75,8 @@ export const readAudit: AuthenticatedRoute = {
           .meta({ examples: ['context_updated'] }),
         outcome,
         credential: z.string().optional().meta({ description: 'The id of a key, session or delegation' }),
-        from: time.optional(),
-        to: time.optional(),
+        from: time.optional().meta({ description: 'What was then or later' }),
+        to: time.optional().meta({ description: 'What was before' }),
         system: z
           .enum(['true', 'false'])
           .default('true')
@@ -175,7 +177,7 @@ async function readAuditQuery(exchange: AuthenticatedExchange): Promise<Wanted |
   const to = readTime('to', given.to);
   if (isProblem(to)) return to;
   // The cursor is before `to` already.
-  const before = cursor ?? to;
+  const before = cursor ?? (to && firstUlidOf(Date.parse(to)));
   return {
     limit,
     withSystem: system === 'true',
@@ -205,11 +207,11 @@ async function readStream(
   return id === null ? { problem: 'not-found', detail: 'There is no context with this id.' } : `context/${id}`;
 }
 
-/** The first id that an event at this time can have. */
+/** A time in UTC with milliseconds, as events have it. */
 function readTime(name: string, text: string | undefined): string | undefined | Problem {
   if (text === undefined) return undefined;
   const moment = readMoment(name, text);
   if (isProblem(moment)) return moment;
   if (!('time' in moment)) return invalid(name, 'must be a time with its zone such as 2026-01-31T12:00:00Z');
-  return firstUlidOf(Date.parse(moment.time));
+  return moment.time;
 }

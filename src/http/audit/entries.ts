@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { isRefusal } from '../../../actors/decider.ts';
 import { type DelegationLink, SYSTEM } from '../../../actors/principal.ts';
 import { delegatorOf } from '../../../events/delegation.ts';
-import type { AuditRow } from '../../../projections/audit.ts';
+import type { AuditRow } from '../../../projections/audit-entries.ts';
 import type { Env } from '../../env.ts';
 
 const link = z.strictObject({
@@ -12,8 +12,14 @@ const link = z.strictObject({
 
 export const auditEntry = z
   .strictObject({
-    id: z.string().meta({ description: 'The id of the event that this entry is; in the order of time' }),
+    id: z
+      .string()
+      .meta({ description: 'The id of the event that this entry is, or of the first of them; in the order of time' }),
     time: z.iso.datetime(),
+    lastTime: z.iso.datetime().meta({ description: 'Of the last of them, within the same minute' }),
+    occurrences: z.int().meta({
+      description: 'How many events this entry is: changes that are alike in all that it says. Mostly 1',
+    }),
     outcome: z.enum(['allowed', 'refused']),
     action: z.string().meta({
       description: 'What happened (the type of the event), or what was asked for',
@@ -28,10 +34,13 @@ export const auditEntry = z
       .nullable()
       .meta({ description: 'What it was about', examples: ['context/ctx_…'] }),
     origin: z.string().nullable().meta({ description: 'The network that it came from' }),
-    commandId: z.string(),
-    correlationId: z.string().meta({ description: 'The trace id, or the X-Request-Id' }),
+    commandId: z.string().meta({ description: 'Of the first' }),
+    correlationId: z.string().meta({ description: 'The trace id, or the X-Request-Id; of the first' }),
     log: z.string().meta({ description: 'The stream that the event stands in' }),
-    version: z.int().meta({ description: 'Its place there' }),
+    version: z.int().meta({ description: 'Its place there; of several, that of the first' }),
+    lastVersion: z.int().meta({
+      description: 'The place of the last; what is between them and not alike is in other entries',
+    }),
     type: z.string().optional().meta({ description: 'The type of the event, where it is no change' }),
     fields: z.array(z.string()).optional().meta({ description: 'Of a change: the fields of the event; never values' }),
     about: z.array(z.string()).optional().meta({ description: 'Of a change: whom and what it names, by their ids' }),
@@ -83,6 +92,8 @@ export async function entriesOf(env: Env, rows: readonly AuditRow[]): Promise<Au
     return {
       id: row.id,
       time: row.time,
+      lastTime: row.last_time ?? row.time,
+      occurrences: row.occurrences ?? 1,
       outcome: row.outcome,
       action: row.action,
       actor: row.actor,
@@ -94,6 +105,7 @@ export async function entriesOf(env: Env, rows: readonly AuditRow[]): Promise<Au
       commandId: row.command_id,
       correlationId: row.correlation_id,
       ...detail,
+      lastVersion: row.last_version ?? detail.version,
     };
   });
 }
