@@ -1,7 +1,13 @@
 import { isAdministrator, isAuditor } from '../../actors/access.ts';
+import { isRefusal } from '../../actors/decider.ts';
 import type { Principal } from '../../actors/principal.ts';
 import type { AuditEvent } from '../../events/audit.ts';
+import { CONNECTION_PREFIX } from '../../events/connection.ts';
+import { delegatorOf } from '../../events/delegation.ts';
+import { isId } from '../../events/id.ts';
 import type { Env } from '../env.ts';
+import { actorObject } from '../http/actors/address.ts';
+import { connectionObject } from '../http/connections/address.ts';
 import { findContextId } from '../http/contexts.ts';
 import type { AuthenticatedExchange } from '../http/exchange.ts';
 import type { Route } from '../http/route.ts';
@@ -9,8 +15,8 @@ import { OnceAMinute } from './once-a-minute.ts';
 import { describe, record } from './trail.ts';
 
 /**
- * Reads that the trail keeps: `export` is a whole history at once, `credentials` are somebody else's, `oversight` is what
- * is read by right of a capability, by one who is no member.
+ * Reads that the trail keeps: `export` is a whole history at once, `credentials` are somebody else's, delegations too;
+ * `oversight` is what is read by right of a capability, by one who could not read it without.
  */
 type Sensitivity = 'export' | 'credentials' | 'administration' | 'audit' | 'oversight';
 
@@ -72,7 +78,13 @@ function sensitivityOf(exchange: AuthenticatedExchange, route: Route, response: 
     case 'context.watch':
     case 'context.graph':
     case 'context.invitations':
+    case 'connection.list':
+    case 'connection.read':
+    case 'feed.read':
       return oversees(principal) ? 'oversight' : null;
+    // Those between whom the rights passed read what is theirs.
+    case 'delegation.read':
+      return oversees(principal) ? 'credentials' : null;
     default:
       return null;
   }
@@ -93,19 +105,37 @@ async function recordRead(
   sensitivity: Sensitivity,
   isAlwaysSaid: boolean,
 ): Promise<void> {
-  const { env, request, principal } = exchange;
+  const { principal } = exchange;
   const described = describe(exchange, route, principal.credential.kind, principal);
-  const id = request.params?.id;
-  // It may be addressed by its ChittyID.
-  const context = route.path.startsWith('/v1/contexts/') && id !== undefined ? await findContextId(env, id) : null;
+  const context = await contextOf(exchange, route);
   const stream = context === null ? described.stream : `context/${context}`;
-  if (sensitivity === 'oversight' && context !== null && (await isMember(env, context, principal.subject))) return;
   const once = `${principal.credential.id} ${described.operation} ${stream}`;
   const now = Date.now();
   if (!isAlwaysSaid && said.wasSaid(once, now)) return;
+  if (sensitivity !== 'export' && (await isGivenAnyway(exchange, context))) return;
   const data: Extract<AuditEvent, { type: 'sensitive_read' }>['data'] = { ...described, stream, reason: sensitivity };
   await record(exchange, principal, { type: 'sensitive_read', data }, principal.actor, null);
   said.note(once, now);
+}
+
+/** The id of the context that a request is about; null when it is about none, or several. It may be named by its ChittyID. */
+async function contextOf({ env, request }: AuthenticatedExchange, route: Route): Promise<string | null> {
+  const named = route.path.startsWith('/v1/contexts/')
+    ? request.params?.id
+    : route.path === '/v1/events' && new URL(request.url).searchParams.get('context');
+  return named ? findContextId(env, named) : null;
+}
+
+/** Whether who oversees would be given it without that right as well. */
+async function isGivenAnyway(exchange: AuthenticatedExchange, context: string | null): Promise<boolean> {
+  const { env, principal, request } = exchange;
+  if (context !== null) return isMember(env, context, principal.subject);
+  const id = request.params?.id ?? '';
+  const anybody = { ...principal, capabilities: [] };
+  if (isId(CONNECTION_PREFIX, id)) return !isRefusal(await connectionObject(exchange, id).read(anybody));
+  const delegator = delegatorOf(id);
+  if (delegator === null) return false;
+  return !isRefusal(await actorObject(exchange, delegator).delegation(anybody, id));
 }
 
 async function isMember(env: Env, context: string, actor: string): Promise<boolean> {

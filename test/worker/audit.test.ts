@@ -389,6 +389,93 @@ describe('a sensitive read is an entry', () => {
     for (const { id } of [byOwner, byMember]) await entriesOf(id, 0);
   });
 
+  it('the feed of all contexts, and of one that they are no member of, not what one’s own membership gives', async () => {
+    const ada = await person('Ada');
+    const path = await contextOf(ada);
+    const entry = { action: 'feed.read', reason: 'oversight', outcome: 'allowed' };
+    const overseer = await registerActor();
+    await api(`/v1/actors/${overseer.id}/capabilities/auditor`, { method: 'PUT' });
+    const { key } = await issueKey(overseer.id);
+    const ofAll = await traced((headers) => as(key, '/v1/events?offset=now', { headers }));
+    expect((await entriesOf(ofAll.id))[0]).toMatchObject({ ...entry, actor: overseer.id, stream: null });
+    const ofOne = await traced((headers) => as(key, `/v1/events?context=${idOf(path)}`, { headers }));
+    expect((await entriesOf(ofOne.id))[0]).toMatchObject({ ...entry, stream: `context/${idOf(path)}` });
+    const streamed = { Accept: 'text/event-stream' };
+    const another = await issueKey(overseer.id);
+    const follow = (headers: Record<string, string>) =>
+      as(another.key, '/v1/events?offset=now', { headers: { ...headers, ...streamed } });
+    expect((await entriesOf((await traced(follow)).id))[0]).toMatchObject({ ...entry, stream: null });
+    const own = await contextOf({ ...ada, post: (to, json) => as(key, to, { method: 'POST', json }) });
+    const ofOwn = await traced((headers) => as(key, `/v1/events?context=${idOf(own)}`, { headers }));
+    const byMember = await traced((headers) => ada.call('/v1/events', { headers }));
+    for (const { status, id } of [ofOwn, byMember]) {
+      expect(status).toBe(200);
+      await entriesOf(id, 0);
+    }
+  });
+
+  it('a connection whose contexts an administrator or auditor could not read as a member, and lists of them', async () => {
+    const ada = await person('Ada');
+    const [from, to] = [idOf(await contextOf(ada)), idOf(await contextOf(ada))];
+    const asked = await ada.post('/v1/connections', { from, to, type: 'reference' });
+    const connection = await expectJson<{ id: string }>(asked, 201);
+    const path = `/v1/connections/${connection.id}`;
+    const overseer = await registerActor();
+    await api(`/v1/actors/${overseer.id}/capabilities/auditor`, { method: 'PUT' });
+    const { key } = await issueKey(overseer.id);
+    const stream = `connection/${connection.id}`;
+    for (const [read, action, about] of [
+      [path, 'connection.read', stream],
+      [`${path}/events`, 'connection.read', stream],
+      ['/v1/connections', 'connection.list', null],
+    ] as const) {
+      const byOverseer = await traced((headers) => as(key, read, { headers }));
+      expect(byOverseer.status).toBe(200);
+      const entry = { reason: 'oversight', action, stream: about, actor: overseer.id };
+      expect((await entriesOf(byOverseer.id))[0]).toMatchObject(entry);
+      const byMember = await traced((headers) => ada.call(read, { headers }));
+      expect(byMember.status).toBe(200);
+      await entriesOf(byMember.id, 0);
+    }
+    await share(ada, `/v1/contexts/${to}`, {
+      ...ada,
+      id: overseer.id,
+      post: (at, json) => as(key, at, { method: 'POST', json }),
+    });
+    const again = await issueKey(overseer.id);
+    const asMember = await traced((headers) => as(again.key, path, { headers }));
+    expect(asMember.status).toBe(200);
+    await entriesOf(asMember.id, 0);
+  });
+
+  it('a delegation between others, not one’s own', async () => {
+    const [ada, bot] = [await person('Ada'), await person('Bot')];
+    const { id } = await delegate(ada.key, bot.id, ['contexts:read']);
+    const byAdministrator = await traced((headers) => api(`/v1/delegate/${id}`, { headers }));
+    expect((await entriesOf(byAdministrator.id))[0]).toMatchObject({
+      action: 'delegation.read',
+      reason: 'credentials',
+      stream: `actor/${ada.id}`,
+    });
+    const own = await delegate(String(env.BOOTSTRAP_API_KEY), bot.id, ['contexts:read']);
+    const byGiver = await traced((headers) => api(`/v1/delegate/${own.id}`, { headers }));
+    const byReceiver = await traced((headers) => bot.call(`/v1/delegate/${id}`, { headers }));
+    const list = await traced((headers) => api('/v1/delegate', { headers }));
+    for (const { status, id: request } of [byGiver, byReceiver, list]) {
+      expect(status).toBe(200);
+      await entriesOf(request, 0);
+    }
+  });
+
+  it('a bundle, which is a whole history', async () => {
+    const ada = await person('Ada');
+    const path = await contextOf(ada);
+    const read = await traced((headers) => ada.call(`${path}/bundle?wait=30`, { headers }));
+    expect(read.status).toBe(200);
+    const entry = { action: 'context.history', reason: 'export', stream: `context/${idOf(path)}` };
+    expect((await entriesOf(read.id))[0]).toMatchObject(entry);
+  });
+
   it('what administrators look at, and the trail itself; the same once a minute', async () => {
     const { id } = await registerActor();
     await api(`/v1/actors/${id}/capabilities/administrator`, { method: 'PUT' });
