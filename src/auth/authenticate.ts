@@ -2,6 +2,7 @@ import { ACTIONS, type Action, decideAccess, hasScope, relationToService } from 
 import { type Principal, SCOPES } from '../../actors/principal.ts';
 import { sha256Hex } from '../../events/hash.ts';
 import type { Env } from '../env.ts';
+import type { Exchange } from '../http/exchange.ts';
 import { isProblem, type Problem } from '../http/problem.ts';
 import { BOOTSTRAP_ACTOR } from './bootstrap-actor.ts';
 import { hashOf, isBootstrapKey } from './bootstrap-key.ts';
@@ -50,7 +51,8 @@ const FIRST_ADMINISTRATOR: Principal = {
  * one place where credentials are looked at: a new kind of credential is another branch here, and nothing behind it
  * changes.
  */
-export function authenticate(request: Request, env: Env): Principal | Problem | Promise<Principal | Problem> {
+export function authenticate(exchange: Exchange): Principal | Problem | Promise<Principal | Problem> {
+  const { request, env } = exchange;
   const cookie = readCookie(request.headers, SESSION_COOKIE);
   const isInHeader = request.headers.has('Authorization') || request.headers.has('X-API-Key');
   if (cookie !== undefined)
@@ -62,17 +64,17 @@ export function authenticate(request: Request, env: Env): Principal | Problem | 
     if (isBootstrapKey(credential, env)) return FIRST_ADMINISTRATOR;
     return whenKnown(authenticateKey(env, credential), (principal) => principal ?? UNAUTHORIZED);
   }
-  return whenKnown(authenticateToken(env, credential), (principal) => {
+  return whenKnown(authenticateToken(exchange, credential), (principal) => {
     // The bootstrap key may be any text, also one that looks like a token.
     return principal ?? (isBootstrapKey(credential, env) ? FIRST_ADMINISTRATOR : UNAUTHORIZED);
   });
 }
 
-function authenticateToken(env: Env, token: string): Principal | null | Promise<Principal | null> {
-  return whenKnown(verifyToken(env, token), (claims) => {
+function authenticateToken(exchange: Exchange, token: string): Principal | null | Promise<Principal | null> {
+  return whenKnown(verifyToken(exchange.env, token), (claims) => {
     if (claims === null) return null;
-    if ('chain' in claims) return authenticateDelegation(env, claims);
-    return whenKnown(authenticateSession(env, claims), (found) => found?.principal ?? null);
+    if ('chain' in claims) return authenticateDelegation(exchange, claims);
+    return whenKnown(authenticateSession(exchange.env, claims), (found) => found?.principal ?? null);
   });
 }
 
@@ -125,11 +127,12 @@ export function refuseAction(principal: Principal, action: Action): Problem | nu
  *
  * @returns why it may not, null when it may
  */
-export async function mayReadMetrics(request: Request, env: Env): Promise<Problem | null> {
+export async function mayReadMetrics(exchange: Exchange): Promise<Problem | null> {
+  const { request, env } = exchange;
   const credential = presentedCredential(request.headers);
   const key = env.METRICS_API_KEY?.trim();
   if (credential !== null && key && equalInConstantTime(sha256Hex(credential), hashOf(key))) return null;
-  const principal = await authenticate(request, env);
+  const principal = await authenticate(exchange);
   return isProblem(principal) ? principal : refuseAction(principal, 'admin.read');
 }
 

@@ -5,8 +5,8 @@ import { BOOTSTRAP_KEY } from '../../actors/actor-sessions.ts';
 import { isRefusal } from '../../actors/decider.ts';
 import type { DelegationLink, Principal } from '../../actors/principal.ts';
 import { delegatorOf } from '../../events/delegation.ts';
-import { nextUlid } from '../../events/ulid.ts';
 import type { Env } from '../env.ts';
+import { causeOf, type Exchange } from '../http/exchange.ts';
 import { accessView, freshAccessView } from './access-views.ts';
 import { bootstrapKeyId } from './bootstrap-key.ts';
 import type { ActClaim, DelegationClaims } from './tokens.ts';
@@ -44,12 +44,12 @@ export interface Delegated {
  * @returns null when anything in the chain does not hold (any more), whatever it is
  */
 export function authenticateDelegation(
-  env: Env,
+  exchange: Exchange,
   claims: DelegationClaims,
 ): Principal | null | Promise<Principal | null> {
-  return whenKnown(delegatedBy(env, claims), (delegated) => {
+  return whenKnown(delegatedBy(exchange.env, claims), (delegated) => {
     if (delegated === null) return null;
-    return delegated.counted.length === 0 ? delegated.principal : takeUses(env, delegated);
+    return delegated.counted.length === 0 ? delegated.principal : takeUses(exchange, delegated);
   });
 }
 
@@ -146,14 +146,15 @@ function isLiving(env: Env, view: AccessView, madeWith: string, now: number): bo
  *
  * @returns null when one of them is used up; the uses that were taken before it are gone
  */
-async function takeUses(env: Env, { principal, counted }: Delegated): Promise<Principal | null> {
+async function takeUses(exchange: Exchange, { principal, counted }: Delegated): Promise<Principal | null> {
+  const { ACTORS } = exchange.env;
   for (const { id, by } of counted) {
-    const commandId = nextUlid(Date.now());
-    const reply = await env.ACTORS.get(env.ACTORS.idFromName(by)).execute({
+    const reply = await ACTORS.get(ACTORS.idFromName(by)).execute({
       id: by,
       command: { type: 'useDelegation', delegation: id, at: new Date().toISOString() },
       principal,
-      cause: { correlationId: commandId, causationId: null, commandId },
+      // That of the request that it is used for: so the trail shows together what was used and what was done.
+      cause: causeOf(exchange),
     });
     if (isRefusal(reply)) return null;
   }

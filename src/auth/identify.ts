@@ -9,7 +9,7 @@ import { whenKnown } from './when-known.ts';
 export function identify(exchange: Exchange): Principal | Problem | Promise<Principal | Problem> {
   const refusal = refuseGuess(exchange);
   if (refusal) return refusal;
-  return whenKnown(authenticate(exchange.request, exchange.env), (principal) => {
+  return whenKnown(authenticate(exchange), (principal) => {
     if (!isProblem(principal)) noteGuess(exchange, true);
     else if (principal.problem === 'unauthorized') noteGuess(exchange, false);
     return principal;

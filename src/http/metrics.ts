@@ -34,7 +34,7 @@ export const metrics: SelfAuthenticatingRoute = {
     },
   },
   async handle(exchange) {
-    const refusal = await mayReadMetrics(exchange.request, exchange.env);
+    const refusal = await mayReadMetrics(exchange);
     if (refusal) return refusal;
     const query = readQuery(exchange.request, []);
     if (isProblem(query)) return query;

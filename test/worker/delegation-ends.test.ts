@@ -1,8 +1,10 @@
 import { env } from 'cloudflare:workers';
 import { describe, expect, it, vi } from 'vitest';
+import type { Envelope } from '../../events/envelope.ts';
 import { as, expectJson, keyHolder, startSession } from '../support/actors.ts';
 import { api } from '../support/api.ts';
 import { delegate, readDelegation, revoke, sendForm, statusOf, within5s, world } from '../support/delegations.ts';
+import { ADMINISTRATOR } from '../support/principals.ts';
 import { configured, derivedId, expectProblem } from '../support/rest.ts';
 
 describe('whoever ends a part of a chain ends all below it, within 5 s', () => {
@@ -138,6 +140,30 @@ describe('uses that are counted', () => {
     expect(await statusOf(first.token, context.id)).toBe(200);
     expect(await statusOf(second.token, context.id)).toBe(401);
     expect(await statusOf(first.token, context.id)).toBe(401);
+  });
+
+  it('stand in the history with the id of the request that each was for, as does what it did', async () => {
+    const { ann, ben, cem, context } = await world();
+    const scopes = ['contexts:read', 'contexts:write', 'delegate'];
+    const first = await delegate(ann.key, ben.id, scopes, { maxUses: 9 });
+    const second = await delegate(first.token, cem.id, ['contexts:write'], { maxUses: 9 });
+    const change = { method: 'PATCH', json: { name: 'Changed' }, headers: { 'X-Request-Id': 'uses-of-one-request' } };
+    expect((await as(second.token, `/v1/contexts/${context.id}`, change)).status).toBe(200);
+    const histories = await Promise.all([
+      env.ACTORS.get(env.ACTORS.idFromName(ann.id)).history(ADMINISTRATOR, 0, 100),
+      env.ACTORS.get(env.ACTORS.idFromName(ben.id)).history(ADMINISTRATOR, 0, 100),
+      env.CONTEXTS.get(env.CONTEXTS.idFromName(context.id)).history(ADMINISTRATOR, 0, 100),
+    ]);
+    const events = histories.flatMap((page) => ('refused' in page ? [] : page.events));
+    const ofRequest = events
+      .map((text): Envelope => JSON.parse(text))
+      .filter(({ correlationId }) => correlationId === 'uses-of-one-request');
+    expect(ofRequest.map(({ type, data }) => [type, data.delegation])).toEqual([
+      ['delegation_used', first.id],
+      ['delegation_used', second.id],
+      ['context_updated', undefined],
+    ]);
+    expect(new Set(ofRequest.map(({ commandId }) => commandId)).size).toBe(3);
   });
 
   it('are taken by nobody else', async () => {
