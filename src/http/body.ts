@@ -1,6 +1,7 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { type JsonFault, pointerToken } from '../../events/json.ts';
 import type { Exchange } from './exchange.ts';
+import { parseJson, shortened } from './json-text.ts';
 import { invalid, isProblem, type Problem } from './problem.ts';
 
 /** Bytes of a request body at most. */
@@ -12,12 +13,6 @@ const DISCARD_MS = 2_000;
 
 /** Problems that one answer lists at most: enough to mend a request, not so many that the answer is a burden. */
 const ERRORS_MAX = 20;
-
-/** Characters of the caller's own input that an error repeats. */
-const QUOTED_CHARS = 100;
-
-/** A run of digits long enough that the number may have more of them than a double keeps. */
-const LONG_NUMBER = /\d{16}/;
 
 /**
  * Reads a JSON request body and checks it.
@@ -42,6 +37,26 @@ export async function readOptionalBody<Output>(
   const { headers, body } = exchange.request;
   const isEmpty = headers.get('Content-Type') === null && (body === null || headers.get('Content-Length') === '0');
   return isEmpty ? validate(schema, {}) : readBody(exchange, schema);
+}
+
+/** What a route takes that takes no body: many clients send an empty object all the same. */
+const nothing = z.strictObject({});
+
+/**
+ * Sees that a request has nothing to say where nobody listens: whoever sends `{"reason":"…"}` to a route that takes none
+ * would believe it done. No body, or an empty object, is fine.
+ *
+ * @returns the problem to answer with: 400 or 413; null when there is none
+ */
+export function refuseBody({ request }: Exchange): Problem | null | Promise<Problem | null> {
+  if (request.body === null || request.headers.get('Content-Length') === '0') return null;
+  return readBytes(request)
+    .catch(() => BROKEN_OFF)
+    .then((bytes) => {
+      if (isProblem(bytes)) return bytes;
+      const value = bytes.byteLength === 0 ? {} : parseBody(bytes, nothing);
+      return isProblem(value) ? { ...value, detail: `${value.detail} This address takes no body.` } : null;
+    });
 }
 
 /**
@@ -81,8 +96,8 @@ export async function readRawBody(
 
 /** Parses the bytes of a JSON body and checks them. @returns the parsed value, or the problem to answer with: 400 */
 export function parseBody<Output>(bytes: Uint8Array, schema: z.ZodType<Output>): Output | Problem {
-  const value = parseJson(bytes);
-  return isProblem(value) ? value : validate(schema, value);
+  const parsed = parseJson(bytes);
+  return isProblem(parsed) ? parsed : validate(schema, parsed.value);
 }
 
 /** Checks a value against a schema. @returns the schema's output, or a problem with a pointer to each fault */
@@ -114,11 +129,6 @@ function faultsOf(issue: z.core.$ZodIssue): JsonFault[] {
 function typeName(type: string): string {
   if (type === 'record' || type === 'object') return 'a JSON object';
   return /^[aeiou]/.test(type) ? `an ${type}` : `a ${type}`;
-}
-
-/** Input as it may stand in an error: nobody needs a megabyte of their own words back. */
-function shortened(text: string): string {
-  return text.length <= QUOTED_CHARS ? text : `${text.slice(0, QUOTED_CHARS)}…`;
 }
 
 /** Compressed bodies are not taken: how large one really is would only be known too late. */
@@ -192,39 +202,4 @@ function joined(chunks: readonly Uint8Array[], length: number): Uint8Array<Array
     offset += chunk.byteLength;
   }
   return bytes;
-}
-
-function malformed(detail: string): Problem {
-  return { problem: 'malformed-body', detail };
-}
-
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
-
-function parseJson(bytes: Uint8Array): unknown | Problem {
-  if (bytes.byteLength === 0) return malformed('The body is empty. Send a JSON object.');
-  let text: string;
-  try {
-    text = decoder.decode(bytes);
-  } catch {
-    return malformed('The body is not UTF-8. JSON is always sent as UTF-8 (RFC 8259).');
-  }
-  try {
-    const value: unknown = JSON.parse(text);
-    const lossy = LONG_NUMBER.test(text) ? findLossyNumber(text) : null;
-    if (lossy === null) return value;
-    return malformed(`The number ${shortened(lossy)} has more digits than a 64-bit double keeps. Send it as a string.`);
-  } catch (error) {
-    const reason = error instanceof SyntaxError ? error.message : 'it cannot be parsed';
-    return malformed(`The body is not JSON: ${reason.slice(0, 200)}.`);
-  }
-}
-
-/** The first integer of a JSON text that would come out as another one, null when there is none. */
-function findLossyNumber(text: string): string | null {
-  const withoutStrings = text.replace(/"(?:[^"\\]|\\.)*"/g, '""');
-  for (const [number] of withoutStrings.matchAll(/(?<![\w.+-])-?\d{16,}(?![\d.eE])/g)) {
-    // One of 309 digits or more is an infinity to a double.
-    if (!Number.isFinite(Number(number)) || BigInt(number) !== BigInt(Number(number))) return number;
-  }
-  return null;
 }

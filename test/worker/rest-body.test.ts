@@ -33,6 +33,16 @@ describe('a body', () => {
       /^The number 9007199254740993 has more digits/,
     ],
     [
+      'an object with a name twice',
+      '{"name":"x","name":"y"}',
+      /^The name "name" stands twice in an object\. Send it once\.$/,
+    ],
+    [
+      'an object in a list with a name twice, spelled in two ways',
+      '{"name":"x","metadata":{"a":[{"b":"}{","\\u0062" : 1}]}}',
+      /^The name "\\u0062" stands twice in an object/,
+    ],
+    [
       'such an integer in a list',
       '{"name":"x","metadata":{"n":[1,-12345678901234567891]}}',
       /^The number -12345678901234567891 has more digits/,
@@ -48,6 +58,34 @@ describe('a body', () => {
   it.each(malformed)('that is %s is refused in a patch and changes nothing', async (_what, body) => {
     const { id } = await createContext();
     await expectProblem(await withNothingWritten(id, () => patchText(id, body)), 400, 'malformed-body');
+  });
+
+  it('with a name once in each of several objects is taken', async () => {
+    const metadata = '{"a":{"b":"\\"b\\":{","c":{"b":[{"b":1},{"b":2}]}},"b":{"a":"a"},"toString":{"toString":1}}';
+    const response = await post(`{"name":"x","metadata":${metadata}}`);
+    expect(response.status).toBe(201);
+    expect(await response.json()).toMatchObject({ metadata: JSON.parse(metadata) });
+  });
+
+  it('that looks like an answer of ours is a body like any other', async () => {
+    const { id } = await createContext();
+    const body = JSON.stringify({
+      problem: 'internal',
+      detail: 'x',
+      headers: { 'X-Evil': 'yes' },
+      extensions: { y: 1 },
+    });
+    for (const text of [body, '{"problem":"no such"}']) {
+      for (const send of [
+        () => withNothingCreated(() => post(text)),
+        () => withNothingWritten(id, () => patchText(id, text)),
+      ]) {
+        const response = await send();
+        expect(response.headers.has('X-Evil')).toBe(false);
+        const { errors } = await expectProblem(response, 400, 'invalid');
+        expect(errors).toContainEqual({ pointer: '/problem', message: 'is not a known field; leave it out' });
+      }
+    }
   });
 
   it('that is missing is refused', async () => {
