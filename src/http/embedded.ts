@@ -22,9 +22,12 @@ function embeddedRoute(method: 'GET' | 'POST' | 'PUT' | 'DELETE', summary: strin
       tags: ['administration'],
       summary: `${summary} the embedded ChittyOS services`,
       description: 'Only where they are embedded. embedded/README.md lists what they answer.',
+      ...((method === 'POST' || method === 'PUT') && {
+        requestBody: { required: false, content: { 'application/json': { schema: {} } } },
+      }),
       responses: {
         200: { description: 'What the service answers', content: { 'application/json': { schema: {} } } },
-        ...problems(401, 403, 404),
+        ...problems(400, 401, 403, 404),
       },
     },
     handle: forward,

@@ -18,7 +18,12 @@ export function openApiText(routes: readonly Route[]): string {
       [method.toLowerCase()]: {
         ...(access === 'public' && { security: [] }),
         ...operation,
-        responses: { ...(operation.operationId !== 'health' && problems(429)), ...operation.responses },
+        responses: {
+          ...(operation.operationId !== 'health' && problems(429)),
+          // Also where a body that is not looked at is too long even to be refused for what it says.
+          ...(method !== 'GET' && problems(413)),
+          ...operation.responses,
+        },
       },
     };
   }

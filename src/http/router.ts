@@ -12,6 +12,7 @@ import { pressure } from '../limits/pressure.ts';
 import { limitsOf } from '../limits/settings.ts';
 import { ReadModelError, withCountedDatabase } from '../metrics/database.ts';
 import { meterOf, type RouteMeter } from '../metrics/requests.ts';
+import { refuseBody } from './body.ts';
 import { type Exchange, openExchange } from './exchange.ts';
 import { isProblem } from './problem.ts';
 import { empty, problemResponse } from './respond.ts';
@@ -129,7 +130,7 @@ function dispatch(exchange: Exchange, methods: ReadonlyMap<string, Route>): Answ
     if (refusal) return audited(exchange, route, principal, refusal);
     const known = { ...exchange, principal };
     const result = whenKnown(admit(known, route), (admission) =>
-      goOn(admission, known, (admitted) => route.handle(admitted)),
+      goOn(admission, known, (admitted) => handle(route, admitted)),
     );
     return whenKnown(result, (given) =>
       isProblem(given) ? audited(exchange, route, principal, given) : withReadRecorded(known, route, given),
@@ -138,8 +139,17 @@ function dispatch(exchange: Exchange, methods: ReadonlyMap<string, Route>): Answ
 }
 
 function dispatchUnknown(exchange: Exchange, route: PublicRoute | SelfAuthenticatingRoute): Answer | Promise<Answer> {
-  if (route.access === 'self-authenticating' || route.isUnlimited) return route.handle(exchange);
-  return goOn(admitStranger(exchange), exchange, (admitted) => route.handle(admitted));
+  if (route.access === 'self-authenticating' || route.isUnlimited) return handle(route, exchange);
+  return goOn(admitStranger(exchange), exchange, (admitted) => handle(route, admitted));
+}
+
+/** Has a route answer, unless it would not look at a body that there is. */
+function handle<Known extends Exchange>(
+  route: { readonly operation: Route['operation']; handle(exchange: Known): Answer | Promise<Answer> },
+  exchange: Known,
+): Answer | Promise<Answer> {
+  const refusal = route.operation.requestBody || exchange.request.body === null ? null : refuseBody(exchange);
+  return refusal === null ? route.handle(exchange) : whenKnown(refusal, (problem) => problem ?? route.handle(exchange));
 }
 
 /** Sees that a refusal is in the audit trail. */
