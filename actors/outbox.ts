@@ -55,6 +55,8 @@ export type DeliveryReport = {
   readonly isRefused?: boolean;
   /** They could not be taken because the destination has no event from this version on, though it may have had it. */
   readonly missingFrom?: number;
+  /** Whoever reports this is delivering what comes next already, and reports that too. */
+  readonly goesOn?: boolean;
 };
 
 /** Who keeps an eye on the streams that are behind. */
@@ -88,7 +90,8 @@ export interface OutboxSource<State> {
  * The outbox is the log: per destination a cursor, moved forward by a drain that starts after each append, with an
  * alarm behind it so that a crash loses nothing. Nothing here throws; what fails is tried again, later and later. A sink
  * that confirms later is sent no more until it has confirmed or its time is up: so its messages cannot overtake each
- * other, and the busier a stream is, the more events share a message.
+ * other, and the busier a stream is, the more events share a message. Whoever takes a message may fetch what comes after
+ * it from the log, part by part, as long as each part is confirmed in time.
  */
 export class Outbox<State> {
   readonly #source: OutboxSource<State>;
@@ -246,7 +249,7 @@ export class Outbox<State> {
   }
 
   #take(cursor: Cursor, report: DeliveryReport, now: number): void {
-    const { first, last, failed, isRefused = false, missingFrom } = report;
+    const { first, last, failed, isRefused = false, missingFrom, goesOn = false } = report;
     if (last > this.#source.version()) return;
     // However old the report is: what is lost has to be sent again, and what it has by now it takes twice.
     if (missingFrom !== undefined && missingFrom <= Math.min(cursor.confirmed, first)) {
@@ -255,8 +258,13 @@ export class Outbox<State> {
     }
     // A report that comes late or twice moves nothing back, and none moves past events that have not arrived.
     if (last <= cursor.confirmed || first > cursor.confirmed + 1) return;
-    if (failed === undefined) succeed(cursor, last);
-    else fail(cursor, failed, isRefused, now);
+    if (failed !== undefined) {
+      fail(cursor, failed, isRefused, now);
+      return;
+    }
+    succeed(cursor, last);
+    // It has as long for the next part as a message has.
+    if (goesOn && last < this.#source.version()) sent(cursor, now);
   }
 
   /** The cursors of the destinations that are ready and not up to date, by name. */

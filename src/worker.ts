@@ -24,9 +24,10 @@ const DEAD_LETTER_QUEUE = 'chittyconnect-context-ops-dlq';
 
 export default {
   fetch: handleRequest,
-  queue(batch, env) {
+  queue(batch, env, execution) {
     const counted = countedBatch(batch);
-    return batch.queue === DEAD_LETTER_QUEUE ? consumeDeadLetters(counted, env) : consumeContextOps(counted, env);
+    if (batch.queue === DEAD_LETTER_QUEUE) return consumeDeadLetters(counted, env);
+    return consumeContextOps(counted, env, execution);
   },
   scheduled: (_controller, env) => sweep(env),
 } satisfies ExportedHandler<Env>;

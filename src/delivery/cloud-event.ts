@@ -54,6 +54,8 @@ const cloudEventSchema = z.strictObject({
   droppedby: z.string().optional(),
   /** In the last of a message, when the log ends there and the context is deleted. For the consumer. */
   isdeleted: z.literal(true).optional(),
+  /** In the last of a message, when the log goes on and its next events are there to be fetched. For the consumer. */
+  hasmore: z.literal(true).optional(),
   /** Where its data is, when it was too long for a message (CloudEvents, "claim check"). For the consumer. */
   dataref: z.string().optional(),
   data: json.exactOptional(),
@@ -102,6 +104,7 @@ export function withoutReferences(event: OutgoingEvent): OutgoingEvent {
     deliverto: _to,
     droppedby: _by,
     isdeleted: _is,
+    hasmore: _has,
     dataref: _ref,
     ...rest
   } = event;

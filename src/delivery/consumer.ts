@@ -1,6 +1,7 @@
 import type { DeliveryReport } from '../../actors/outbox.ts';
 import { type ChittyOs, chittyOs } from '../chittyos/services.ts';
 import type { Env } from '../env.ts';
+import { Backlog, type Deliver } from './backlog.ts';
 import { messageSchema, type OutgoingEvent } from './cloud-event.ts';
 import { isRefusal, reportOf, toChronicle, toDna, writeEntries } from './destinations.ts';
 import { withData } from './large-events.ts';
@@ -21,6 +22,8 @@ interface Readable {
 interface Stream {
   readonly messages: readonly Readable[];
   readonly reporter: Reporter;
+  /** What comes after its messages, when that is delivered as well. */
+  readonly backlog: Backlog | null;
 }
 
 /**
@@ -28,9 +31,14 @@ interface Stream {
  * there, to ChittyDNA, and tells the context's object what arrived. A service that is down is no matter for the queue:
  * the object sends again, later and later. What a service *refuses* is retried a few times and then goes to the dead
  * letters, where somebody has to look at it; other streams go on meanwhile. The two services get what is theirs at the
- * same time, and what one has made of it is reported whatever the other does.
+ * same time, and what one has made of it is reported whatever the other does. What a stream has more than its messages
+ * carry is delivered in the background: the queue goes on with the next batch meanwhile.
  */
-export async function consumeContextOps(batch: MessageBatch, env: Env): Promise<void> {
+export async function consumeContextOps(
+  batch: MessageBatch,
+  env: Env,
+  execution: Pick<ExecutionContext, 'waitUntil'>,
+): Promise<void> {
   const services = chittyOs(env);
   const readable = (await Promise.all(batch.messages.map((message) => read(message, env)))).filter(
     (message) => message !== null,
@@ -38,22 +46,23 @@ export async function consumeContextOps(batch: MessageBatch, env: Env): Promise<
   const streams = [...Map.groupBy(readable, ({ events }) => events[0]?.source ?? '')].map(
     ([source, messages]): Stream => {
       const subject = messages[0]?.events[0]?.subject ?? '';
-      return { messages, reporter: new Reporter(env, { source, subject }) };
+      const reporter = new Reporter(env, { source, subject });
+      const last = messages.at(-1)?.events.at(-1);
+      return { messages, reporter, backlog: last?.hasmore ? Backlog.begin(env, last, reporter) : null };
     },
   );
   const together = toChronicleTogether(readable, services);
-  const toOne = {
-    async chronicle(message: Readable) {
-      return (await together).get(message) ?? toChronicle(message.events, services);
-    },
-    dna: ({ events }: Readable) => toDna(events, services),
-  };
+  const chronicle: Deliver = (events) => toChronicle(events, services);
+  const dna: Deliver = (events) => toDna(events, services);
   const kept = await Promise.all([
-    inParallel(streams, STREAMS_AT_ONCE, (stream) => inOrder(stream, 'chronicle', toOne.chronicle)),
-    inParallel(streams, STREAMS_AT_ONCE, (stream) => inOrder(stream, 'dna', toOne.dna)),
+    inParallel(streams, STREAMS_AT_ONCE, async (stream) => inOrder(stream, 'chronicle', chronicle, await together)),
+    inParallel(streams, STREAMS_AT_ONCE, (stream) => inOrder(stream, 'dna', dna)),
   ]);
   settle(readable, new Set(kept.flat(2)));
-  await Promise.all(streams.map(({ reporter }) => reporter.complete()));
+  for (const { backlog, reporter } of streams) {
+    if (backlog !== null) execution.waitUntil(backlog.ended().then(() => reporter.complete()));
+  }
+  await Promise.all(streams.map(({ backlog, reporter }) => backlog ?? reporter.complete()));
 }
 
 /** @returns the message, null when it cannot be read, in which case it goes back to the queue */
@@ -89,22 +98,30 @@ async function toChronicleTogether(
 }
 
 /**
- * Gives a destination the messages of one stream, one after the other, and none after one that failed.
+ * Gives a destination the messages of one stream, one after the other, and none after one that failed; then begins with
+ * what comes after them, when there is a backlog.
  *
+ * @param delivered what became of messages that it was given already
  * @returns the messages that the queue has to keep: a refused one, and of those that did not arrive the dropped ones,
  * because nobody but the queue sends them again
  */
 async function inOrder(
-  { messages, reporter }: Stream,
+  { messages, reporter, backlog }: Stream,
   name: string,
-  deliver: (message: Readable) => Promise<DeliveryReport | null>,
+  deliver: Deliver,
+  delivered?: ReadonlyMap<Readable, DeliveryReport>,
 ): Promise<Readable[]> {
   const kept: Readable[] = [];
+  const wanted = messages.filter(({ events }) => isFor(name, events));
   let isHeldUp = false;
-  for (const message of messages.filter(({ events }) => isFor(name, events))) {
-    const report: DeliveryReport | null = isHeldUp ? null : await deliver(message);
-    if (report !== null) reporter.note(name, report);
+  for (const message of wanted) {
+    const report: DeliveryReport | null = isHeldUp
+      ? null
+      : (delivered?.get(message) ?? (await deliver(message.events)));
     isHeldUp ||= report?.failed !== undefined;
+    const goesOn = report !== null && !isHeldUp && backlog !== null && message === wanted.at(-1);
+    if (report !== null) reporter.note(name, goesOn ? { ...report, goesOn } : report);
+    if (goesOn) backlog.follow(name, report, deliver);
     if (report?.isRefused === true || (isHeldUp && isDropped(message.events))) kept.push(message);
   }
   return kept;

@@ -13,7 +13,7 @@ const TOGETHER_MS = 50;
 export class Reporter {
   readonly #env: Env;
   readonly #event: Pick<OutgoingEvent, 'source' | 'subject'>;
-  readonly #waiting: (readonly [string, DeliveryReport])[] = [];
+  #waiting: (readonly [string, DeliveryReport])[] = [];
   readonly #isComplete = Promise.withResolvers<void>();
   #sending: Promise<void> | null = null;
 
@@ -25,7 +25,10 @@ export class Reporter {
 
   /** Takes what became of a message at one destination. */
   note(destination: string, report: DeliveryReport): void {
-    this.#waiting.push([destination, report]);
+    const before = this.#waiting.findLast(([name]) => name === destination);
+    const whole = before && together(before[1], report);
+    if (before && whole) this.#waiting = this.#waiting.map((each) => (each === before ? [destination, whole] : each));
+    else this.#waiting.push([destination, report]);
     this.#sending ??= this.#send();
   }
 
@@ -56,4 +59,11 @@ export class Reporter {
     }
     return reports;
   }
+}
+
+/** One report in place of two of the same destination; null when it takes both to tell. */
+function together(before: DeliveryReport, next: DeliveryReport): DeliveryReport | null {
+  if (before.failed !== undefined || next.failed !== undefined) return null;
+  if (next.first > before.last + 1 || next.last < before.last) return null;
+  return { ...next, first: Math.min(before.first, next.first) };
 }

@@ -72,10 +72,14 @@ function invitationsText(state: NonNullable<ContextState>): string {
 
 /**
  * The sink that sends events to ChittyOS. One message carries all the events that fit; its consumer delivers them and
- * reports what arrived (`src/delivery/consumer.ts`), which is what moves the cursors. The two destinations share the
- * messages: each takes an event twice without harm, so a message begins where the one that is further behind stands.
+ * reports what arrived (`src/delivery/consumer.ts`), which is what moves the cursors. A lone change is a message that says
+ * all; of a stream that has more, the consumer fetches the rest by itself (`src/delivery/backlog.ts`). The two
+ * destinations share the messages: each takes an event twice without harm, so a message begins where the one that is
+ * further behind stands.
+ *
+ * @param maxBytes bytes of a message at most
  */
-export function queueSink(queue: Queue): Sink<Sendable | null> {
+export function queueSink(queue: Queue, maxBytes = MESSAGE_MAX_BYTES): Sink<Sendable | null> {
   return {
     destinations: DESTINATIONS,
     intervalMs: QUEUE_INTERVAL_MS,
@@ -92,22 +96,29 @@ export function queueSink(queue: Queue): Sink<Sendable | null> {
           ...(envelope.version === version && state?.status === 'deleted' && { isdeleted: true as const }),
         };
       });
-      const message = fitting(outgoing);
-      await queue.send(message, { contentType: 'json' });
-      return { sent: Number(message.at(-1)?.sequence ?? 0) };
+      const message = fitting(outgoing, maxBytes);
+      const sent = Number(message.at(-1)?.sequence ?? 0);
+      const isAll = sent === version;
+      await queue.send(isAll ? message : markedAsPart(message), { contentType: 'json' });
+      return { sent };
     },
   };
 }
 
 /** As many of the events as fit in a message; the first goes without its data when it does not fit by itself. */
-function fitting(events: readonly OutgoingEvent[]): readonly OutgoingEvent[] {
+function fitting(events: readonly OutgoingEvent[], maxBytes: number): readonly OutgoingEvent[] {
   let bytes = 2;
   const end = events.findIndex((event) => {
     bytes += encoder.encode(JSON.stringify(event)).length + 1;
-    return bytes > MESSAGE_MAX_BYTES;
+    return bytes > maxBytes;
   });
   if (end !== 0) return end === -1 ? events : events.slice(0, end);
   return events.slice(0, 1).map(({ data: _data, ...rest }) => ({ ...rest, dataref: `${rest.source}/events` }));
+}
+
+/** The message, which says that its stream has more. */
+function markedAsPart(message: readonly OutgoingEvent[]): readonly OutgoingEvent[] {
+  return message.map((event, index) => (index === message.length - 1 ? { ...event, hasmore: true } : event));
 }
 
 function dnaId(state: Sendable | null): string | null {

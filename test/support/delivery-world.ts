@@ -12,13 +12,15 @@ import { derivedId } from '../../events/id.ts';
 import { nextUlid } from '../../events/ulid.ts';
 import { queueSink, readModelSink } from '../../src/delivery/sinks.ts';
 import type { Env } from '../../src/env.ts';
-import { consume, surrounded } from './delivery.ts';
+import { consume, pageOf, surrounded } from './delivery.ts';
 import { type Fate, fates, finish, UnreliableChittyOs } from './unreliable.ts';
 
 /** How far the clock goes at once when all is to come right: longer than any pause. */
 const LONG_MS = 48 * 3_600_000;
 /** Rounds after which everything must have arrived. */
 const ROUNDS_MAX = 60;
+/** Bytes of a message at most: it carries two or three events, so that there is a backlog to be fetched. */
+const MESSAGE_BYTES = 2_000;
 /** Messages that the queue hands over at once at most. */
 const BATCH_MAX = 3;
 
@@ -59,6 +61,8 @@ export class DeliveryWorld {
   /** What becomes of the next sends to the queue and of the next writes to D1; those after them are done. */
   queueFates: WriteFate[] = [];
   databaseFates: WriteFate[] = [];
+  /** Pages of the log that the consumer can read before it is lost. */
+  pagesLeft = Number.POSITIVE_INFINITY;
   state: ContextState = null;
   version = 0;
   readonly #sql: SqlStorage;
@@ -86,9 +90,11 @@ export class DeliveryWorld {
           reportDelivery: async (reports: Reports) => {
             this.reports.push(reports);
           },
-          history: async (after: number, limit: number) => ({
-            events: new EventLog(sql).read(after, limit).map(({ text }) => text),
-          }),
+          history: async (_principal: unknown, after: number, limit: number) => {
+            if (--this.pagesLeft < 0) throw new Error('the consumer was lost');
+            const log = new EventLog(sql).read(0, this.version).map(({ text }) => text);
+            return { ...pageOf(log, after, limit), isClosed: this.state?.status === 'deleted' };
+          },
         }),
       },
       DB: this.#database(),
@@ -201,6 +207,7 @@ export class DeliveryWorld {
     this.chittyOs.fates = [];
     this.queueFates = [];
     this.databaseFates = [];
+    this.pagesLeft = Number.POSITIVE_INFINITY;
     while (this.state?.provisioning.steps.initializeDna === undefined) this.change('provision');
     for (let round = 0; round < ROUNDS_MAX; round++) {
       await this.tick(5_000);
@@ -279,7 +286,7 @@ export class DeliveryWorld {
       },
     };
     const { DB, CONTEXT_OPS_QUEUE } = this.#bindings;
-    return new Outbox(sql, source, [readModelSink(DB), queueSink(CONTEXT_OPS_QUEUE)]);
+    return new Outbox(sql, source, [readModelSink(DB), queueSink(CONTEXT_OPS_QUEUE, MESSAGE_BYTES)]);
   }
 }
 
@@ -319,6 +326,7 @@ export const happening = fc.oneof(
       fates: writeFates,
     }),
   },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('breakBacklog' as const), pages: fc.nat({ max: 3 }) }) },
   {
     weight: 5,
     arbitrary: fc.record({ kind: fc.constant('tick' as const), ms: fc.constantFrom(1, 1_500, 20_000, 3_600_000) }),
@@ -350,6 +358,9 @@ export async function happen(world: DeliveryWorld, next: Happening): Promise<voi
       return;
     case 'breakDatabase':
       world.databaseFates = [...next.fates];
+      return;
+    case 'breakBacklog':
+      world.pagesLeft = next.pages;
       return;
     case 'tick':
       return world.tick(next.ms);

@@ -94,12 +94,25 @@ export class FakeChittyOs {
   }
 }
 
+/** Events in a page of a log; real objects give more. */
+const PAGE_EVENTS = 2;
+
+/** A page of a log, as the consumer reads it. */
+export function pageOf(log: readonly string[], after: number, limit: number) {
+  const events = log.slice(after, after + Math.min(limit, PAGE_EVENTS));
+  const isUpToDate = after + events.length === log.length;
+  const isClosed = log.at(-1)?.includes('"context_deleted"') ?? false;
+  return { events, lastVersion: after + events.length, isUpToDate, isClosed };
+}
+
 /** A context's object as the consumer sees it: it takes reports, and gives what its log holds. */
 export class FakeContexts {
   /** What was reported, in its order. */
   readonly reports: { subject: string; reports: Readonly<Record<string, DeliveryReport>> }[] = [];
   readonly log = new Map<string, string[]>();
   isDown = false;
+  /** Pages that can be read before the objects are not there any more. */
+  pagesLeft = Number.POSITIVE_INFINITY;
 
   idFromName(name: string): string {
     return name;
@@ -111,9 +124,10 @@ export class FakeContexts {
         if (this.isDown) throw new Error('the object cannot be reached');
         this.reports.push({ subject, reports });
       },
-      history: async (_principal: unknown, after: number, limit: number) => ({
-        events: (this.log.get(subject) ?? []).slice(after, after + limit),
-      }),
+      history: async (_principal: unknown, after: number, limit: number) => {
+        if (this.isDown || --this.pagesLeft < 0) throw new Error('the object cannot be reached');
+        return pageOf(this.log.get(subject) ?? [], after, limit);
+      },
     };
   }
 }
@@ -155,6 +169,26 @@ export function events(subject: string, first: number, types: readonly string[],
   }));
 }
 
+/** The log of a stream that has these events, as `events` has them in a message. */
+export function logOf(subject: string, types: readonly string[]): string[] {
+  return types.map((type, index) =>
+    JSON.stringify({
+      id: `${subject}-${index + 1}`,
+      stream: `context/${subject}`,
+      version: index + 1,
+      type,
+      schemaVersion: 1,
+      time: '2026-02-01T12:00:00.000Z',
+      actor: 'act_1',
+      correlationId: 'r',
+      causationId: null,
+      commandId: 'c',
+      leafHash: '0'.repeat(64),
+      data: {},
+    }),
+  );
+}
+
 /** What a consumer did with its messages, by their ids. */
 export interface Settled {
   readonly acked: readonly string[];
@@ -163,7 +197,7 @@ export interface Settled {
 
 /** Hands messages to the consumer of the queue, by their ids. */
 export function consume(bindings: Env, messages: Readonly<Record<string, unknown>>): Promise<Settled> {
-  return hand(QUEUE, messages, (batch) => consumeContextOps(batch, bindings));
+  return hand(QUEUE, messages, (batch, execution) => consumeContextOps(batch, bindings, execution));
 }
 
 /** Hands messages to the consumer of the dead-letter queue. */
@@ -174,14 +208,15 @@ export function consumeDead(bindings: Env, messages: Readonly<Record<string, unk
 async function hand(
   queue: string,
   messages: Readonly<Record<string, unknown>>,
-  consumer: (batch: MessageBatch) => Promise<void>,
+  consumer: (batch: MessageBatch, execution: ExecutionContext) => Promise<void>,
 ): Promise<Settled> {
   const timestamp = new Date();
   const batch = createMessageBatch(
     queue,
     Object.entries(messages).map(([id, body]) => ({ id, body, timestamp, attempts: 1 })),
   );
-  await consumer(batch);
-  const { explicitAcks, retryMessages } = await getQueueResult(batch, createExecutionContext());
+  const execution = createExecutionContext();
+  await consumer(batch, execution);
+  const { explicitAcks, retryMessages } = await getQueueResult(batch, execution);
   return { acked: explicitAcks.toSorted(), retried: retryMessages.map(({ msgId }) => msgId).toSorted() };
 }

@@ -19,6 +19,12 @@ interface Message {
   readonly versions: readonly number[];
 }
 
+/** How far a consumer goes on after a message. */
+interface Backlog {
+  readonly parts: number;
+  readonly isLost: boolean;
+}
+
 /** A report on its way to the outbox. */
 type Reports = Readonly<Record<string, DeliveryReport>>;
 
@@ -117,8 +123,30 @@ export class OutboxWorld {
     await vi.advanceTimersByTimeAsync(0);
   }
 
-  /** A message reaches the consumer, which tells what became of it. */
-  consume({ destinations, versions }: Message): void {
+  /**
+   * A message reaches the consumer, which tells what became of it.
+   *
+   * @param backlog how many more parts the consumer fetches from the log, and whether it is lost with these
+   */
+  consume(message: Message, backlog: Backlog = { parts: 0, isLost: false }): void {
+    const reports = this.#deliver(message);
+    const arrived = Object.entries(reports).filter(([, { failed }]) => failed === undefined);
+    const goesOn = backlog.parts > 0;
+    this.reports.push(goesOn ? { ...reports, ...going(arrived) } : reports);
+    const destinations = arrived.map(([name]) => name);
+    let [last, first] = [message.versions.at(-1) ?? 0, message.versions[0] ?? 0];
+    for (let part = 1; part <= backlog.parts && destinations.length > 0; part++) {
+      const versions = Array.from({ length: Math.min(this.#eventsMax, this.version - last) }, (_, at) => last + at + 1);
+      if (versions.length === 0) return;
+      last += versions.length;
+      const next = Object.entries(this.#deliver({ destinations, versions })).map(
+        ([name, report]) => [name, { ...report, first }] as const,
+      );
+      this.reports.push(part < backlog.parts || backlog.isLost ? going(next) : Object.fromEntries(next));
+    }
+  }
+
+  #deliver({ destinations, versions }: Message): Record<string, DeliveryReport> {
     const reports: Record<string, DeliveryReport> = {};
     for (const name of destinations) {
       const range = { first: versions[0] ?? 0, last: versions.at(-1) ?? 0 };
@@ -130,7 +158,7 @@ export class OutboxWorld {
         reports[name] = range;
       }
     }
-    this.reports.push(reports);
+    return reports;
   }
 
   /** A destination is restored from a backup that has only the first so many events. */
@@ -262,12 +290,24 @@ export class OutboxWorld {
   }
 }
 
+/** The same reports of those who go on. */
+function going(reports: readonly (readonly [string, DeliveryReport])[]): Reports {
+  return Object.fromEntries(reports.map(([name, report]) => [name, { ...report, goesOn: true }]));
+}
+
 const which = fc.nat({ max: 5 });
+
+const consumption = fc.record({
+  kind: fc.constant('consume' as const),
+  which,
+  again: fc.boolean(),
+  backlog: fc.record({ parts: fc.nat({ max: 3 }), isLost: fc.boolean() }),
+});
 
 /** Something that happens. `which` is taken modulo what there is. */
 export const step = fc.oneof(
   { weight: 6, arbitrary: fc.record({ kind: fc.constant('append' as const), count: fc.integer({ min: 1, max: 4 }) }) },
-  { weight: 6, arbitrary: fc.record({ kind: fc.constant('consume' as const), which, again: fc.boolean() }) },
+  { weight: 6, arbitrary: consumption },
   { weight: 6, arbitrary: fc.record({ kind: fc.constant('report' as const), which, again: fc.boolean() }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('lose' as const, 'loseReport' as const), which }) },
   {
@@ -298,7 +338,7 @@ export async function act(world: OutboxWorld, next: Step): Promise<void> {
     case 'append':
       return world.append(next.count);
     case 'consume':
-      for (const message of take(world.messages, next.which, next.again)) world.consume(message);
+      for (const message of take(world.messages, next.which, next.again)) world.consume(message, next.backlog);
       return;
     case 'report':
       for (const reports of take(world.reports, next.which, next.again)) world.outbox.report(reports);

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { DeliveryReport } from '../../actors/outbox.ts';
 import type { Env } from '../../src/env.ts';
-import { consume, events, FakeContexts, surrounded } from '../support/delivery.ts';
+import { consume, events, FakeContexts, logOf, surrounded } from '../support/delivery.ts';
 import { printedSeed } from '../support/seed.ts';
 import { fates, finish, UnreliableChittyOs } from '../support/unreliable.ts';
 
@@ -18,13 +18,14 @@ type Destination = (typeof DESTINATIONS)[number];
 
 /**
  * A message as an outbox may have sent it, now or long ago: it begins `back` events before what its destinations have
- * confirmed ends.
+ * confirmed ends, and may say that there is more.
  */
 const message = fc.record({
   stream: fc.constantFrom(...STREAMS),
   back: fc.nat({ max: 3 }),
   length: fc.integer({ min: 1, max: 4 }),
   destinations: fc.constantFrom<readonly Destination[]>(DESTINATIONS, ['chronicle'], ['dna']),
+  saysMore: fc.boolean(),
 });
 
 type Message = typeof message extends fc.Arbitrary<infer Value> ? Value : never;
@@ -34,6 +35,8 @@ const batch = fc.record({
   messages: fc.array(message, { minLength: 1, maxLength: 6, size: 'max' }),
   fates,
   areObjectsDown: fc.boolean(),
+  // Pages of the backlog that are read before all of it is lost.
+  pages: fc.nat({ max: 6 }),
 });
 
 const versions = (last: number) => Array.from({ length: last }, (_, index) => index + 1);
@@ -46,6 +49,7 @@ class World {
   readonly #bindings: Env;
 
   constructor() {
+    for (const stream of STREAMS) this.contexts.log.set(stream, logOf(stream, LIFE));
     this.#bindings = surrounded({ CHITTYOS: this.services, CHITTYOS_TOKEN: 'token', CONTEXTS: this.contexts });
   }
 
@@ -62,12 +66,13 @@ class World {
 
   /** Hands messages to the consumer and takes its reports, as an outbox does. @returns the ids of those it kept */
   async consume(messages: readonly Message[]): Promise<readonly string[]> {
-    const bodies = messages.map(({ stream, back, length, destinations }) => {
+    const bodies = messages.map(({ stream, back, length, destinations, saysMore }) => {
       const reached = Math.min(...destinations.map((name) => this.cursor(stream, name)));
       const first = Math.max(1, Math.min(EVENTS, reached + 1) - back);
       const types = LIFE.slice(first - 1, first - 1 + length);
       return events(stream, first, types).map((event, index) => ({
         ...event,
+        ...(index === types.length - 1 && saysMore && event.sequence !== String(EVENTS) && { hasmore: true }),
         ...(index === 0 && destinations.length === 1 && { deliverto: destinations.join(' ') }),
         ...(event.sequence === String(EVENTS) && { isdeleted: true }),
       }));
@@ -138,9 +143,10 @@ describe('the consumer', () => {
       fc.asyncProperty(fc.array(batch, { maxLength: 12, size: 'max' }), async (batches) => {
         vi.setSystemTime(Date.now() + BREAKER_MS);
         const world = new World();
-        for (const { messages, fates: ofBatch, areObjectsDown } of batches) {
+        for (const { messages, fates: ofBatch, areObjectsDown, pages } of batches) {
           world.services.fates = [...ofBatch];
           world.contexts.isDown = areObjectsDown;
+          world.contexts.pagesLeft = pages;
           const kept = await world.consume(messages);
           // Only what a service refuses comes to stay in the queue.
           if (!ofBatch.includes('refused')) expect(kept).toEqual([]);
@@ -148,10 +154,12 @@ describe('the consumer', () => {
         }
 
         world.contexts.isDown = false;
+        world.contexts.pagesLeft = Number.POSITIVE_INFINITY;
         world.services.fates = [];
         for (let round = 0; round < 2 * EVENTS; round++) {
           vi.setSystemTime(Date.now() + BREAKER_MS);
-          await world.consume(STREAMS.map((stream) => ({ stream, back: 0, length: 4, destinations: DESTINATIONS })));
+          const rest = { back: 0, length: 4, destinations: DESTINATIONS, saysMore: false };
+          await world.consume(STREAMS.map((stream) => ({ stream, ...rest })));
         }
         world.expectInOrder();
         for (const stream of STREAMS) {

@@ -104,7 +104,9 @@ describe('several messages', () => {
     });
     expect({ acked, retried }).toEqual({ acked: ['m2'], retried: ['m1'] });
     expect(services.sequences('dna_a')).toEqual([]);
-    expect(reportsOf('a')[1]).toEqual({ chronicle: { first: 2, last: 2 } });
+    expect(reportsOf('a')).toEqual([
+      { chronicle: { first: 1, last: 2 }, dna: expect.objectContaining({ first: 1, last: 1, isRefused: true }) },
+    ]);
   });
 });
 

@@ -97,6 +97,16 @@ describe('a message to the queue', () => {
     expect(await marks({})).toEqual([undefined, undefined]);
   });
 
+  it('says in its last event whether the log has more', async () => {
+    const marks = async (count: number, version: number) => {
+      const { message } = await send(Array<string>(count).fill('x'.repeat(30_000)), { version });
+      return message.map(({ hasmore }) => hasmore);
+    };
+    expect(await marks(2, 2)).toEqual([undefined, undefined]);
+    expect(await marks(2, 3)).toEqual([undefined, true]);
+    expect(await marks(6, 6)).toEqual([undefined, undefined, true]);
+  });
+
   it('is for everybody there is while there is no DNA record', async () => {
     const { message } = await send(['a'], { destinations: ['chronicle'], state: contextState(1) });
     expect(message[0]).not.toHaveProperty('deliverto');
