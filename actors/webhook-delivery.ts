@@ -28,7 +28,7 @@ const STANDSTILL_MS = 60_000;
 const DETAIL_MAX = 200;
 
 /** Events of one context that stand in the feed together, up to a position. */
-export interface FeedNews {
+interface FeedNews {
   readonly position: number;
   readonly context: string;
   readonly first: number;
@@ -61,8 +61,11 @@ export interface DeliveryPorts {
   ownerStatus(owner: string): Promise<'active' | 'suspended' | null>;
   /** What is new after a position, for the owner with their present rights. */
   news(webhook: Webhook, after: number, limit: number): Promise<NewsPart>;
-  /** The events of a context after a version, as sealed texts; none when the owner may not read them (any more). */
-  events(webhook: Webhook, context: string, after: number, limit: number): Promise<readonly string[]>;
+  /**
+   * The events of a context after a version, as sealed texts; none when the owner may not read them (any more), null when
+   * the owner is suspended, who may read them again.
+   */
+  events(webhook: Webhook, context: string, after: number, limit: number): Promise<readonly string[] | null>;
   /** What is sent of an event. */
   messageOf(webhook: string, text: string): { readonly id: string; readonly body: string };
   /** Sends it. @returns null when it cannot be signed */
@@ -143,9 +146,8 @@ export class WebhookDelivery {
       const owner = await this.#ports.ownerStatus(webhook.owner);
       if (owner === null) return { reason: 'owner_deleted', detail: null };
       if (owner === 'suspended') {
-        this.#notBefore = now + STANDSTILL_MS;
         this.#isBehind = true;
-        return null;
+        return this.#standStill();
       }
       await this.#readFeed(webhook);
       return await this.#deliver(now + STEP_MS);
@@ -249,6 +251,7 @@ export class WebhookDelivery {
     const after = lane.delivered;
     const texts = await this.#ports.events(webhook, lane.context, after, limit);
     const isSkipped = () => lane.delivered !== after || !this.lanes.behind.has(lane.context);
+    if (texts === null) return this.#standStill();
     if (isSkipped()) return null;
     if (texts.length === 0) {
       // What may not be read is not delivered, nor later when it may be read again.
@@ -282,9 +285,12 @@ export class WebhookDelivery {
     const webhook = this.#active();
     if (webhook === null) return null;
     const part = await this.#ports.news(webhook, replay.position, REPLAY_ROWS);
-    for (const { position, context, first, last } of part.news) {
-      if (position > replay.upTo) break;
+    for (const { position, context, first, last: end } of part.news) {
+      // The last ones may be behind the range.
+      const last = end - Math.max(0, position - replay.upTo);
+      if (last < first) break;
       const texts = await this.#ports.events(webhook, context, first - 1, last - first + 1);
+      if (texts === null) return this.#standStill();
       for (const text of texts) {
         const envelope: Envelope = JSON.parse(text);
         if (!isWanted(webhook, envelope) || !isBetween(envelope.time, replay)) continue;
@@ -297,11 +303,18 @@ export class WebhookDelivery {
           return endOf(sent, attempts, retryAt);
         }
       }
-      this.replays.advance(replay, position);
+      this.replays.advance(replay, Math.min(position, replay.upTo));
+      if (!this.replays.open.includes(replay)) return null;
     }
     if (this.replays.open.includes(replay)) {
       this.replays.advance(replay, part.isUpToDate ? replay.upTo : Math.min(part.position, replay.upTo));
     }
+    return null;
+  }
+
+  /** Tries nothing for a while: what is missing is here, not there. */
+  #standStill(): null {
+    this.#notBefore = Date.now() + STANDSTILL_MS;
     return null;
   }
 
@@ -316,10 +329,7 @@ export class WebhookDelivery {
     if (webhook === null) return null;
     const about = { cause, type, stream, version, attempt };
     const sent = await this.send(webhook, this.#ports.messageOf(webhook.id, text), about);
-    if (sent === null) {
-      this.#notBefore = Date.now() + STANDSTILL_MS;
-      return null;
-    }
+    if (sent === null) return this.#standStill();
     const { result } = sent;
     if (result.retryAfterMs !== null) {
       this.lanes.pause(Date.now() + Math.min(result.retryAfterMs, RETRY_AFTER_MAX_MS));

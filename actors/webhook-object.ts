@@ -47,7 +47,7 @@ const webhookStream: StreamType<WebhookState, WebhookCommand, WebhookEvent> = {
 export interface WebhookPorts extends Ports<WebhookState, WebhookCommand>, DeliveryPorts {
   /** Where the feed ends now. */
   feedEnd(): Promise<number>;
-  /** Encrypts a secret anew, under the present key; null when it cannot be opened, or is under it already. */
+  /** Encrypts a secret anew, under the present key; null when it cannot be opened. */
   reseal(webhook: string, secret: SealedSecret): Promise<SealedSecret | null>;
 }
 
@@ -93,8 +93,9 @@ export class WebhookActor extends EventSourcedObject<WebhookState, WebhookComman
   }
 
   /** Puts a new secret beside the present ones. */
-  rotateSecret(request: Of<'rotateSecret'>, sealed: string): Promise<CommandReply | RefusalReply> {
-    return this.#withSecret(request, sealed);
+  async rotateSecret(request: Of<'rotateSecret'>, sealed: string): Promise<CommandReply | RefusalReply> {
+    // Before anything is written.
+    return this.refuse(request.principal, 'webhook.change') ?? this.#withSecret(request, sealed);
   }
 
   /** The secret first: an event must not name one that was lost. */
@@ -143,14 +144,14 @@ export class WebhookActor extends EventSourcedObject<WebhookState, WebhookComman
   }
 
   /** Sends a ping, also while it is disabled. */
-  async test(request: Of<'test'>, message: { id: string; body: string; type: string }): Promise<Pinged | RefusalReply> {
+  async ping(request: Of<'test'>, message: { id: string; body: string; type: string }): Promise<Pinged | RefusalReply> {
     const reply = await this.execute(request);
     const webhook = this.webhook();
     if (isRefusal(reply) || webhook === null) return isRefusal(reply) ? reply : { version: 0, attempt: null };
     const { id, body, type } = message;
     const about = { cause: 'test' as const, type, stream: null, version: null, attempt: 1 };
     const sent = await this.#delivery.send(webhook, { id, body }, about);
-    return { version: webhook.version, attempt: sent && sent.attempt };
+    return { version: webhook.version, attempt: sent?.attempt ?? null };
   }
 
   /** It, with what its delivery says of itself. */

@@ -8,10 +8,10 @@ const SECRETS_MAX = 3;
 type Data<Type extends WebhookEvent['type']> = Extract<WebhookEvent, { type: Type }>['data'];
 
 /** What a webhook is asked to be. */
-export type WebhookTerms = Omit<Data<'webhook_created'>, 'owner' | 'secret' | 'expiresAt'>;
+type WebhookTerms = Omit<Data<'webhook_created'>, 'owner' | 'secret' | 'expiresAt'>;
 
 /** A secret, by its id. It signs until `endsAt`, or, when that is null, until it is replaced. */
-export type WebhookSecret = {
+type WebhookSecret = {
   readonly id: string;
   readonly createdAt: string;
   readonly endsAt: string | null;

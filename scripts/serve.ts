@@ -72,7 +72,7 @@ export async function serve({ host, port, dataFolder, variables }: ServeOptions)
           { CHITTYOS_TOKEN, CLIENT_ADDRESS_HEADER: '', PUBLIC_URL: `http://${host}:${port}` },
           variables,
         ),
-        serviceBindings: { CHITTYOS: 'embedded' },
+        serviceBindings: { CHITTYOS: 'embedded', WEBHOOK_EGRESS: webhookEgress(variables) },
         name: 'chittyconnect',
         modulesRoot: root,
         modules: moduleOf(BUNDLES.worker),
@@ -111,6 +111,15 @@ export async function serve({ host, port, dataFolder, variables }: ServeOptions)
       return miniflare.dispose();
     },
   };
+}
+
+/**
+ * The way out for webhooks. workerd looks at the address that a name has led to, when it connects, and refuses all but
+ * public ones: so no name can be made to lead into this network, whenever it is changed.
+ */
+export function webhookEgress({ WEBHOOKS_TO_LOOPBACK }: Readonly<Record<string, string>>) {
+  const allow = ['public', ...(WEBHOOKS_TO_LOOPBACK === 'true' ? ['local'] : [])];
+  return { network: { allow, tlsOptions: { trustBrowserCas: true } } };
 }
 
 /** A bundle by its text: workerd must not pick up a newer one when it is started again after a crash. */

@@ -18,8 +18,11 @@ function readPort(text: string): number {
   throw new StartError(`PORT is "${text}". Set it to a number from 1 to 65535.`);
 }
 
-/** Looks at the settings that only the log reads, and long after the start. @throws {StartError} when they make no sense */
-function checkLogSettings({ LOG_ORIGIN, WITNESSES }: NodeJS.ProcessEnv): void {
+/** Looks at the settings that are read long after the start. @throws {StartError} when they make no sense */
+function checkSettings({ AUDIT_KEEP_DAYS, LOG_ORIGIN, WITNESSES }: NodeJS.ProcessEnv): void {
+  if (readKeepDays(AUDIT_KEEP_DAYS) === undefined) {
+    throw new StartError(`AUDIT_KEEP_DAYS is "${AUDIT_KEEP_DAYS}". Set it to a number of days such as 400, or leave it out.`);
+  }
   if (LOG_ORIGIN && !isKeyName(LOG_ORIGIN)) {
     throw new StartError(`LOG_ORIGIN is "${LOG_ORIGIN}". Set it to a name without spaces and plus signs.`);
   }
@@ -32,7 +35,7 @@ function checkLogSettings({ LOG_ORIGIN, WITNESSES }: NodeJS.ProcessEnv): void {
 
 /** What is handed on to the Worker, when it is set: settings, and the tokens and addresses of the real ChittyOS services. */
 const HANDED_ON =
-  /^(CORS_ORIGINS|KEY_ENCRYPTION_KEY_PREVIOUS|LOG_ORIGIN|WITNESSES|CLIENT_ADDRESS_HEADER|METRICS_API_KEY|GITHUB_WEBHOOK_SECRET|CHITTY_[A-Z]+(_SERVICE)?_TOKEN|CHITTY_[A-Z]+_URL|CHITTY_REGISTRY_FALLBACK)$/;
+  /^(AUDIT_KEEP_DAYS|CORS_ORIGINS|KEY_ENCRYPTION_KEY_PREVIOUS|LOG_ORIGIN|WITNESSES|CLIENT_ADDRESS_HEADER|METRICS_API_KEY|WEBHOOKS_TO_LOOPBACK|GITHUB_WEBHOOK_SECRET|CHITTY_[A-Z]+(_SERVICE)?_TOKEN|CHITTY_[A-Z]+_URL|CHITTY_REGISTRY_FALLBACK)$/;
 
 function fromEnvironment(): Record<string, string> {
   return Object.fromEntries(
@@ -64,7 +67,7 @@ async function start(): Promise<void> {
   const stop = stopOnSignal();
   const host = process.env.HOST || '127.0.0.1';
   const port = readPort(process.env.PORT || '8787');
-  checkLogSettings(process.env);
+  checkSettings(process.env);
   const folder = holdDataFolder(process.env.DATA_DIR || '.data');
   const key = bootstrapKey(folder, process.env.BOOTSTRAP_API_KEY);
   const encryptionKey = keyEncryptionKey(folder, process.env.KEY_ENCRYPTION_KEY);

@@ -12,6 +12,7 @@ import type {
   QuotaObject,
   SigningKeysObject,
 } from './objects.ts';
+import type { WebhookObject, WebhookRegistryObject } from './webhooks/objects.ts';
 
 /** The bindings of wrangler.toml, its variables and the secrets. */
 export interface Env extends ChittyOsEnv {
@@ -38,6 +39,13 @@ export interface Env extends ChittyOsEnv {
   readonly LOG_ORIGIN?: string;
   /** Who is asked to sign that they saw the log's checkpoints: `<verifier key> <URL>`, one a line or between commas. */
   readonly WITNESSES?: string;
+  readonly WEBHOOKS: DurableObjectNamespace<WebhookObject>;
+  /** Which webhooks are active; one object. */
+  readonly WEBHOOK_REGISTRY: DurableObjectNamespace<WebhookRegistryObject>;
+  /** The way out for webhooks, where there is one that refuses private addresses; the platform's own otherwise. */
+  readonly WEBHOOK_EGRESS?: Fetcher;
+  /** `true` when webhooks may go to this machine itself, without TLS: for development and tests. */
+  readonly WEBHOOKS_TO_LOOPBACK?: string;
   readonly DIRECTORY: DurableObjectNamespace<DirectoryObject>;
   /** Events on their way to ChittyOS. */
   readonly CONTEXT_OPS_QUEUE: Queue;
@@ -45,6 +53,8 @@ export interface Env extends ChittyOsEnv {
   readonly PUBLIC_URL?: string;
   /** The read models (projections/). */
   readonly DB: D1Database;
+  /** How many days the audit trail in D1 goes back; empty for ever. The logs keep everything. */
+  readonly AUDIT_KEEP_DAYS?: string;
   /** Origins that browsers may call from, separated by commas; `*` for any; empty for none. */
   readonly CORS_ORIGINS?: string;
   /** The key of the first administrator (a secret). */

@@ -18,6 +18,7 @@ export {
   QuotaObject,
   SigningKeysObject,
 } from './objects.ts';
+export { WebhookObject, WebhookRegistryObject } from './webhooks/objects.ts';
 
 /** The queue of messages that others gave up (wrangler.toml). */
 const DEAD_LETTER_QUEUE = 'chittyconnect-context-ops-dlq';

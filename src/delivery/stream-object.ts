@@ -24,6 +24,7 @@ const OBJECTS = {
   installation: ({ INSTALLATIONS }) => INSTALLATIONS,
   keyring: ({ SIGNING_KEYS }) => SIGNING_KEYS,
   limits: ({ LIMITS }) => LIMITS,
+  webhook: ({ WEBHOOKS }) => WEBHOOKS,
 } as const satisfies Record<string, (env: Env) => StreamObjects>;
 
 /** The object that has a stream. @param stream `<stream type>/<id>` @returns null when there is no such type of stream */

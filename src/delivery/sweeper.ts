@@ -1,11 +1,13 @@
 import { Directory } from '../../actors/directory.ts';
 import { ensureFirstAdministrator } from '../auth/first-administrator.ts';
 import type { Env } from '../env.ts';
+import { webhookRegistry } from '../webhooks/objects.ts';
+import { forgetOldAudit } from './audit-retention.ts';
 import { provisionSelf } from './self.ts';
 import { wake } from './wake.ts';
 
 /**
- * Sees that the service has its place in ChittyOS and its first administrator, and wakes the streams whose cursors stand
+ * Sees that the service has its place in ChittyOS and its first administrator, removes what is old of the audit trail, and wakes the streams whose cursors stand
  * still, and a few others in turn: an object's own alarm does this work, and the sweep is for an alarm that the platform
  * has dropped. It goes by the directory, which has every stream, and keeps no list of its own. Never throws; a stream that
  * cannot be woken is found again the next time.
@@ -14,6 +16,8 @@ export async function sweep(env: Env): Promise<void> {
   await Promise.allSettled([
     provisionSelf(env),
     ensureFirstAdministrator(env),
+    forgetOldAudit(env),
+    webhookRegistry(env).start(),
     ...new Directory(env.DIRECTORY).shards().map(async (shard) => {
       for (const stream of await shard.sweep()) {
         if (await wake(env, stream)) await shard.noteCaughtUp(stream);

@@ -7,6 +7,7 @@ import { type MetricFamily, OPENMETRICS_TYPE, openMetricsText } from '../metrics
 import { outboxFamilies } from '../metrics/outbox.ts';
 import { queueFamily } from '../metrics/queue.ts';
 import { requestFamilies } from '../metrics/requests.ts';
+import { webhookFamily } from '../metrics/webhooks.ts';
 import { servicesOf } from './ecosystem.ts';
 import { problems } from './operations.ts';
 import { isProblem } from './problem.ts';
@@ -45,6 +46,7 @@ export const metrics: SelfAuthenticatingRoute = {
       queueFamily(),
       breakerFamily(exchange.env),
       databaseFamily(),
+      webhookFamily(),
     ]);
     const headers = { 'Content-Type': OPENMETRICS_TYPE, 'Cache-Control': 'no-store', ...exchange.headers };
     return new Response(text, { headers });

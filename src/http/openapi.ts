@@ -45,6 +45,7 @@ export function openApiText(routes: readonly Route[]): string {
       { name: 'delegation', description: 'Letting others act with a part of one’s rights' },
       { name: 'history', description: 'All that happened, in order' },
       { name: 'log', description: 'The transparency log, by which anyone verifies history' },
+      { name: 'webhooks', description: 'Events sent to an address, as Standard Webhooks says' },
       { name: 'live', description: 'Changes as they are made' },
       { name: 'sharing', description: 'Who may do what with a context' },
       { name: 'collaboration', description: 'Notes, and changes that others approve' },

@@ -84,6 +84,9 @@ import { retryProvisioning } from './provisioning.ts';
 import { jsonText } from './respond.ts';
 import { revertContext } from './revert.ts';
 import type { PublicRoute, Route } from './route.ts';
+import { disableWebhook, enableWebhook, listDeliveries, replayWebhook, testWebhook } from './webhooks/deliveries.ts';
+import { rotateWebhookSecret } from './webhooks/secrets.ts';
+import { createWebhook, deleteWebhook, listWebhooks, patchWebhook, readWebhook } from './webhooks/webhooks.ts';
 
 /** The document is built when it is first asked for: nobody else should wait for it. */
 let document: string | null = null;
@@ -196,6 +199,17 @@ export const routes: readonly Route[] = [
   revokeDelegation,
   introspectToken,
   revokeToken,
+  createWebhook,
+  listWebhooks,
+  readWebhook,
+  patchWebhook,
+  deleteWebhook,
+  rotateWebhookSecret,
+  listDeliveries,
+  testWebhook,
+  replayWebhook,
+  enableWebhook,
+  disableWebhook,
   readAudit,
   readOutbox,
   retryOutbox,

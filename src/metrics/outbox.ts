@@ -10,7 +10,7 @@ const PATIENCE_MS = 2_000;
 const STREAMS_PER_SHARD = 1_000;
 
 /** The destinations there are (src/delivery/sinks.ts, audit-sink.ts, actors/live-sink.ts, log-sink.ts), which show a zero when nothing is behind. */
-const DESTINATIONS = ['d1', 'audit', 'chronicle', 'dna', 'live', 'given', 'log'];
+const DESTINATIONS = ['d1', 'audit', 'chronicle', 'dna', 'live', 'given', 'log', 'registry'];
 
 interface Behind {
   readonly streams: number;

@@ -95,6 +95,7 @@ describe('what the metrics say', () => {
       ['chittyconnect_queue_messages', 'counter', null],
       ['chittyconnect_circuit_breaker', 'stateset', null],
       ['chittyconnect_d1_errors', 'counter', null],
+      ['chittyconnect_webhook_attempts', 'counter', null],
     ]);
     for (const { help } of families.values()) expect(help).toMatch(/^[A-Z].*\.$/);
   });
@@ -123,7 +124,7 @@ describe('what the metrics say', () => {
     expect(grown(commands, { method: 'PATCH', route, outcome: 'replayed' })).toBe(1);
     expect(grown(commands, { method: 'PATCH', route, outcome: 'refused' })).toBe(1);
     const text = await textOf(await api('/metrics'));
-    for (const word of [id, 'secret', 'no-such-route', 'act_']) expect(text).not.toContain(word);
+    for (const word of [id, 'secret name', 'Another secret', 'no-such-route', 'act_']) expect(text).not.toContain(word);
   });
 
   it('counts a request whose route breaks down, as 5xx', async () => {

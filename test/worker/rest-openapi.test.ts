@@ -17,6 +17,7 @@ import { expectDocumented, openApiDocument, operationOf, validator } from '../su
 import { principalOf } from '../support/principals.ts';
 import { configured, derivedId, objectOf, patch, post, read, remove, restore } from '../support/rest.ts';
 import { sharingCases } from '../support/sharing-cases.ts';
+import { webhookCases } from '../support/webhook-cases.ts';
 
 async function deletedContext(): Promise<string> {
   const { id } = await createContext();
@@ -200,6 +201,7 @@ const cases: Case[] = [
   ...actorCases,
   ...auditCases,
   ...connectionCases,
+  ...webhookCases,
   ...delegationCases,
   ...feedCases,
   ...sharingCases,

@@ -143,6 +143,8 @@ describe('an address that is not there', () => {
       makeProposal: { change: { name: 'x' } },
       commentProposal: { text: 'x' },
       patchRules: { approvalsRequired: 1 },
+      patchWebhook: { description: 'x' },
+      replayWebhook: { from: '-1' },
     };
     const queries: Record<string, string> = { readProof: '?version=1' };
     for (const { method, path, operation } of routes.filter((route) => route.path.includes(':id'))) {

@@ -15,6 +15,7 @@ import { clearFeed } from '../../../projections/feed.ts';
 import { clearInstallations, projectInstallation } from '../../../projections/installations.ts';
 import { type ContextInvitations, clearInvitations, projectInvitations } from '../../../projections/invitations.ts';
 import { noteRebuilt } from '../../../projections/rebuild-wanted.ts';
+import { clearWebhooks, projectWebhook } from '../../../projections/webhooks.ts';
 import { AUDIT_DESTINATION } from '../../delivery/audit-sink.ts';
 import { endWhenContextIsDeleted } from '../../delivery/connection-ends.ts';
 import { streamObject } from '../../delivery/stream-object.ts';
@@ -84,6 +85,7 @@ export const rebuildReadModels: AuthenticatedRoute = {
         clearFeed(DB),
         clearInstallations(DB),
         clearInvitations(DB),
+        clearWebhooks(DB),
       ]);
     }
     const streams = await shard.list(place[2] ?? '', PAGE_STREAMS);
@@ -118,6 +120,7 @@ const READ_MODELS: ReadonlyMap<string, Write> = new Map<string, Write>([
   ['connection', rebuildConnection],
   ['dead_letter', ({ DB }, body) => projectDeadLetter(DB, JSON.parse(body))],
   ['installation', ({ DB }, body) => projectInstallation(DB, JSON.parse(body))],
+  ['webhook', ({ DB }, body) => projectWebhook(DB, JSON.parse(body))],
 ]);
 
 /** Writes the present state of these streams into the read models. */

@@ -3,10 +3,11 @@ import { isRefusal } from '../../../actors/decider.ts';
 import type { CommandReply, RefusalReply } from '../../../actors/messages.ts';
 import type { SigningKey } from '../../../actors/signing-keys.ts';
 import { SIGNING_PURPOSES } from '../../../events/signing-keys.ts';
-import { loadKeys } from '../../auth/key-ring.ts';
+import { loadKeys, NOT_CONFIGURED } from '../../auth/key-ring.ts';
 import { resealKeys, rotateKeys } from '../../auth/key-rotation.ts';
 import { TOKEN_LIFE_MAX_MS } from '../../auth/tokens.ts';
 import { LOG_KEY_OVERLAP_MS } from '../../log/signing.ts';
+import { resealWebhooks } from '../../webhooks/reseal.ts';
 import { readOptionalBody } from '../body.ts';
 import { causeOf, type Exchange } from '../exchange.ts';
 import { problems } from '../operations.ts';
@@ -99,7 +100,7 @@ export const resealSigningKeys: AuthenticatedRoute = {
   operation: {
     operationId: 'resealSigningKeys',
     tags: ['administration'],
-    summary: 'Encrypt the private keys anew, under the present KEY_ENCRYPTION_KEY',
+    summary: 'Encrypt private keys and the secrets of webhooks anew, under the present KEY_ENCRYPTION_KEY',
     description:
       'After it was replaced, with the one before it in KEY_ENCRYPTION_KEY_PREVIOUS, which can be removed then. The log ' +
       'keeps what was encrypted before: when the old one has leaked, rotate the signing keys as well.',
@@ -109,7 +110,9 @@ export const resealSigningKeys: AuthenticatedRoute = {
     const query = readQuery(exchange.request, []);
     if (isProblem(query)) return query;
     const by = { principal: exchange.principal, cause: causeOf(exchange) };
-    return changed(exchange, await resealKeys(exchange.env, by));
+    const reply = await resealKeys(exchange.env, by);
+    if (isProblem(reply) || isRefusal(reply)) return changed(exchange, reply);
+    return (await resealWebhooks(exchange.env)) ? changed(exchange, reply) : NOT_CONFIGURED;
   },
 };
 

@@ -8,6 +8,7 @@ import {
   relationToContext,
   relationToNewConnection,
   relationToService,
+  relationToWebhook,
 } from '../../../actors/access.ts';
 import type { Principal } from '../../../actors/principal.ts';
 import { derivedId } from '../../../events/id.ts';
@@ -139,6 +140,28 @@ function onService(path: Readonly<Record<string, string>> = {}): Row {
     relation: (_world, { principal }) => relationToService(principal),
     request: () => ({ path, query: '?nothing=1' }),
   };
+}
+
+/** Who may have events sent has to be able to read them. */
+const unlessUnread: Row['unless'] = (_world, { principal, route }) => {
+  const isLacking = principal !== null && !hasScope(principal, 'feed.read');
+  return isLacking && hasScope(principal, route.access as Action) ? 'insufficient-scope' : undefined;
+};
+
+/** About the webhook of the actor that is one of those who call. */
+function onWebhook(request: Request = {}, more: Partial<Row> = {}): Row {
+  return {
+    relation: (world, { principal }) =>
+      relationToWebhook(principal, { owner: target(world), status: 'active', contexts: null }),
+    hidden: 'There is no webhook with this id.',
+    request: (world) => ({ ...request, path: { id: world.webhook }, headers: UNMET }),
+    ...more,
+  };
+}
+
+/** About the webhooks that the caller has, or will have. */
+function onOnesWebhooks(request: Request = {}, more: Partial<Row> = {}): Row {
+  return { relation: (_world, { principal }) => relationToWebhook(principal, null), request: () => request, ...more };
 }
 
 /** About nothing that is anybody's. */
@@ -307,6 +330,19 @@ export const rows: Readonly<Record<string, Row>> = {
   revokeDelegation: onDelegation('There is no such delegation; it may have ended already.'),
   introspectToken: onNothing({ form: { token: 'nothing' } }),
   revokeToken: onNothing({ form: { token: 'nothing' } }),
+
+  // With nothing in it, it makes none when it is let through.
+  createWebhook: onOnesWebhooks({ json: {} }, { unless: unlessUnread }),
+  listWebhooks: onOnesWebhooks(),
+  readWebhook: onWebhook(),
+  patchWebhook: onWebhook({ json: { description: 'Changed' } }, { unless: unlessUnread }),
+  deleteWebhook: onWebhook(),
+  rotateWebhookSecret: onWebhook(),
+  listDeliveries: onWebhook(),
+  testWebhook: onWebhook(),
+  replayWebhook: onWebhook({ json: { from: '-1' } }, { unless: unlessUnread }),
+  enableWebhook: onWebhook({}, { unless: unlessUnread }),
+  disableWebhook: onWebhook(),
 
   readOutbox: onService(),
   retryOutbox: onService({ type: 'context', id: nobody('ctx') }),

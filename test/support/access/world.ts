@@ -55,19 +55,22 @@ export class World {
   readonly neighbour: string;
   readonly connection: string;
   readonly proposal: string;
+  /** The webhook of `the actor`. */
+  readonly webhook: string;
   /** Somebody with whom nobody has to do. */
   readonly bystander: string;
   readonly #people: ReadonlyMap<Standing, Individual>;
 
   constructor(
     people: ReadonlyMap<Standing, Individual>,
-    places: Pick<World, 'context' | 'neighbour' | 'connection' | 'proposal' | 'bystander'>,
+    places: Pick<World, 'context' | 'neighbour' | 'connection' | 'proposal' | 'webhook' | 'bystander'>,
   ) {
     this.#people = people;
     this.context = places.context;
     this.neighbour = places.neighbour;
     this.connection = places.connection;
     this.proposal = places.proposal;
+    this.webhook = places.webhook;
     this.bystander = places.bystander;
   }
 
@@ -204,6 +207,7 @@ export async function makeWorld(): Promise<World> {
   const { id: bystander } = await registerActor({ name: 'bystander' });
   const agents = await Promise.all(['first', 'second', 'third'].map((name) => person(name, { scopes: SCOPES })));
 
+  let webhook = '';
   const people = new Map<Standing, Individual>();
   for (const standing of STANDINGS) {
     const holder = standing === 'owner' ? owner : await person(standing, { scopes: SCOPES });
@@ -211,6 +215,7 @@ export async function makeWorld(): Promise<World> {
     const twin = await person(`${standing}, suspended`, { scopes: SCOPES });
     await makeStand(owner, [context, neighbour], holder, standing);
     await makeStand(owner, [context, neighbour], twin, standing);
+    if (standing === 'the actor') webhook = await makeWebhook(holder);
     const { key: expired } = await issueKey(holder.id, { expiresAt: new Date(Date.now() + EXPIRY_MS).toISOString() });
     const { key: revoked, id: revokedId } = await issueKey(holder.id);
     await api(`/v1/actors/${holder.id}/keys/${revokedId}`, { method: 'DELETE' });
@@ -225,8 +230,14 @@ export async function makeWorld(): Promise<World> {
     neighbour: idOf(neighbour),
     connection: connection.id,
     proposal: proposal.id,
+    webhook,
     bystander,
   });
+}
+
+async function makeWebhook(by: Person): Promise<string> {
+  const sent = await by.post('/v1/webhooks', { url: 'https://hooks.example.com/access' });
+  return (await expectJson<{ id: string }>(sent, 201)).id;
 }
 
 async function makeStand(owner: Person, contexts: string[], who: Person, standing: Standing): Promise<void> {
