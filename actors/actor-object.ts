@@ -17,17 +17,20 @@ import { isSessionGoodAt, type Session } from './actor-sessions.ts';
 import { isRefusal } from './decider.ts';
 import { type DelegationRecord, recordOf as delegationRecordOf, findInHistory } from './delegation-record.ts';
 import type { EndedAccess } from './ended-access.ts';
+import { ERASURE_DESTINATION, type EraseIn, erasureSink } from './erasure-sink.ts';
 import { EventSourcedObject } from './event-sourced-object.ts';
 import { type FormerKey, findFormerKey, rotationsIn } from './former-key.ts';
 import { givenSink } from './given-sink.ts';
 import { successorsOf } from './key-successors.ts';
 import { LastUses } from './last-uses.ts';
 import { liveSink } from './live-sink.ts';
-import type { CommandRequest, Ports, RefusalReply } from './messages.ts';
+import type { CommandReply, CommandRequest, Ports, RefusalReply } from './messages.ts';
 import { type Principal, SYSTEM } from './principal.ts';
 import { ReceivedDelegations } from './received-delegations.ts';
 import type { StreamType } from './stream-type.ts';
 import { Watching } from './watching.ts';
+import { type HolderStatus, WordHolders } from './word-holders.ts';
+import type { Introduction } from './words.ts';
 
 /** What each command is called where it is decided who may have it carried out. */
 const ACTION_OF: Readonly<Record<ActorCommand['type'], Action>> = {
@@ -84,6 +87,10 @@ export type SessionRecord = Omit<Session, 'familyHash' | 'refreshHash' | 'csrfHa
 export interface ActorPorts extends Ports<ActorState, ActorCommand> {
   /** Closes what ended credentials have open in a context. */
   endSubscriptions(context: string, ended: EndedAccess): Promise<void>;
+  /** Has a stream erase the actor's words. */
+  readonly eraseIn: EraseIn;
+  /** Whether a legal hold stands on a stream, and whether that is the caller's to know. */
+  holdOn(stream: string, principal: Principal): Promise<Hold>;
   /** Tells another actor of a delegation to them. */
   tellOfDelegation(to: string, delegation: string, expiresAt: string): Promise<void>;
 }
@@ -96,6 +103,26 @@ function isDelegationGood(actor: Actor, id: string, at: string): boolean {
   return status === 'active' || status === 'used-up';
 }
 
+/** Whether nothing may be erased in a stream. */
+export type Hold = 'none' | 'known' | 'hidden';
+
+/** How far the erasure of an actor's words is. */
+export type ErasureRecord = {
+  readonly subject: string;
+  readonly erasedAt: string;
+  /** The other streams that held some: how many have erased them, have yet to, and cannot because of a legal hold. */
+  readonly streams: Readonly<Record<HolderStatus, number>>;
+};
+
+/** Streams that are asked at once whether a legal hold stands there. */
+const PARALLEL = 8;
+
+/** Streams under a legal hold that a refusal names at most. */
+const NAMED_MAX = 20;
+
+/** How long an erasure is waited for, in milliseconds; it goes on after that. */
+const ERASURE_WAIT_MS = 10_000;
+
 /** Events of a history that are looked through at once. */
 const HISTORY_PAGE_EVENTS = 1_000;
 
@@ -104,14 +131,86 @@ export class ActorActor extends EventSourcedObject<ActorState, ActorCommand, Act
   readonly #watching: Watching;
   readonly #lastUses: LastUses;
   readonly #received: ReceivedDelegations;
+  readonly #holders: WordHolders;
+  readonly #holdOn: ActorPorts['holdOn'];
 
   constructor(context: DurableObjectState, env: unknown, ports: ActorPorts) {
     const watching = new Watching(context.storage.sql);
-    const sinks = [liveSink(watching, ports.endSubscriptions), givenSink(ports.tellOfDelegation)];
+    const holders = new WordHolders(context.storage.sql);
+    const sinks = [
+      liveSink(watching, ports.endSubscriptions),
+      givenSink(ports.tellOfDelegation),
+      erasureSink(holders, ports.eraseIn),
+    ];
     super(context, env, actorStream, { ...ports, sinks: [...ports.sinks, ...sinks] });
     this.#watching = watching;
     this.#lastUses = new LastUses(context.storage.sql);
     this.#received = new ReceivedDelegations(context.storage.sql);
+    this.#holders = holders;
+    this.#holdOn = ports.holdOn;
+  }
+
+  /** Notes that a stream is going to hold words of this actor. @returns whether it may */
+  noteHolder(stream: string): Introduction {
+    const looked = this.look(SYSTEM, 'actor.read', (actor) => actor?.erasedAt !== undefined);
+    if ('refused' in looked) return 'unknown';
+    if (looked.seen) return 'erased';
+    this.#holders.note(stream);
+    return 'known';
+  }
+
+  /**
+   * Erases all that the actor ever wrote, here and in every stream that holds some, and the actor with it. It is refused
+   * where a legal hold stands in one of them. One that is placed while this goes on is respected: the rest waits for it.
+   */
+  async erase(
+    request: CommandRequest<Extract<ActorCommand, { type: 'erase' }>>,
+  ): Promise<(CommandReply & { readonly record: ErasureRecord }) | RefusalReply> {
+    const refusal = this.refuse(request.principal, 'actor.erase') ?? (await this.#refuseHeld(request.principal));
+    const reply = refusal ?? (await this.execute(request));
+    if (isRefusal(reply)) return reply;
+    await this.whenDelivered(ERASURE_DESTINATION, reply.version, ERASURE_WAIT_MS);
+    const looked = this.look(SYSTEM, 'actor.read', (actor) => this.#erasureOf(actor));
+    if ('refused' in looked) return looked;
+    if (looked.seen === null) throw new Error('an actor that was erased says so');
+    return { ...reply, record: looked.seen };
+  }
+
+  /** How far the erasure of the actor is; refused when there is none. */
+  erasure(principal: Principal): ErasureRecord | RefusalReply {
+    const looked = this.look(principal, 'actor.erase', (actor) => this.#erasureOf(actor));
+    if ('refused' in looked) return looked;
+    return looked.seen ?? { refused: 'not-found', detail: 'The words of this actor are not erased.', version: 0 };
+  }
+
+  #erasureOf(actor: ActorState): ErasureRecord | null {
+    if (actor?.erasedAt === undefined) return null;
+    return { subject: actor.id, erasedAt: actor.erasedAt, streams: this.#holders.counts() };
+  }
+
+  /** Refuses while a legal hold stands in one of the streams; those are named that the caller may know of. */
+  async #refuseHeld(principal: Principal): Promise<RefusalReply | null> {
+    const known: string[] = [];
+    let hidden = 0;
+    for (const page of this.#holders.pending()) {
+      const waiting = [...page];
+      const work = async () => {
+        for (let stream = waiting.pop(); stream !== undefined; stream = waiting.pop()) {
+          const hold = await this.#holdOn(stream, principal);
+          if (hold === 'known') known.push(stream);
+          if (hold === 'hidden') hidden += 1;
+        }
+      };
+      await Promise.all(Array.from({ length: PARALLEL }, work));
+    }
+    if (known.length + hidden === 0) return null;
+    const places = [
+      ...known.sort().slice(0, NAMED_MAX),
+      ...(known.length > NAMED_MAX ? [`${known.length - NAMED_MAX} more`] : []),
+      ...(hidden > 0 ? [`${hidden} that you may not see`] : []),
+    ];
+    const detail = `A legal hold keeps the words from being erased: ${places.join(', ')}. Have it lifted first.`;
+    return { refused: 'legal-hold', detail, version: 0 };
   }
 
   /**

@@ -8,6 +8,7 @@ import {
   type Voice,
 } from './collaboration.ts';
 import type { ContextCommand } from './context.ts';
+import { safekeepingOf } from './privacy.ts';
 import { openInvitations } from './sharing.ts';
 
 /** What the answer to a command shows when it was about a part of the context; undefined for the context itself. */
@@ -25,6 +26,14 @@ export function answerOf(
       return collaborationOf(after).notes.find(({ id }) => id === command.note) ?? null;
     case 'setRules':
       return collaborationOf(after).rules;
+    case 'setPrivacyRules':
+    case 'setRetention':
+    case 'endRetention':
+    case 'placeHold':
+    case 'liftHold':
+      return privacyView(after, false);
+    case 'eraseSubject':
+      return safekeepingOf(after).erased.find(({ subject }) => subject === command.subject) ?? null;
     case 'propose':
     case 'comment':
     case 'approve':
@@ -35,6 +44,20 @@ export function answerOf(
     default:
       return undefined;
   }
+}
+
+/** How people's words are kept. @param isAll whether also why a legal hold stands, which is the administrators' */
+export function privacyView(state: KeptContext | null, isAll: boolean): JsonObject {
+  const { rules, hold, retention, erased } = safekeepingOf(state);
+  return {
+    rules,
+    legalHold: hold && {
+      since: hold.placedBy.at,
+      ...(isAll && { reason: hold.reason, placedBy: hold.placedBy }),
+    },
+    retention,
+    erased,
+  };
 }
 
 /** An invitation as those get it who may know of it: its context by name. */

@@ -1,13 +1,25 @@
 import { type ContextEvent, contextEvents, contextUpcasters } from '../events/context.ts';
+import { nextUlid } from '../events/ulid.ts';
 import type { Action } from './access.ts';
 import { type Relation, relationToContext } from './access.ts';
+import type { Hold } from './actor-object.ts';
 import { collaborationOf, contextView } from './collaboration.ts';
 import { type ContextCommand, type ContextState, contextDecider, isBookkeeping } from './context.ts';
-import { answerOf, closedProposal, invitationViews, proposalView, proposalViews } from './context-answers.ts';
+import {
+  answerOf,
+  closedProposal,
+  invitationViews,
+  privacyView,
+  proposalView,
+  proposalViews,
+} from './context-answers.ts';
 import { contextWords, retentionChore } from './context-words.ts';
+import { isRefusal } from './decider.ts';
+import type { ErasureCause } from './erasure-sink.ts';
 import { EventSourcedObject } from './event-sourced-object.ts';
-import type { Ports, RefusalReply } from './messages.ts';
+import type { CommandReply, CommandRequest, Ports, RefusalReply } from './messages.ts';
 import { type Principal, SYSTEM } from './principal.ts';
+import { safekeepingOf } from './privacy.ts';
 import type { StreamType } from './stream-type.ts';
 
 /** What each command is called where it is decided who may have it carried out. */
@@ -86,6 +98,54 @@ export interface Standing {
 export class ContextActor extends EventSourcedObject<ContextState, ContextCommand, ContextEvent, unknown> {
   constructor(context: DurableObjectState, env: unknown, ports: Ports<ContextState, ContextCommand>) {
     super(context, env, contextStream, ports);
+  }
+
+  override execute(request: CommandRequest<ContextCommand>) {
+    const { command } = request;
+    if (command.type !== 'eraseSubject') return super.execute(request);
+    // Whether there is anything to erase is known by the keys, which are no part of the state.
+    return super.execute({ ...request, command: { ...command, standing: this.standingOfSubject(command.subject) } });
+  }
+
+  /** Erases an actor's words here, because they are erased everywhere. For that actor's object. */
+  async eraseWords(subject: string, cause: ErasureCause): Promise<'erased' | 'held'> {
+    if (this.standingOfSubject(subject) === 'none') {
+      this.bar(subject);
+      return 'erased';
+    }
+    const looked = this.look(SYSTEM, 'context.read', (context) => context?.id ?? '');
+    if ('refused' in looked) return 'erased';
+    const reply: CommandReply | RefusalReply = await this.execute({
+      id: looked.seen,
+      command: { type: 'eraseSubject', subject, reason: 'everywhere' },
+      principal: SYSTEM,
+      cause: { ...cause, commandId: nextUlid(Date.now()) },
+    });
+    if (!isRefusal(reply) || reply.refused === 'already-erased') return 'erased';
+    if (reply.refused === 'legal-hold') return 'held';
+    throw new Error(reply.detail);
+  }
+
+  /** Whether a legal hold stands here, and whether that is the caller's to know. */
+  holdFor(principal: Principal): Hold {
+    const looked = this.look(SYSTEM, 'context.read', (context) => {
+      if (context === null || safekeepingOf(context).hold === null) return 'none';
+      return this.refuse(principal, 'context.read') === null ? 'known' : 'hidden';
+    });
+    return 'refused' in looked ? 'none' : looked.seen;
+  }
+
+  /** How people's words are kept here, as JSON text. */
+  privacy(principal: Principal): Seen | RefusalReply {
+    const isAll = this.refuse(principal, 'context.hold') === null;
+    return this.look(principal, 'context.privacy', (context) =>
+      JSON.stringify({ ...privacyView(context, isAll), subjects: this.subjects }),
+    );
+  }
+
+  /** JSON texts of this context, as lists have them, with the words for those who may read it; null for others. */
+  openedText(principal: Principal, text: string): string | null {
+    return this.refuse(principal, 'context.read') === null ? this.openText(text) : null;
   }
 
   /** What somebody is to the context, for the objects that ask in their name; null as well when there is none. */

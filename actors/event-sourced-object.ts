@@ -169,6 +169,11 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     return this.#words?.keys.standing(subject) ?? 'none';
   }
 
+  /** JSON text of this stream with the words that it holds. */
+  protected openText(text: string): string {
+    return this.#words?.openText(text) ?? text;
+  }
+
   /** Whose words are here. */
   protected get subjects(): readonly string[] {
     return this.#words?.keys.subjects ?? [];

@@ -1,17 +1,10 @@
 import type { z } from 'zod';
 import { type Cause, type DomainEvent, sealEvent } from '../events/envelope.ts';
-import {
-  countSealed,
-  ERASURE,
-  type PersonalField,
-  personalFields,
-  SEALED_MARK,
-  subjectErased,
-} from '../events/personal.ts';
+import { countSealed, ERASURE, type PersonalField, personalFields, subjectErased } from '../events/personal.ts';
 import { nextUlid } from '../events/ulid.ts';
 import { currentSchemaVersion } from '../events/upcast.ts';
 import { ANSWER_TTL_MS, type Answers } from './answers.ts';
-import { isRefusal, type Refusal } from './decider.ts';
+import { isRefusal } from './decider.ts';
 import type { EventLog } from './log.ts';
 import type { CommandReply, CommandRequest, RefusalReply } from './messages.ts';
 import type { StreamPast } from './past.ts';
@@ -21,7 +14,7 @@ import type { StreamAccess } from './stream-access.ts';
 import type { StreamHead } from './stream-head.ts';
 import { openEvent, type StreamType } from './stream-type.ts';
 import type { StreamTree } from './tree.ts';
-import type { Words } from './words.ts';
+import { FORGED_WORDS, type Words } from './words.ts';
 
 /** Bookkeeping events that a change may have been overtaken by; past so many its caller has to look again. */
 const BOOKKEEPING_MAX = 50;
@@ -143,7 +136,7 @@ export class StreamWriter<State, Command, Event extends DomainEvent> {
         time,
         data: sealing.data,
       });
-      if (sealing.sealed !== null && countSealed(text) !== sealing.sealed) return { ...forgedWords, version: after };
+      if (sealing.sealed !== null && countSealed(text) !== sealing.sealed) return { ...FORGED_WORDS, version: after };
       texts.push(text);
       leafHashes.push(leafHash);
       // From the text, as a replay will: the order of an object's keys is then the same too.
@@ -224,12 +217,6 @@ export class StreamWriter<State, Command, Event extends DomainEvent> {
     return since.length <= BOOKKEEPING_MAX && since.every(({ text }) => type.isBookkeeping(openEvent(type, text).type));
   }
 }
-
-/** Why a text that looks like sealed words is not taken. */
-const forgedWords: Refusal = {
-  refused: 'invalid',
-  detail: `A text begins with "${SEALED_MARK}", as only encrypted words do. Write it in another way.`,
-};
 
 /** Whose key an event destroys, and whether no other may follow. */
 function erasureIn({ type, data }: DomainEvent): { readonly subject: string; readonly isForGood: boolean }[] {

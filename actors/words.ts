@@ -13,6 +13,12 @@ export const ERASED = '[erased]';
 /** What stands in the place of words whose key cannot be opened here. */
 const LOCKED = '[sealed]';
 
+/** Why a text that looks like sealed words is not taken. */
+export const FORGED_WORDS: Refusal = {
+  refused: 'invalid',
+  detail: `A text begins with "${SEALED_MARK}", as only encrypted words do. Write it in another way.`,
+};
+
 /** Characters of opened words that are remembered at most. */
 const REMEMBERED_CHARS = 1024 * 1024;
 
@@ -129,6 +135,10 @@ export class Words {
       const key = this.#keyFor(subject, who.self);
       if ('refused' in key) {
         refusal ??= key;
+        return value;
+      }
+      if (countSealed(JSON.stringify(value)) > 0) {
+        refusal ??= FORGED_WORDS;
         return value;
       }
       const text = sealValue(value, subject, key, stream);

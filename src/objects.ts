@@ -27,6 +27,7 @@ import { queueSink, readModelSink } from './delivery/sinks.ts';
 import type { Env } from './env.ts';
 import { identityProcess } from './github/identity.ts';
 import { handInTo } from './log/log.ts';
+import { wordsPort } from './privacy/words-port.ts';
 
 export { DirectoryObject } from '../actors/directory-object.ts';
 export { QuotaObject } from '../actors/quota-object.ts';
@@ -56,13 +57,19 @@ export class ContextObject extends ContextActor {
     const sinks: Sink<ContextState>[] = [readModels, auditSink(env.DB)];
     const monitor = new Directory(env.DIRECTORY).monitor();
     const log = handInTo(env);
+    const words = wordsPort(env);
     if (!hasChittyOs(env)) {
-      super(context, env, { sinks, monitor, log });
+      super(context, env, { sinks, monitor, log, words });
       return;
     }
     const process = provisioningProcess(chittyOs(env), env.PUBLIC_URL ?? 'https://connect.chitty.cc');
-    super(context, env, { sinks: [...sinks, queueSink(env.CONTEXT_OPS_QUEUE)], monitor, log, process });
+    super(context, env, { sinks: [...sinks, queueSink(env.CONTEXT_OPS_QUEUE)], monitor, log, words, process });
   }
+}
+
+/** The context that a stream is: no other streams hold words of others than their own actor. */
+function contextOf(env: Env, stream: string): DurableObjectStub<ContextObject> {
+  return env.CONTEXTS.get(env.CONTEXTS.idFromName(stream.slice(stream.indexOf('/') + 1)));
 }
 
 /** One actor: read models always, ChittyOS when there is one; what it has open ends with its credentials. */
@@ -76,6 +83,9 @@ export class ActorObject extends ActorActor {
         : { sinks }),
       monitor: new Directory(env.DIRECTORY).monitor(),
       log: handInTo(env),
+      words: wordsPort(env),
+      eraseIn: (stream, subject, cause) => contextOf(env, stream).eraseWords(subject, cause),
+      holdOn: (stream, principal) => contextOf(env, stream).holdFor(principal),
       endSubscriptions: (id, ended) => env.CONTEXTS.get(env.CONTEXTS.idFromName(id)).endSubscriptions(ended),
       tellOfDelegation: (to, delegation, expiresAt) =>
         env.ACTORS.get(env.ACTORS.idFromName(to)).noteReceived(delegation, expiresAt),

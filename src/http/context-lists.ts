@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { isAdministrator, isAuditor } from '../../actors/access.ts';
 import type { Principal } from '../../actors/principal.ts';
+import { countSealed } from '../../events/personal.ts';
 import type { ContextFilters } from '../../projections/context-filters.ts';
 import {
   type ContextPage,
@@ -226,13 +227,22 @@ async function answer(
       headers: { 'Retry-After': String(RETRY_AFTER_S) },
     };
   }
+  const bodies = await openBodies(exchange, page.bodies);
   const nextCursor = page.next && writeCursor(request.fingerprint, page.next);
   const extra = extraText ? `,"highlights":${extraText(page)}` : '';
-  return jsonText(
-    exchange,
-    200,
-    `{"items":[${page.bodies.join(',')}],"nextCursor":${JSON.stringify(nextCursor)}${extra}}`,
+  return jsonText(exchange, 200, `{"items":[${bodies.join(',')}],"nextCursor":${JSON.stringify(nextCursor)}${extra}}`);
+}
+
+/** The bodies with people's words in them, which the contexts alone can open; one that may not be read any more goes. */
+async function openBodies({ env, principal }: AuthenticatedExchange, bodies: readonly string[]): Promise<string[]> {
+  const opened = await Promise.all(
+    bodies.map((body) => {
+      if (countSealed(body) === 0) return body;
+      const { id }: z.infer<typeof contextBody> = JSON.parse(body);
+      return env.CONTEXTS.get(env.CONTEXTS.idFromName(id)).openedText(principal, body);
+    }),
   );
+  return opened.filter((body) => body !== null);
 }
 
 function highlightsText({ bodies, terms }: ContextPage): string {

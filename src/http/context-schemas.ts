@@ -10,6 +10,7 @@ import {
   contextName,
   provisioningStep,
 } from '../../events/context.ts';
+import { privacyRules } from '../../events/context-privacy.ts';
 import { isProblem } from './problem.ts';
 import { MOMENT, readMoment } from './query.ts';
 
@@ -40,6 +41,9 @@ export const createContextBody = z
     systems: systems.default([]),
     tools: tools.default([]),
     metadata: metadata.default({}),
+    privacy: privacyRules
+      .exactOptional()
+      .meta({ description: 'What of the metadata is whose words, from the beginning: see PUT …/privacy' }),
   })
   .meta({ id: 'NewContext' });
 

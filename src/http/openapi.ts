@@ -49,6 +49,7 @@ export function openApiText(routes: readonly Route[]): string {
       { name: 'live', description: 'Changes as they are made' },
       { name: 'sharing', description: 'Who may do what with a context' },
       { name: 'collaboration', description: 'Notes, and changes that others approve' },
+      { name: 'privacy', description: 'People’s words: whose they are, how long they are kept, and erasing them' },
       { name: 'connections', description: 'How contexts have to do with each other' },
       { name: 'actors', description: 'Who does things here: people, services and AI agents' },
       { name: 'credentials', description: 'By what actors are known: keys and sessions' },

@@ -67,6 +67,16 @@ import { addNote, listNotes, removeNote } from './notes.ts';
 import { openApiText } from './openapi.ts';
 import { problems } from './operations.ts';
 import { readPresence } from './presence.ts';
+import { eraseActor, readErasure } from './privacy/erasures.ts';
+import {
+  endRetention,
+  eraseInContext,
+  liftHold,
+  placeHold,
+  readPrivacy,
+  setPrivacyRules,
+  setRetention,
+} from './privacy/privacy.ts';
 import { readProof } from './proofs.ts';
 import {
   approveProposal,
@@ -164,6 +174,15 @@ export const routes: readonly Route[] = [
   rebaseProposal,
   readRules,
   patchRules,
+  readPrivacy,
+  setPrivacyRules,
+  setRetention,
+  endRetention,
+  placeHold,
+  liftHold,
+  eraseInContext,
+  eraseActor,
+  readErasure,
   readPresence,
   readGraph,
   createConnection,

@@ -132,7 +132,8 @@ async function rebuild(env: Env, streams: readonly string[]): Promise<void> {
       const [type = ''] = stream.split('/');
       const write = READ_MODELS.get(type);
       if (write === undefined && type !== 'context') return;
-      const body = await presentState(env, stream);
+      // Rows of contexts have no words of people in them; those of actors have.
+      const body = await presentState(env, stream, type === 'context' ? 'sealed' : 'opened');
       // One that was registered and never written has nothing to show.
       if (body === null) return;
       if (write !== undefined) {
@@ -165,7 +166,7 @@ async function invitationsTo(env: Env, context: string): Promise<ContextInvitati
 }
 
 /** The present state of a stream as JSON, null when nothing was ever written there. */
-async function presentState(env: Env, stream: string): Promise<string | null> {
-  const view = await streamObject(env, stream)?.view(SYSTEM);
+async function presentState(env: Env, stream: string, form: 'opened' | 'sealed'): Promise<string | null> {
+  const view = await streamObject(env, stream)?.view(SYSTEM, undefined, form);
   return view === undefined || isRefusal(view) ? null : view.body;
 }

@@ -268,6 +268,19 @@ export const rows: Readonly<Record<string, Row>> = {
   readRules: onContext(),
   patchRules: onContext({ json: { approvalsRequired: 2 } }),
 
+  readPrivacy: onContext(),
+  setPrivacyRules: onContext({ json: { rules: [] } }),
+  setRetention: onContext({ json: { days: 30, after: 'deletion' } }),
+  endRetention: onContext(),
+  placeHold: onContext({ json: { reason: 'a lawsuit' } }),
+  liftHold: onContext(),
+  eraseInContext: onContext({ json: { subject: 'nobody' } }),
+  eraseActor: {
+    ...onActor(),
+    request: (world) => ({ json: { subject: target(world) }, headers: UNMET }),
+  },
+  readErasure: onActor(),
+
   readGraph: onContext(
     {},
     {
