@@ -46,7 +46,7 @@ export interface FeedQuery extends FeedFilter {
 }
 
 /** A part of the feed. */
-interface FeedPart {
+export interface FeedPart {
   /** Where there can be something that is wanted: of a run not all may be (`isWanted`). */
   readonly runs: readonly FeedRun[];
   /** The position up to which everything is in them. */

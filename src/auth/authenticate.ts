@@ -50,8 +50,10 @@ const FIRST_ADMINISTRATOR: Principal = {
  * Finds out who makes a request, from `Authorization: Bearer` (RFC 6750), `X-API-Key` or the cookie of a session. The
  * one place where credentials are looked at: a new kind of credential is another branch here, and nothing behind it
  * changes.
+ *
+ * @param takesUses whether uses that are counted are taken
  */
-export function authenticate(exchange: Exchange): Principal | Problem | Promise<Principal | Problem> {
+export function authenticate(exchange: Exchange, takesUses = true): Principal | Problem | Promise<Principal | Problem> {
   const { request, env } = exchange;
   const cookie = readCookie(request.headers, SESSION_COOKIE);
   const isInHeader = request.headers.has('Authorization') || request.headers.has('X-API-Key');
@@ -64,16 +66,20 @@ export function authenticate(exchange: Exchange): Principal | Problem | Promise<
     if (isBootstrapKey(credential, env)) return FIRST_ADMINISTRATOR;
     return whenKnown(authenticateKey(env, credential), (principal) => principal ?? UNAUTHORIZED);
   }
-  return whenKnown(authenticateToken(exchange, credential), (principal) => {
+  return whenKnown(authenticateToken(exchange, credential, takesUses), (principal) => {
     // The bootstrap key may be any text, also one that looks like a token.
     return principal ?? (isBootstrapKey(credential, env) ? FIRST_ADMINISTRATOR : UNAUTHORIZED);
   });
 }
 
-function authenticateToken(exchange: Exchange, token: string): Principal | null | Promise<Principal | null> {
+function authenticateToken(
+  exchange: Exchange,
+  token: string,
+  takesUses: boolean,
+): Principal | null | Promise<Principal | null> {
   return whenKnown(verifyToken(exchange.env, token), (claims) => {
     if (claims === null) return null;
-    if ('chain' in claims) return authenticateDelegation(exchange, claims);
+    if ('chain' in claims) return authenticateDelegation(exchange, claims, takesUses);
     return whenKnown(authenticateSession(exchange.env, claims), (found) => found?.principal ?? null);
   });
 }

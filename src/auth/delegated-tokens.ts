@@ -41,15 +41,17 @@ export interface Delegated {
 /**
  * Finds out for whom a token stands that was found right by itself, and takes a use of every link that is counted.
  *
+ * @param takesUses whether it does; one that is used up is good without
  * @returns null when anything in the chain does not hold (any more), whatever it is
  */
 export function authenticateDelegation(
   exchange: Exchange,
   claims: DelegationClaims,
+  takesUses: boolean,
 ): Principal | null | Promise<Principal | null> {
   return whenKnown(delegatedBy(exchange.env, claims), (delegated) => {
     if (delegated === null) return null;
-    return delegated.counted.length === 0 ? delegated.principal : takeUses(exchange, delegated);
+    return delegated.counted.length === 0 || !takesUses ? delegated.principal : takeUses(exchange, delegated);
   });
 }
 

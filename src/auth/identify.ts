@@ -15,3 +15,8 @@ export function identify(exchange: Exchange): Principal | Problem | Promise<Prin
     return principal;
   });
 }
+
+/** Finds out whether who calls still is who they were, for an answer that goes on: no use of theirs is taken again. */
+export function identifyAgain(exchange: Exchange): Principal | Problem | Promise<Principal | Problem> {
+  return authenticate(exchange, false);
+}

@@ -5,6 +5,7 @@ import { endedStream, eventStream } from '../live/event-stream.ts';
 import { durableFraming, EVENT_SOURCE } from '../live/framing.ts';
 import { CURSOR } from '../live/stream-cursor.ts';
 import { contextId, contextObject } from './contexts.ts';
+import { NOT_ACCEPTABLE, negotiate } from './event-forms.ts';
 import type { AuthenticatedExchange } from './exchange.ts';
 import { awaitPage, historyPage, type Start } from './history-page.ts';
 import { atParameter, problems } from './operations.ts';
@@ -150,41 +151,12 @@ export const readHistory: AuthenticatedRoute = {
       case 'sse':
         return stream(exchange, query.offset, cursor);
       case null:
-        return { problem: 'not-acceptable', detail: `Accept one of ${Object.keys(FORMS).join(', ')}.` };
+        return NOT_ACCEPTABLE;
       default:
         return invalid('live', 'must be long-poll or sse');
     }
   },
 };
-
-/** The forms that history comes in. */
-const FORMS = { 'application/json': true, 'application/x-ndjson': true, 'text/event-stream': true } as const;
-
-type Form = keyof typeof FORMS;
-
-/** What a range of media types stands for. */
-const RANGES: Readonly<Record<string, Form>> = {
-  '*/*': 'application/json',
-  'application/*': 'application/json',
-  'text/*': 'text/event-stream',
-};
-
-/** The form with the highest quality value that an Accept header asks for (RFC 9110, section 12.5.1). */
-function negotiate(accept: string | null): Form | null {
-  if (accept === null) return 'application/json';
-  let best: { form: Form; quality: number } | null = null;
-  for (const range of accept.split(',')) {
-    const [mediaType = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase());
-    const quality = Number(parameters.find((parameter) => parameter.startsWith('q='))?.slice(2) ?? 1);
-    const form = RANGES[mediaType] ?? mediaType;
-    if (isForm(form) && quality > (best?.quality ?? 0)) best = { form, quality };
-  }
-  return best?.form ?? null;
-}
-
-function isForm(mediaType: string): mediaType is Form {
-  return Object.hasOwn(FORMS, mediaType);
-}
 
 async function lines(
   exchange: AuthenticatedExchange,

@@ -29,5 +29,6 @@ export const feedCases: Case[] = [
   ['readFeed', 401, () => api(feed, { headers: { 'X-API-Key': 'wrong' } })],
   ['readFeed', 403, () => withoutScope()],
   ['readFeed', 404, () => api(`${feed}?context=${derivedId('ctx', 'openapi: nobody')}x`)],
+  ['readFeed', 406, () => api(feed, { headers: { Accept: 'text/html' } })],
   ['readFeed', 503, () => withoutFeed()],
 ];

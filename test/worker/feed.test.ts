@@ -3,6 +3,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { type Envelope, envelopeSchema, isIntact } from '../../events/envelope.ts';
 import { as, keyHolder } from '../support/actors.ts';
 import { api } from '../support/api.ts';
+import { delegate, readDelegation } from '../support/delegations.ts';
 import { expectInvalid, expectProblem, history, objectOf, offset } from '../support/rest.ts';
 
 /** A page of the feed. */
@@ -132,6 +133,85 @@ describe('the feed', () => {
     await reader?.cancel();
     expect(text).toMatch(/^retry: 1000\nid: \d{16}\n\n(id: \d{16}\n\n)*id: \d{16}\nevent: context_updated\ndata: /);
     expect(text).not.toContain('context_created');
+  });
+
+  it('is followed past the present by each who may read what comes, and by nobody else', async () => {
+    const [ada, bea] = [await keyHolder(), await keyHolder()];
+    const id = await create(ada.key, 'One');
+    await untilShown(ada.key, id, 1);
+    const follow = async (key: string) => {
+      const response = await as(key, '/v1/events?offset=now', { headers: { Accept: 'text/event-stream' } });
+      const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+      if (!reader) throw new Error('no stream');
+      return reader;
+    };
+    const readers = [await follow(ada.key), await follow(ada.key), await follow(bea.key)];
+    const hers = await create(bea.key, 'Hers');
+    await rename(ada.key, id, 'Two');
+    await objectOf(id).flushOutbox();
+    await objectOf(hers).flushOutbox();
+    const texts = await Promise.all(
+      readers.map(async (reader) => {
+        let text = '';
+        while (!text.includes('data: ')) text += (await reader.read()).value ?? '';
+        await reader.cancel();
+        return text;
+      }),
+    );
+    for (const text of texts.slice(0, 2)) expect(text).toContain(`"stream":"context/${id}"`);
+    expect(texts[2]).toContain(`"stream":"context/${hers}"`);
+    expect(texts[2]).not.toContain(id);
+    expect(`${texts[0]}${texts[1]}`).not.toContain(hers);
+  });
+
+  it('takes no use of a delegation for each look', async () => {
+    const [ann, ben] = [await keyHolder(), await keyHolder()];
+    const id = await create(ann.key, 'One');
+    await untilShown(ann.key, id, 1);
+    const { token, id: delegation } = await delegate(ann.key, ben.id, ['contexts:read'], { maxUses: 2 });
+    const response = await as(token, '/v1/events?offset=now', { headers: { Accept: 'text/event-stream' } });
+    const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+    await scheduler.wait(2_000);
+    await rename(ann.key, id, 'Two');
+    await objectOf(id).flushOutbox();
+    let text = '';
+    while (!text.includes('data: ')) {
+      const { done, value } = (await reader?.read()) ?? { done: true, value: undefined };
+      if (done) throw new Error(`it ended: ${text}`);
+      text += value;
+    }
+    await reader?.cancel();
+    expect((await readDelegation(ann.key, delegation)).uses).toBe(1);
+  });
+
+  it('is had as NDJSON, all up to the present, as it was hashed', async () => {
+    const { key } = await keyHolder();
+    const id = await create(key, 'One');
+    for (let n = 0; n < 5; n++) await rename(key, id, `Name ${n}`);
+    await untilShown(key, id, 6);
+    const lines = async (query: string) => {
+      const response = await as(key, `/v1/events${query}`, { headers: { Accept: 'application/x-ndjson' } });
+      expect(response.headers.get('Content-Type')).toBe('application/x-ndjson');
+      const text = await response.text();
+      const events = text.split('\n').filter((line) => line !== '');
+      return {
+        events: events.map((line): Envelope => JSON.parse(line)),
+        next: response.headers.get('Stream-Next-Offset'),
+      };
+    };
+    const { events, next } = await lines('?limit=2');
+    expect(places(events)).toEqual([1, 2, 3, 4, 5, 6].map((version) => `context/${id} ${version}`));
+    expect(events.every(isIntact)).toBe(true);
+    expect(places((await lines('?type=context_created')).events)).toEqual([`context/${id} 1`]);
+    expect((await lines('?offset=now')).events).toEqual([]);
+    await rename(key, id, 'Last');
+    await untilShown(key, id, 7);
+    expect(places((await lines(`?offset=${next}`)).events)).toEqual([`context/${id} 7`]);
+  });
+
+  it('has no other form', async () => {
+    const response = await api('/v1/events', { headers: { Accept: 'text/html' } });
+    await expectProblem(response, 406, 'not-acceptable');
   });
 
   it('is the same again after a rebuild, from any offset that was given out', async () => {

@@ -2,9 +2,12 @@ import { z } from 'zod';
 import { isAdministrator, isAuditor } from '../../../actors/access.ts';
 import type { Principal } from '../../../actors/principal.ts';
 import { envelopeSchema } from '../../../events/envelope.ts';
-import { type FeedQuery, feedEnd, readFeed as findInFeed } from '../../../projections/feed.ts';
-import { identify } from '../../auth/identify.ts';
+import { type FeedPart, type FeedQuery, feedEnd, readFeed as findInFeed } from '../../../projections/feed.ts';
+import { FeedTail } from '../../../projections/feed-tail.ts';
+import { identifyAgain } from '../../auth/identify.ts';
+import type { Env } from '../../env.ts';
 import { findContextId } from '../contexts.ts';
+import { NOT_ACCEPTABLE, negotiate } from '../event-forms.ts';
 import type { AuthenticatedExchange } from '../exchange.ts';
 import { problems } from '../operations.ts';
 import { invalid, isProblem, type Problem } from '../problem.ts';
@@ -12,7 +15,7 @@ import { offsetOf, readInteger, readMoment, readOffset, readQuery } from '../que
 import { jsonText } from '../respond.ts';
 import type { AuthenticatedRoute } from '../route.ts';
 import { eventsOf } from './events.ts';
-import { feedStream, type Part } from './stream.ts';
+import { feedLines, feedStream, type Part } from './stream.ts';
 
 const LIMIT_DEFAULT = 100;
 const LIMIT_MAX = 500;
@@ -33,8 +36,9 @@ export const readFeed: AuthenticatedRoute = {
     tags: ['history'],
     summary: 'Read or follow the events of all contexts that you may read',
     description:
-      'In the order in which they came in, which keeps that of each context: a page as a JSON array, or server-sent ' +
-      'events that go on and resume from Last-Event-ID (Accept). At least once: after a rebuild of the read models ' +
+      'In the order in which they came in, which keeps that of each context. Accept decides the form: a page as a JSON ' +
+      'array (the default), all up to the present as NDJSON, or server-sent events that go on and resume from ' +
+      'Last-Event-ID. At least once: after a rebuild of the read models ' +
       'everything comes again, so take an event by its id once. An event shows a moment after it happened. Of a context ' +
       'that was shared with you later, what came before is in its own history.',
     requestParams: {
@@ -43,7 +47,12 @@ export const readFeed: AuthenticatedRoute = {
           .string()
           .optional()
           .meta({ description: '-1 (the default), now, or a Stream-Next-Offset of the feed' }),
-        limit: z.int().min(1).max(LIMIT_MAX).default(LIMIT_DEFAULT).meta({ description: 'Events in a page at most' }),
+        limit: z
+          .int()
+          .min(1)
+          .max(LIMIT_MAX)
+          .default(LIMIT_DEFAULT)
+          .meta({ description: 'Events in a JSON page at most' }),
         context: z.string().optional().meta({ description: 'Only of this context (its id or ChittyID)' }),
         type: z
           .string()
@@ -69,10 +78,11 @@ export const readFeed: AuthenticatedRoute = {
         }),
         content: {
           'application/json': { schema: z.array(envelopeSchema) },
+          'application/x-ndjson': { schema: z.string() },
           'text/event-stream': { schema: z.string() },
         },
       },
-      ...problems(400, 401, 403, 404, 503),
+      ...problems(400, 401, 403, 404, 406, 503),
     },
   },
   async handle(exchange) {
@@ -81,20 +91,33 @@ export const readFeed: AuthenticatedRoute = {
     const limit = given.limit === undefined ? LIMIT_DEFAULT : readInteger('limit', given.limit, 1, LIMIT_MAX);
     if (isProblem(limit)) return limit;
     const lastEventId = exchange.request.headers.get('Last-Event-ID');
-    const wantsStream = exchange.request.headers.get('Accept')?.includes('text/event-stream') ?? false;
+    const form = negotiate(exchange.request.headers.get('Accept'));
+    if (form === null) return NOT_ACCEPTABLE;
     const offset =
-      wantsStream && lastEventId !== null
+      form === 'text/event-stream' && lastEventId !== null
         ? readOffset('Last-Event-ID', lastEventId)
         : readOffset('offset', given.offset ?? '-1');
     if (isProblem(offset)) return offset;
     const filters = await readFilters(exchange, given);
     if (isProblem(filters)) return filters;
     const { env, requestId } = exchange;
+    const tail = tailOf(env);
+    const follow = (after: number) =>
+      feedStream(exchange, after, (from) => followingPart(exchange, tail, filters, from));
+    // Who comes back to the end, as those who follow do all the time, need not ask where it is.
+    if (form === 'text/event-stream' && offset !== 'now' && offset <= (tail.end(Date.now()) ?? -1))
+      return follow(offset);
     try {
       const end = await feedEnd(env.DB);
       const after = offset === 'now' ? end : offset;
       if (after > end) return { problem: 'ahead-of-stream', detail: 'This offset was not given out here. Begin anew.' };
-      if (wantsStream) return feedStream(exchange, after, (from) => followingPart(exchange, filters, from));
+      if (form === 'text/event-stream') {
+        tail.begin(end, Date.now());
+        return follow(after);
+      }
+      if (form === 'application/x-ndjson') {
+        return feedLines(exchange, after, end, (from) => nextPart(exchange, filters, from));
+      }
       const { events, position, isUpToDate } = await part(exchange, exchange.principal, filters, after, limit);
       return jsonText(exchange, 200, `[${events.map(({ text }) => text).join(',')}]`, {
         'Stream-Next-Offset': offsetOf(position),
@@ -113,6 +136,21 @@ export const readFeed: AuthenticatedRoute = {
 
 type Filters = Omit<FeedQuery, 'readableBy' | 'among'>;
 
+/** The ends of the feeds that this isolate follows: of one, but in tests. */
+const tails = new WeakMap<Env['DB'], FeedTail>();
+
+function tailOf({ DB }: Env): FeedTail {
+  const tail = tails.get(DB) ?? new FeedTail();
+  tails.set(DB, tail);
+  return tail;
+}
+
+/** What somebody may read, as far as it narrows the feed. */
+function restrictionOf(principal: Principal): Pick<FeedQuery, 'readableBy' | 'among'> {
+  const readsAll = isAdministrator(principal) || isAuditor(principal);
+  return { readableBy: readsAll ? null : principal.subject, among: principal.contexts };
+}
+
 /** The next part of the feed that somebody may read. */
 async function part(
   { env }: AuthenticatedExchange,
@@ -121,20 +159,44 @@ async function part(
   after: number,
   limit: number,
 ): Promise<Part> {
-  const readsAll = isAdministrator(principal) || isAuditor(principal);
-  const restriction = { readableBy: readsAll ? null : principal.subject, among: principal.contexts };
-  const { runs, ...rest } = await findInFeed(env.DB, { ...filters, ...restriction }, after, limit);
-  const { context: _, ...wanted } = filters;
-  const all = await eventsOf(env, principal, runs, wanted);
-  if (all.length <= limit) return { ...rest, events: all };
-  const events = all.slice(0, limit);
-  return { events, position: events.at(-1)?.position ?? after, isUpToDate: false };
+  const found = await findInFeed(env.DB, { ...filters, ...restrictionOf(principal) }, after, limit);
+  return partOf(env, principal, filters, found, limit);
 }
 
-/** The next part for those who follow; null when their credential has ended, which is looked at each time. */
-async function followingPart(exchange: AuthenticatedExchange, filters: Filters, after: number): Promise<Part | null> {
-  const principal = await identify(exchange);
-  return isProblem(principal) ? null : part(exchange, principal, filters, after, LIMIT_DEFAULT);
+/** Reads what was found, and leaves out what is not wanted or may not be read (any more). */
+async function partOf(
+  env: Env,
+  principal: Principal,
+  { context: _, ...wanted }: Filters,
+  { runs, position, isUpToDate }: FeedPart,
+  limit: number,
+): Promise<Part> {
+  const all = runs.length === 0 ? [] : await eventsOf(env, principal, runs, wanted);
+  if (all.length <= limit) return { events: all, position, isUpToDate };
+  const events = all.slice(0, limit);
+  return { events, position: events.at(-1)?.position ?? position, isUpToDate: false };
+}
+
+/** The next part for an answer that goes on; null when their credential has ended, which is looked at each time. */
+async function nextPart(exchange: AuthenticatedExchange, filters: Filters, after: number): Promise<Part | null> {
+  const principal = await identifyAgain(exchange);
+  return isProblem(principal) ? null : part(exchange, principal, filters, after, LIMIT_MAX);
+}
+
+/** The next part for those who follow: of what is known here of the end of the feed, for whoever is there already. */
+async function followingPart(
+  exchange: AuthenticatedExchange,
+  tail: FeedTail,
+  filters: Filters,
+  after: number,
+): Promise<Part | null> {
+  const { env } = exchange;
+  const principal = await identifyAgain(exchange);
+  if (isProblem(principal)) return null;
+  await tail.refresh(env.DB, Date.now());
+  const found = tail.after({ ...filters, ...restrictionOf(principal) }, after, LIMIT_DEFAULT);
+  if (found === null) return part(exchange, principal, filters, after, LIMIT_DEFAULT);
+  return partOf(env, principal, filters, found, LIMIT_DEFAULT);
 }
 
 type Given = Readonly<Partial<Record<'context' | 'type' | 'actor' | 'from' | 'to', string>>>;

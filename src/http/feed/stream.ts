@@ -2,8 +2,8 @@ import type { AuthenticatedExchange } from '../exchange.ts';
 import { offsetOf } from '../query.ts';
 import type { FeedEvent } from './events.ts';
 
-/** How often the feed is looked at for those who follow it. */
-const POLL_MS = 1_000;
+/** How often one who follows looks at what is known of the end of the feed here, which costs no query. */
+const LOOK_MS = 500;
 /** How long one stream is kept open. The reader comes back with the last id. */
 const STREAM_MS = 60_000;
 /** How long an EventSource waits before it reconnects. */
@@ -42,7 +42,7 @@ export function feedStream(
     start: (controller) => controller.enqueue(encoder.encode(`retry: ${RETRY_MS}\nid: ${offsetOf(after)}\n\n`)),
     async pull(controller) {
       for (;;) {
-        if (isWaiting) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+        if (isWaiting) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
         const part = await next(reached);
         if (part === null || Date.now() > endsAt) return controller.close();
         const { events, position, isUpToDate } = part;
@@ -53,6 +53,42 @@ export function feedStream(
         const text = events.map((event) => serverSentEvent(event)).join('') + moved;
         if (text !== '') return controller.enqueue(encoder.encode(text));
       }
+    },
+  });
+  return new Response(body, { headers });
+}
+
+/**
+ * The feed after a position, up to what was its end, as NDJSON: one envelope per line. A part is read when the reader has
+ * room for it. What cannot be given to its end, also because the credential has ended, breaks off as an error.
+ *
+ * @param next the part after a position; null when there may be no more
+ */
+export function feedLines(
+  exchange: AuthenticatedExchange,
+  after: number,
+  end: number,
+  next: (after: number) => Promise<Part | null>,
+): Response {
+  const headers = {
+    'Content-Type': 'application/x-ndjson',
+    'Cache-Control': 'no-store',
+    'Stream-Next-Offset': offsetOf(end),
+    ...exchange.headers,
+  };
+  if (exchange.request.method === 'HEAD') return new Response(null, { headers });
+  const encoder = new TextEncoder();
+  let reached = after;
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      while (reached < end) {
+        const part = await next(reached);
+        if (part === null) throw new Error('The credential has ended');
+        reached = part.isUpToDate ? end : part.position;
+        const lines = part.events.filter(({ position }) => position <= end).map(({ text }) => `${text}\n`);
+        if (lines.length > 0) return controller.enqueue(encoder.encode(lines.join('')));
+      }
+      controller.close();
     },
   });
   return new Response(body, { headers });
