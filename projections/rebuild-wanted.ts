@@ -3,9 +3,14 @@ interface Database {
   prepare(sql: string): { run(): Promise<unknown>; first(): Promise<unknown> };
 }
 
-/** Whether an upgrade has found rows that lists and search need to have written anew; until a rebuild has ended. */
+/** Whether lists and search lack rows that have to be written anew; until a rebuild has ended. */
 export async function isRebuildWanted(db: Database): Promise<boolean> {
   return (await db.prepare('SELECT 1 FROM rebuild_wanted LIMIT 1').first()) !== null;
+}
+
+/** Notes that the read models of streams that are there have been lost. */
+export async function noteReadModelsLost(db: Database): Promise<void> {
+  await db.prepare("INSERT OR IGNORE INTO rebuild_wanted (reason) VALUES ('read models lost')").run();
 }
 
 /** Notes that every stream has been through a rebuild. */

@@ -15,8 +15,9 @@ import { DatabaseSync } from 'node:sqlite';
 /** A mistake of whoever starts the server; its message says what to do, and is all that is printed. */
 export class StartError extends Error {}
 
-/** SQLite's code for a file that somebody else has locked. */
+/** SQLite's codes for a file that somebody else has locked, and for a disk without room. */
 const SQLITE_BUSY = 5;
+const SQLITE_FULL = 13;
 
 /** How long to wait for a process that was just killed to let go of the lock. */
 const LOCK_WAIT_MS = 2_000;
@@ -72,12 +73,27 @@ function lockFile(file: string): DatabaseSync {
     return lock;
   } catch (error) {
     lock?.close();
-    const isBusy = error instanceof Error && 'errcode' in error && error.errcode === SQLITE_BUSY;
+    const code = error instanceof Error && 'errcode' in error ? error.errcode : null;
+    if (code === SQLITE_FULL) throw noRoom(file);
     throw new StartError(
-      isBusy
-        ? `The data folder ${file.slice(0, file.lastIndexOf('/'))} is held by another process. Stop that one, or set DATA_DIR.`
+      code === SQLITE_BUSY
+        ? `The data folder ${dirname(file)} is held by another process. Stop that one, or set DATA_DIR.`
         : `The lock of the data folder, ${file}, cannot be used (${error instanceof Error ? error.message : error}). Delete it.`,
     );
+  }
+}
+
+function noRoom(file: string): StartError {
+  return new StartError(`The disk of the data folder ${dirname(file)} is full. Make room on it.`);
+}
+
+/** Writes a file of the data folder in one step, so that it is never there by half. @throws {StartError} on a full disk */
+function keepFile(file: string, text: string): void {
+  try {
+    writeFileSync(`${file}.new`, text, { mode: 0o600, flush: true });
+    renameSync(`${file}.new`, file);
+  } catch (error) {
+    throw error instanceof Error && 'code' in error && error.code === 'ENOSPC' ? noRoom(file) : error;
   }
 }
 
@@ -103,11 +119,7 @@ export function bootstrapKey(folder: DataFolder, fromEnvironment: string | undef
   return {
     hash,
     made,
-    keep() {
-      // In one step: a file that was only half written would let nobody in.
-      writeFileSync(`${file}.new`, `${hash}\n`, { mode: 0o600 });
-      renameSync(`${file}.new`, file);
-    },
+    keep: () => keepFile(file, `${hash}\n`),
   };
 }
 
@@ -127,8 +139,7 @@ export function keyEncryptionKey(folder: DataFolder, fromEnvironment: string | u
   const file = join(folder.path, 'key-encryption-key');
   if (existsSync(file)) return readEncryptionKey(file);
   const made = randomBytes(ENCRYPTION_KEY_BYTES).toString('base64url');
-  writeFileSync(`${file}.new`, `${made}\n`, { mode: 0o600, flush: true });
-  renameSync(`${file}.new`, file);
+  keepFile(file, `${made}\n`);
   return made;
 }
 

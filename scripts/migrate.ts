@@ -17,8 +17,10 @@ interface Statement {
 /**
  * Applies the numbered migrations that a database has not had, and notes them where `wrangler d1 migrations` does, so
  * that either can go on from the other. Each is one transaction: one that fails leaves the schema as it was.
+ *
+ * @returns whether the database is a new one
  */
-export async function migrate(database: Database, folder: string): Promise<void> {
+export async function migrate(database: Database, folder: string): Promise<boolean> {
   await database
     .prepare(
       `CREATE TABLE IF NOT EXISTS d1_migrations (
@@ -39,4 +41,5 @@ export async function migrate(database: Database, folder: string): Promise<void>
       database.prepare('INSERT INTO d1_migrations (name) VALUES (?)').bind(name),
     ]);
   }
+  return applied.size === 0;
 }

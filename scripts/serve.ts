@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { accessSync, constants, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { isRebuildWanted } from '../projections/rebuild-wanted.ts';
+import { isRebuildWanted, noteReadModelsLost } from '../projections/rebuild-wanted.ts';
 import { BUNDLES } from './build.ts';
 import { StartError } from './data-folder.ts';
 import { migrate } from './migrate.ts';
@@ -17,6 +17,9 @@ const READY_MS = 12_000;
 
 /** How often the sweeper runs: what `triggers.crons` in wrangler.toml says, which Miniflare does not act on. Tests are in more of a hurry. */
 const SWEEP_MS = 60_000;
+
+/** Where, in the data folder, there is something as soon as there is any stream: its directory. */
+const STREAMS = join('v3', 'do', 'chittyconnect-DirectoryObject');
 
 /** Where and on what to serve. */
 export interface ServeOptions {
@@ -31,7 +34,7 @@ export interface ServeOptions {
 /** A server that answers. */
 export interface RunningServer {
   readonly url: string;
-  /** Whether its data come from an older version, so that the read models have to be rebuilt. */
+  /** Whether its read models have to be rebuilt: they come from an older version, or were lost. */
   readonly isRebuildWanted: boolean;
   stop(): Promise<void>;
 }
@@ -44,6 +47,7 @@ export interface RunningServer {
  */
 export async function serve({ host, port, dataFolder, variables }: ServeOptions): Promise<RunningServer> {
   await assertAddressIsFree(host, port);
+  const hadStreams = existsSync(join(dataFolder, STREAMS));
   guardWorkerd();
   // Imported late: what workerd to run is read from the environment when the modules load.
   const [{ Log, LogLevel, Miniflare }, { unstable_getMiniflareWorkerOptions: readWranglerToml }] = await Promise.all([
@@ -89,7 +93,8 @@ export async function serve({ host, port, dataFolder, variables }: ServeOptions)
   });
   await ready(miniflare);
   const database = await miniflare.getD1Database('DB', 'chittyconnect');
-  await migrate(database, join(root, 'projections', 'migrations'));
+  const isNew = await migrate(database, join(root, 'projections', 'migrations'));
+  if (isNew && hadStreams) await noteReadModelsLost(database);
   const isWanted = await isRebuildWanted(database);
   const sweep = async () => {
     try {

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { promisify } from 'node:util';
@@ -48,9 +48,20 @@ async function isProvisioned(at: Server): Promise<boolean> {
   return page.items.every(({ provisioning }) => provisioning.status === 'complete');
 }
 
+/** The folder that the read models are in. */
+function readModels(): string {
+  return join(temporary.path, 'v3', 'd1', 'miniflare-D1DatabaseObject');
+}
+
+/** Does what the start has told. */
+async function rebuild({ url }: Server): Promise<void> {
+  const environment = { ...process.env, CHITTYCONNECT_URL: url, BOOTSTRAP_API_KEY: API_KEY };
+  await promisify(execFile)(process.execPath, [join(ROOT, 'scripts', 'rebuild.ts')], { env: environment });
+}
+
 /** Makes the database of read models what it was before contexts had members. */
 function makeOlder(): void {
-  const folder = join(temporary.path, 'v3', 'd1', 'miniflare-D1DatabaseObject');
+  const folder = readModels();
   for (const file of readdirSync(folder).filter((name) => /^[0-9a-f]+\.sqlite$/.test(name))) {
     const database = new DatabaseSync(join(folder, file));
     database.exec(`
@@ -63,7 +74,7 @@ function makeOlder(): void {
   }
 }
 
-describe('a start on the data of an older version', () => {
+describe('a start on the data of an older version, or without its read models', () => {
   it('says that a rebuild is needed until it has been done, and then everything is found again', async () => {
     const first = await start();
     expect(first.stdout()).not.toContain('rebuild');
@@ -78,11 +89,19 @@ describe('a start on the data of an older version', () => {
 
     const second = await start();
     expect(second.stdout()).toContain(`CHITTYCONNECT_URL=${second.url} npm run rebuild`);
-    const environment = { ...process.env, CHITTYCONNECT_URL: second.url, BOOTSTRAP_API_KEY: API_KEY };
-    await promisify(execFile)(process.execPath, [join(ROOT, 'scripts', 'rebuild.ts')], { env: environment });
+    await rebuild(second);
     expect(await names(second, key)).toEqual(['From an older version']);
     await stopServer(second);
 
-    expect((await start()).stdout()).not.toContain('rebuild');
+    const third = await start();
+    expect(third.stdout()).not.toContain('rebuild');
+    await stopServer(third);
+    rmSync(readModels(), { recursive: true });
+
+    const fourth = await start();
+    expect(fourth.stdout()).toContain(`CHITTYCONNECT_URL=${fourth.url} npm run rebuild`);
+    expect(await names(fourth, key)).toEqual([]);
+    await rebuild(fourth);
+    expect(await names(fourth, key)).toEqual(['From an older version']);
   }, 240_000);
 });
