@@ -3,6 +3,9 @@ import { SYSTEM_ACTOR } from '../actors/system-actor.ts';
 import { firstUlidOf } from '../events/ulid.ts';
 import { type AuditRow, minuteOf } from './audit-entries.ts';
 
+/** Entries that one statement removes at most. */
+const REMOVED_AT_ONCE = 1_000;
+
 const COLUMNS =
   'id, time, actor, subject, credential, stream, action, outcome, origin, command_id, correlation_id, detail, ' +
   'last_version, last_time, occurrences';
@@ -98,6 +101,15 @@ function conditions(filter: AuditFilter, bound: (value: string) => string, isNar
     ...(action === undefined ? [] : [`action = ${bound(action)}`]),
     ...(outcome === undefined ? [] : [`${isNarrow ? '+' : ''}outcome = '${outcome}'`]),
   ];
+}
+
+/** Removes the oldest entries from before a time (ISO 8601). @returns whether there may be more */
+export async function removeAuditBefore(db: D1Database, time: string): Promise<boolean> {
+  const { meta } = await db
+    .prepare('DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE id < ?1 ORDER BY id LIMIT ?2)')
+    .bind(firstUlidOf(Date.parse(time)), REMOVED_AT_ONCE)
+    .run();
+  return meta.changes === REMOVED_AT_ONCE;
 }
 
 /** Empties the table, to be filled again from the logs. */

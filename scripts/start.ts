@@ -2,6 +2,7 @@ import { CONTEXT_PREFIX } from '../events/context.ts';
 import { derivedId } from '../events/id.ts';
 import { isKeyName } from '../events/note-keys.ts';
 import { BOOTSTRAP_ACTOR } from '../src/auth/bootstrap-actor.ts';
+import { readKeepDays } from '../src/delivery/keep-days.ts';
 import { witnessesOf } from '../src/log/witnesses.ts';
 import { build } from './build.ts';
 import { bootstrapKey, holdDataFolder, keyEncryptionKey, StartError } from './data-folder.ts';
@@ -21,7 +22,9 @@ function readPort(text: string): number {
 /** Looks at the settings that are read long after the start. @throws {StartError} when they make no sense */
 function checkSettings({ AUDIT_KEEP_DAYS, LOG_ORIGIN, WITNESSES }: NodeJS.ProcessEnv): void {
   if (readKeepDays(AUDIT_KEEP_DAYS) === undefined) {
-    throw new StartError(`AUDIT_KEEP_DAYS is "${AUDIT_KEEP_DAYS}". Set it to a number of days such as 400, or leave it out.`);
+    throw new StartError(
+      `AUDIT_KEEP_DAYS is "${AUDIT_KEEP_DAYS}". Set it to a number of days such as 400, or leave it out.`,
+    );
   }
   if (LOG_ORIGIN && !isKeyName(LOG_ORIGIN)) {
     throw new StartError(`LOG_ORIGIN is "${LOG_ORIGIN}". Set it to a name without spaces and plus signs.`);

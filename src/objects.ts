@@ -54,7 +54,7 @@ function latestStateSink<State>(write: (state: State) => Promise<unknown>): Sink
 export class ContextObject extends ContextActor {
   constructor(context: DurableObjectState, env: Env) {
     const readModels = readModelSink(env.DB, (context) => endConnectionsOf(env, context));
-    const sinks: Sink<ContextState>[] = [readModels, auditSink(env.DB)];
+    const sinks: Sink<ContextState>[] = [readModels, auditSink(env)];
     const monitor = new Directory(env.DIRECTORY).monitor();
     const log = handInTo(env);
     const words = wordsPort(env);
@@ -76,7 +76,7 @@ function contextOf(env: Env, stream: string): DurableObjectStub<ContextObject> {
 export class ActorObject extends ActorActor {
   constructor(context: DurableObjectState, env: Env) {
     const sink = latestStateSink<NonNullable<ActorState>>((state) => projectActor(env.DB, state));
-    const sinks = [sink, auditSink(env.DB)];
+    const sinks = [sink, auditSink(env)];
     super(context, env, {
       ...(hasChittyOs(env)
         ? { sinks: [...sinks, queueSink(env.CONTEXT_OPS_QUEUE)], process: actorProvisioningProcess(chittyOs(env)) }
@@ -102,7 +102,7 @@ export class ConnectionObject extends ConnectionActor {
       await endWhenContextIsDeleted(env, state);
     });
     super(context, env, {
-      sinks: [sink, auditSink(env.DB), ...(hasChittyOs(env) ? [queueSink(env.CONTEXT_OPS_QUEUE)] : [])],
+      sinks: [sink, auditSink(env), ...(hasChittyOs(env) ? [queueSink(env.CONTEXT_OPS_QUEUE)] : [])],
       monitor: directory.monitor(),
       log: handInTo(env),
       standingOf: (id, principal) => env.CONTEXTS.get(env.CONTEXTS.idFromName(id)).standingOf(principal),
@@ -114,7 +114,7 @@ export class ConnectionObject extends ConnectionActor {
 /** What some callers were refused, and what they were given to read, on one day: into the trail, and nowhere else. */
 export class AuditObject extends AuditActor {
   constructor(context: DurableObjectState, env: Env) {
-    super(context, env, { sinks: [auditSink(env.DB)], monitor: new Directory(env.DIRECTORY).monitor() });
+    super(context, env, { sinks: [auditSink(env)], monitor: new Directory(env.DIRECTORY).monitor() });
   }
 }
 
@@ -123,7 +123,7 @@ export class DeadLetterObject extends DeadLetterActor {
   constructor(context: DurableObjectState, env: Env) {
     const sink = latestStateSink<NonNullable<DeadLetterState>>((state) => projectDeadLetter(env.DB, state));
     super(context, env, {
-      sinks: [sink, auditSink(env.DB)],
+      sinks: [sink, auditSink(env)],
       monitor: new Directory(env.DIRECTORY).monitor(),
       log: handInTo(env),
     });
@@ -133,7 +133,7 @@ export class DeadLetterObject extends DeadLetterActor {
 /** The service's signing keys. Only the trail follows from them: they are asked for where tokens are made and checked. */
 export class SigningKeysObject extends SigningKeysActor {
   constructor(context: DurableObjectState, env: Env) {
-    super(context, env, { sinks: [auditSink(env.DB)], log: handInTo(env) });
+    super(context, env, { sinks: [auditSink(env)], log: handInTo(env) });
   }
 }
 
@@ -142,7 +142,7 @@ export class InstallationObject extends InstallationActor {
   constructor(context: DurableObjectState, env: Env) {
     const sink = latestStateSink<NonNullable<InstallationState>>((state) => projectInstallation(env.DB, state));
     super(context, env, {
-      sinks: [sink, auditSink(env.DB)],
+      sinks: [sink, auditSink(env)],
       monitor: new Directory(env.DIRECTORY).monitor(),
       log: handInTo(env),
       ...(hasChittyOs(env) && { process: identityProcess(chittyOs(env)) }),
@@ -153,6 +153,6 @@ export class InstallationObject extends InstallationActor {
 /** The limits that callers have. */
 export class LimitsObject extends LimitsActor {
   constructor(context: DurableObjectState, env: Env) {
-    super(context, env, { sinks: [auditSink(env.DB)], log: handInTo(env) });
+    super(context, env, { sinks: [auditSink(env)], log: handInTo(env) });
   }
 }

@@ -3,6 +3,8 @@ import type { Delivery, Sink } from '../../actors/outbox.ts';
 import type { Envelope } from '../../events/envelope.ts';
 import { projectAudit } from '../../projections/audit.ts';
 import { auditRowsOf, beforeSpan, inOneSpan } from '../../projections/audit-entries.ts';
+import type { Env } from '../env.ts';
+import { auditKeptSince } from './audit-retention.ts';
 
 /** What the destination is called. */
 export const AUDIT_DESTINATION = 'audit';
@@ -12,9 +14,10 @@ const INTERVAL_MS = 10_000;
 
 /**
  * The sink that keeps the audit trail in D1. Every stream has one. An entry of several events is written as often as there
- * are more of them, always whole: so whatever is delivered twice, or after a rebuild has begun, ends in the same rows.
+ * are more of them, always whole: so whatever is delivered twice, or after a rebuild has begun, ends in the same rows. What is older than is to be kept
+ * is not written.
  */
-export function auditSink(db: D1Database): Sink<unknown> {
+export function auditSink({ DB, AUDIT_KEEP_DAYS }: Pick<Env, 'DB' | 'AUDIT_KEEP_DAYS'>): Sink<unknown> {
   return {
     destinations: [AUDIT_DESTINATION],
     intervalMs: INTERVAL_MS,
@@ -24,11 +27,12 @@ export function auditSink(db: D1Database): Sink<unknown> {
       const [first, ...more] = events.map(envelopeOf);
       if (first === undefined) return { confirmed: delivery.version };
       const before = spanBefore(first, delivery);
-      const rows = auditRowsOf([...before, first, ...more]);
-      await projectAudit(
-        db,
-        rows.filter(({ id, last_version }) => id >= first.id || (last_version ?? 0) >= first.version),
+      const since = auditKeptSince(AUDIT_KEEP_DAYS, Date.now());
+      const rows = auditRowsOf([...before, first, ...more]).filter(
+        ({ id, time, last_version }) =>
+          (id >= first.id || (last_version ?? 0) >= first.version) && (since === null || time >= since),
       );
+      await projectAudit(DB, rows);
       return { confirmed: events.at(-1)?.version ?? delivery.version };
     },
   };

@@ -43,7 +43,7 @@ function webhookSink(env: Env): Sink<WebhookState> {
 export class WebhookObject extends WebhookActor {
   constructor(context: DurableObjectState, env: Env) {
     super(context, env, {
-      sinks: [webhookSink(env), auditSink(env.DB)],
+      sinks: [webhookSink(env), auditSink(env)],
       monitor: new Directory(env.DIRECTORY).monitor(),
       log: handInTo(env),
       ownerStatus: (owner) => ownerStatus(env, owner),

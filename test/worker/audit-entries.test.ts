@@ -5,7 +5,9 @@ import type { Envelope } from '../../events/envelope.ts';
 import { firstUlidOf, nextUlid } from '../../events/ulid.ts';
 import { clearAudit, listAudit } from '../../projections/audit.ts';
 import type { AuditRow } from '../../projections/audit-entries.ts';
+import { forgetOldAudit } from '../../src/delivery/audit-retention.ts';
 import { auditSink } from '../../src/delivery/audit-sink.ts';
+import { sweep } from '../../src/delivery/sweeper.ts';
 import { api, createContext } from '../support/api.ts';
 import { auditedLike, auditTrail } from '../support/audit.ts';
 import { printedSeed } from '../support/seed.ts';
@@ -50,9 +52,9 @@ function logOf(acts: readonly Act[], stream = STREAM): Envelope[] {
 }
 
 /** Delivers `count` events after a version, as an outbox that stands there does. */
-async function deliver(log: readonly Envelope[], after: number, count: number): Promise<void> {
+async function deliver(log: readonly Envelope[], after: number, count: number, AUDIT_KEEP_DAYS = ''): Promise<void> {
   const stored = log.map((envelope) => ({ version: envelope.version, text: JSON.stringify(envelope) }));
-  await auditSink(env.DB).deliver({
+  await auditSink({ DB: env.DB, AUDIT_KEEP_DAYS }).deliver({
     stream: STREAM,
     state: null,
     version: log.length,
@@ -191,6 +193,45 @@ describe('changes that are alike', () => {
     ]) {
       expect(await between(from, to), `${from} to ${to}`).toEqual([]);
     }
+  });
+});
+
+describe('where the trail is kept for some days', () => {
+  const DAY_MS = 24 * 60 * 60_000;
+  // Two minutes before it is as old as that, and after it.
+  const acts = [{ afterMs: Date.now() - 30 * DAY_MS - 120_000 - START }, { afterMs: 240_000 }, { afterMs: DAY_MS }];
+  const keepers = { DB: env.DB, AUDIT_KEEP_DAYS: '30' };
+
+  it('what is older is removed each minute, and nothing else', async () => {
+    await deliver(logOf(acts), 0, 3);
+    await forgetOldAudit({ DB: env.DB });
+    expect(await rows()).toHaveLength(3);
+    await forgetOldAudit(keepers);
+    expect(rangesOf(await rows())).toEqual([
+      [2, null, null],
+      [3, null, null],
+    ]);
+  });
+
+  it('the sweep does it, also where it is much', async () => {
+    const many = Array.from({ length: 2_500 }, () => ({ afterMs: 1, type: 'access_refused' }));
+    await deliver(logOf([{ afterMs: -60 * DAY_MS }, ...many], 'audit/20260926_00'), 0, 2_501);
+    await sweep({ ...env, AUDIT_KEEP_DAYS: '30' });
+    expect((await rows()).filter(({ time }) => time < '2026-10-01')).toEqual([]);
+  });
+
+  it('a rebuild does not bring it back', async () => {
+    await deliver(logOf(acts), 0, 3, keepers.AUDIT_KEEP_DAYS);
+    expect(rangesOf(await rows())).toEqual([
+      [2, null, null],
+      [3, null, null],
+    ]);
+  });
+
+  it.each(['', '0', '-1', 'a year', '1e3'])('all is kept when that is "%s"', async (AUDIT_KEEP_DAYS) => {
+    await deliver(logOf(acts), 0, 3, AUDIT_KEEP_DAYS);
+    await forgetOldAudit({ DB: env.DB, AUDIT_KEEP_DAYS });
+    expect(await rows()).toHaveLength(3);
   });
 });
 
