@@ -254,18 +254,18 @@ export class ActorActor extends EventSourcedObject<ActorState, ActorCommand, Act
   }
 
   /** What became of a key that is good no more, by its hash; null when there never was one. For the audit trail. */
-  formerKey(hash: string): FormerKey | null {
+  formerKey(hash: string): Promise<FormerKey | null> {
     return findFormerKey(this.#history(), hash);
   }
 
   /** The keys that have taken a key's place by rotation and are good, oldest first. The key itself may have ended. */
-  successors(principal: Principal, key: string): readonly string[] | RefusalReply {
+  async successors(principal: Principal, key: string): Promise<readonly string[] | RefusalReply> {
     const now = new Date().toISOString();
     const looked = this.look(principal, 'actor.credentials', (actor) =>
       (actor?.keys ?? []).filter(({ expiresAt }) => isGoodAt(expiresAt, now)).map(({ id }) => id),
     );
     if ('refused' in looked) return looked;
-    const successors = successorsOf(key, rotationsIn(this.#history()));
+    const successors = successorsOf(key, await rotationsIn(this.#history()));
     return successors.filter((id) => looked.seen.includes(id));
   }
 
@@ -299,7 +299,7 @@ export class ActorActor extends EventSourcedObject<ActorState, ActorCommand, Act
   }
 
   /** A delegation by this actor, also one that has ended, for those between whom the rights passed. */
-  delegation(principal: Principal, id: string): DelegationRecord | RefusalReply {
+  async delegation(principal: Principal, id: string): Promise<DelegationRecord | RefusalReply> {
     const now = new Date().toISOString();
     const looked = this.look(principal, 'delegation.read', (actor) => ({
       by: actor?.id ?? '',
@@ -308,7 +308,7 @@ export class ActorActor extends EventSourcedObject<ActorState, ActorCommand, Act
     }));
     if ('refused' in looked) return looked;
     const { by, living, isAll } = looked.seen;
-    const record = living ? delegationRecordOf(living, by, now) : findInHistory(this.#history(), id, by, now);
+    const record = living ? delegationRecordOf(living, by, now) : await findInHistory(this.#history(), id, by, now);
     if (record !== null && (isAll || isPartyTo(record, by, principal.actor))) return record;
     const refusal: RefusalReply = { refused: 'not-found', detail: 'There is no delegation with this id.', version: 0 };
     return record === null ? refusal : { ...refusal, isHidden: true };
@@ -337,9 +337,11 @@ export class ActorActor extends EventSourcedObject<ActorState, ActorCommand, Act
     this.#received.note(delegation, expiresAt, new Date().toISOString());
   }
 
-  *#history(): Generator<readonly string[]> {
+  async *#history(): AsyncGenerator<readonly string[]> {
     for (let after = 0; ; ) {
-      const page = this.history(SYSTEM, after, HISTORY_PAGE_EVENTS);
+      const page = await this.history(SYSTEM, after, HISTORY_PAGE_EVENTS);
+      // What cannot be read might say anything; only of one who never was is there nothing.
+      if ('refused' in page && page.refused !== 'not-found') throw new Error(page.detail);
       if ('refused' in page) return;
       yield page.events;
       if (page.isUpToDate) return;

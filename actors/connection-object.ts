@@ -108,7 +108,7 @@ export class ConnectionActor extends EventSourcedObject<ConnectionState, Connect
   async read(principal: Principal): Promise<View | RefusalReply> {
     const connection = this.#connection();
     if (connection !== null) await this.#askEnds(connection, principal);
-    return this.#withHeartbeat(this.view(principal));
+    return this.#withHeartbeat(await this.view(principal));
   }
 
   /** A page of its events after version `after`, for those who may read the connection. */

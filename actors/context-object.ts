@@ -17,7 +17,11 @@ import { contextWords, retentionChore } from './context-words.ts';
 import { isRefusal } from './decider.ts';
 import type { ErasureCause } from './erasure-sink.ts';
 import { EventSourcedObject } from './event-sourced-object.ts';
+<<<<<<< Updated upstream
 import type { CommandReply, CommandRequest, Ports, RefusalReply } from './messages.ts';
+=======
+import type { Ports, Reading, RefusalReply } from './messages.ts';
+>>>>>>> Stashed changes
 import { type Principal, SYSTEM } from './principal.ts';
 import { safekeepingOf } from './privacy.ts';
 import type { StreamType } from './stream-type.ts';
@@ -203,8 +207,8 @@ export class ContextActor extends EventSourcedObject<ContextState, ContextComman
   }
 
   /** One proposal, open or decided, as JSON text; `null` when the context does not know of it any more. */
-  proposal(principal: Principal, id: string): Seen | RefusalReply {
-    return this.look(principal, 'context.read', (context, at) => {
+  proposal(principal: Principal, id: string): Reading<Seen> {
+    return this.lookBack(principal, 'context.read', (context, at) => {
       if (context === null) return 'null';
       const closed = closedProposal(id, context);
       return JSON.stringify(proposalView(id, closed ? at(closed.version - 1) : null, context));

@@ -30,7 +30,9 @@ export type RefusalCode =
   | 'version-mismatch'
   | 'idempotency-key-reused'
   | 'before-creation'
-  | 'ahead-of-stream';
+  | 'ahead-of-stream'
+  | 'history-damaged'
+  | 'history-unavailable';
 
 /** A refusal is an answer, not an exception: nothing was written. */
 export interface Refusal {
@@ -43,7 +45,18 @@ export interface Refusal {
   readonly errors?: readonly JsonFault[];
   /** Whose changes would be lost, when that is the reason. */
   readonly conflicts?: readonly Conflict[];
+  /** Which events cannot be read, when that is the reason. */
+  readonly unreadable?: Unreadable;
 }
+
+/** Events that are missing, altered or out of reach. */
+type Unreadable = {
+  /** `<stream type>/<id>`. */
+  readonly stream: string;
+  /** The versions of the first and the last of them. */
+  readonly first: number;
+  readonly last: number;
+};
 
 /** A change of somebody else's that a command would undo. */
 export type Conflict = {

@@ -22,15 +22,15 @@ export function recordOf(delegation: Delegation, by: string, at: string): Delega
  *
  * @param pages the history, as texts of events, oldest first
  */
-export function findInHistory(
-  pages: Iterable<readonly string[]>,
+export async function findInHistory(
+  pages: AsyncIterable<readonly string[]>,
   id: string,
   by: string,
   at: string,
-): DelegationRecord | null {
+): Promise<DelegationRecord | null> {
   const mark = `"delegation":"${id}"`;
   let found: Delegation | undefined;
-  for (const texts of pages) {
+  for await (const texts of pages) {
     for (const text of texts.filter((each) => each.includes(mark))) {
       const event = openEvent(text);
       if (event.type === 'delegation_revoked' && found) {

@@ -1,5 +1,7 @@
 import { DurableObject } from 'cloudflare:workers';
+import type { ColdTotals } from './cold-history.ts';
 import type { CursorReport } from './cursors.ts';
+import type { Damage } from './unreadable-history.ts';
 
 /** Streams that one sweep of a shard wakes only because it is their turn, to find what no report tells of. */
 const ROTATION = 20;
@@ -31,6 +33,9 @@ export class DirectoryObject extends DurableObject<unknown> {
       CREATE TABLE IF NOT EXISTS streams (stream TEXT PRIMARY KEY) WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS behind (
         stream TEXT PRIMARY KEY, since INTEGER NOT NULL, reported_at INTEGER NOT NULL, cursors TEXT NOT NULL
+      ) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS cold (
+        stream TEXT PRIMARY KEY, segments INTEGER NOT NULL, events INTEGER NOT NULL, bytes INTEGER NOT NULL, damage TEXT
       ) WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS rotation (id INTEGER PRIMARY KEY CHECK (id = 1), after TEXT NOT NULL);
     `);
@@ -90,6 +95,37 @@ export class DirectoryObject extends DurableObject<unknown> {
         since: new Date(since).toISOString(),
         cursors: JSON.parse(cursors),
       }));
+  }
+
+  /** Notes how much of a stream is cold, and what is known to be wrong with it. */
+  noteCold(stream: string, { segments, events, bytes }: ColdTotals, damage: Damage | null): void {
+    this.#sql.exec(
+      'INSERT OR REPLACE INTO cold (stream, segments, events, bytes, damage) VALUES (?, ?, ?, ?, ?)',
+      stream,
+      segments,
+      events,
+      bytes,
+      damage && JSON.stringify(damage),
+    );
+  }
+
+  /** How much of all streams is cold, and how many of them are known to be damaged. */
+  coldTotals(): ColdTotals & { readonly streams: number; readonly damaged: number } {
+    return this.#sql
+      .exec<{ streams: number; segments: number; events: number; bytes: number; damaged: number }>(
+        `SELECT count(*) AS streams, coalesce(sum(segments), 0) AS segments, coalesce(sum(events), 0) AS events,
+           coalesce(sum(bytes), 0) AS bytes, count(damage) AS damaged
+         FROM cold`,
+      )
+      .one();
+  }
+
+  /** The first damage of each stream that is known to have some. */
+  damaged(limit: number): Damage[] {
+    return this.#sql
+      .exec<{ damage: string }>('SELECT damage FROM cold WHERE damage IS NOT NULL ORDER BY stream LIMIT ?', limit)
+      .toArray()
+      .map(({ damage }) => JSON.parse(damage));
   }
 
   /** The streams to wake now: those that stand still, and the next few in turn. */

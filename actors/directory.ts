@@ -1,4 +1,5 @@
 import { shardOf } from '../events/spread.ts';
+import type { ColdMonitor } from './cold-history.ts';
 import type { DirectoryObject } from './directory-object.ts';
 import type { Monitor } from './outbox.ts';
 
@@ -33,6 +34,14 @@ export class Directory {
     return {
       behind: async (stream, cursors) => this.#shard(shardOf(stream, SHARDS)).noteBehind(stream, { ...cursors }),
       caughtUp: async (stream) => this.#shard(shardOf(stream, SHARDS)).noteCaughtUp(stream),
+    };
+  }
+
+  /** Reports what an object says of its cold history to the shard of its stream. */
+  coldMonitor(): ColdMonitor {
+    return {
+      noteCold: async (stream, totals, damage) =>
+        this.#shard(shardOf(stream, SHARDS)).noteCold(stream, { ...totals }, damage && { ...damage }),
     };
   }
 

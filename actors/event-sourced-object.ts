@@ -3,10 +3,12 @@ import type { DomainEvent } from '../events/envelope.ts';
 import type { Action } from './access.ts';
 import { AlarmClock } from './alarm-clock.ts';
 import { Answers } from './answers.ts';
+import { type Archived, Archiver } from './archiver.ts';
+import { ColdHistory } from './cold-history.ts';
 import type { Moment } from './decider.ts';
 import type { EndedAccess } from './ended-access.ts';
 import { GroupCommit } from './group-commit.ts';
-import { EventLog } from './log.ts';
+import { EventLog, tablesOf } from './log.ts';
 import { logSink } from './log-sink.ts';
 import type {
   CommandReply,
@@ -14,6 +16,7 @@ import type {
   HistoryPage,
   HistoryStream,
   Ports,
+  Reading,
   RefusalReply,
   View,
 } from './messages.ts';
@@ -22,7 +25,7 @@ import { type FieldHistoryPage, StreamPast } from './past.ts';
 import type { Present } from './presence.ts';
 import type { Principal } from './principal.ts';
 import { ProcessRunner } from './process.ts';
-import { Snapshots } from './snapshots.ts';
+import { type Hydrated, Snapshots } from './snapshots.ts';
 import { StreamAccess } from './stream-access.ts';
 import { lastEventOf, StreamHead } from './stream-head.ts';
 import { StreamReader } from './stream-reader.ts';
@@ -31,6 +34,7 @@ import { type Append, FOR_EVER, StreamWriter } from './stream-writer.ts';
 import { Subscribers } from './subscribers.ts';
 import { Tickets } from './tickets.ts';
 import { type Head, type Proof, StreamTree } from './tree.ts';
+import { UnreadableHistory } from './unreadable-history.ts';
 import { Words } from './words.ts';
 
 /** The latest version there can be; asks for the present. */
@@ -44,6 +48,7 @@ const LATEST = Number.MAX_SAFE_INTEGER;
 export abstract class EventSourcedObject<State, Command, Event extends DomainEvent, Env> extends DurableObject<Env> {
   readonly #type: StreamType<State, Command, Event>;
   readonly #log: EventLog;
+  readonly #cold: ColdHistory;
   readonly #head: StreamHead<State>;
   readonly #access: StreamAccess<State, Command, Event>;
   readonly #reader: StreamReader<State, Command, Event>;
@@ -54,7 +59,8 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
   readonly #subscribers: Subscribers;
   readonly #tickets: Tickets;
   readonly #words: Words | null;
-  readonly #record: (command: Command) => void;
+  readonly #record: (command: Command) => unknown;
+  readonly #archiver: Archiver<State>;
   readonly #commit: GroupCommit<CommandRequest<Command>, CommandReply | RefusalReply>;
 
   constructor(
@@ -65,23 +71,27 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
   ) {
     super(context, env);
     const { sql } = context.storage;
-    const log = new EventLog(sql);
-    const tree = new StreamTree(sql, log);
+    const tables = tablesOf(sql);
+    const cold: ColdHistory = new ColdHistory(
+      sql,
+      tables.segments,
+      { stream: () => head.stream, version: () => head.version, rootOf: (first, last) => tree.rootOf(first, last) },
+      ports.cold ?? null,
+    );
+    const log = new EventLog(sql, tables.events, cold);
+    const tree = new StreamTree(sql, log, cold);
     const open = (text: string) => openEvent<Event>(type, text);
     const { decider } = type;
-    const snapshots = new Snapshots(sql, log, {
+    const snapshots = new Snapshots(sql, log, cold, {
       initialState: decider.initialState,
       stateSchema: type.stateSchema,
       step: (state, text) => decider.evolve(state, open(text)),
     });
-    const hydrated = snapshots.at(LATEST);
-    const [last] = log.read(hydrated.version - 1, 1);
-    const head = new StreamHead(
-      type.view,
-      hydrated.state,
-      hydrated.version,
-      last ? lastEventOf(open(last.text)) : null,
-    );
+    const last = log.last();
+    const head = new StreamHead(type.view, decider.initialState, last && lastEventOf(open(last.text)));
+    const begun = cold.reading(() => snapshots.at(LATEST));
+    if (begun instanceof Promise) this.#beginLater(head, begun);
+    else head.begin(begun);
     const past = new StreamPast({
       log,
       snapshots,
@@ -95,15 +105,17 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     if (this.#words) head.openWith(this.#words);
     this.#type = type;
     this.#log = log;
+    this.#cold = cold;
     this.#head = head;
     this.#access = new StreamAccess(type, head);
-    this.#reader = new StreamReader({ type, head, access: this.#access, log, snapshots, tree, past });
+    this.#reader = new StreamReader({ type, head, access: this.#access, log, cold, snapshots, tree, past });
     this.#answers = new Answers(sql);
     this.#tickets = new Tickets(sql);
     this.#alarm = new AlarmClock(context, log.exists);
     const armBy = (time: number, latest?: number) => this.#alarm.armBy(time, latest);
     const source = {
       log,
+      cold,
       stream: () => head.stream,
       state: () => (type.personal?.areInSinks === true ? head.opened : head.state),
       version: () => head.version,
@@ -118,27 +130,39 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
       ...source,
       mayWatch: (principal) => this.refuse(principal, type.reading.watch) === null,
     });
-    const writer = new StreamWriter(
-      {
-        type,
-        head,
-        access: this.#access,
-        storage: context.storage,
-        log,
-        snapshots,
-        tree,
-        past,
-        answers: this.#answers,
-        words: this.#words,
-        appended: (append) => this.#appended(append),
-        armBy,
-      },
-      hydrated.snapshotVersion,
-    );
-    this.#commit = new GroupCommit((request) => writer.apply(request));
-    const record = (command: Command) => writer.recordStep(command);
+    const { storage } = context;
+    const writer = new StreamWriter({
+      type,
+      head,
+      access: this.#access,
+      storage,
+      log,
+      snapshots,
+      tree,
+      past,
+      answers: this.#answers,
+      words: this.#words,
+      appended: (append) => this.#appended(append),
+      armBy,
+    });
+    const delivered = () => this.#outbox.delivered();
+    this.#archiver = new Archiver({ storage, head, log, snapshots, tree, cold, delivered, armBy }, ports.cold ?? null);
+    this.#commit = new GroupCommit((request) => cold.answering(() => writer.apply(request)));
+    const record = (command: Command) => cold.reading(() => writer.recordStep(command));
     this.#record = record;
     this.#process = ports.process ? new ProcessRunner(this.#alarm, { ...source, record }, ports.process) : null;
+  }
+
+  /** Nothing is asked of the object before its state is there, or it is known that it cannot be told. */
+  #beginLater(head: StreamHead<State>, begun: Promise<Hydrated<State>>): void {
+    this.ctx.blockConcurrencyWhile(async () => {
+      try {
+        head.begin(await begun);
+      } catch (error) {
+        if (!(error instanceof UnreadableHistory)) throw error;
+        head.cannotBegin(error);
+      }
+    });
   }
 
   /**
@@ -187,10 +211,10 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
   }
 
   /** What the stream does by itself, if it is time for that; sees to it that the alarm rings when it is. */
-  #doChore(): void {
+  async #doChore(): Promise<void> {
     const chore = this.#type.chore?.(this.#head.state, this.subjects) ?? null;
     if (chore === null) return;
-    if (chore.at <= Date.now()) this.#record(chore.command);
+    if (chore.at <= Date.now()) await this.#record(chore.command);
     else this.#alarm.armBy(chore.at);
   }
 
@@ -207,18 +231,18 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
   }
 
   /** The state as it is, or as it was at `moment`; after the end, the latest. */
-  view(principal: Principal, moment?: Moment, form?: 'opened' | 'sealed'): View | RefusalReply {
-    return this.#reader.view(principal, moment, form);
+  view(principal: Principal, moment?: Moment, form?: 'opened' | 'sealed'): Reading<View> {
+    return this.#cold.answering(() => this.#reader.view(principal, moment, form));
   }
 
   /** A page of events after version `after`, as the history was at `moment`: it ends there. */
-  history(principal: Principal, after: number, limit: number, moment?: Moment): HistoryPage | RefusalReply {
-    return this.#reader.history(principal, after, limit, moment);
+  history(principal: Principal, after: number, limit: number, moment?: Moment): Reading<HistoryPage> {
+    return this.#cold.answering(() => this.#reader.history(principal, after, limit, moment));
   }
 
   /** All events after version `after` up to the last, or the one that was the last at `moment`, as NDJSON. */
-  historyStream(principal: Principal, after: number, moment?: Moment): HistoryStream | RefusalReply {
-    return this.#reader.historyStream(principal, after, moment);
+  historyStream(principal: Principal, after: number, moment?: Moment): Reading<HistoryStream> {
+    return this.#cold.answering(() => this.#reader.historyStream(principal, after, moment));
   }
 
   /** A page of the changes of one field of the view after version `after`. @param tokens the field, as those of a JSON Pointer */
@@ -228,8 +252,8 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     after: number,
     limit: number,
     moment?: Moment,
-  ): FieldHistoryPage | RefusalReply {
-    return this.#reader.fieldHistory(principal, tokens, after, limit, moment);
+  ): Reading<FieldHistoryPage> {
+    return this.#cold.answering(() => this.#reader.fieldHistory(principal, tokens, after, limit, moment));
   }
 
   /** Proves that an event is in the tree of `size` events, or that this tree begins with that of `from` events. */
@@ -237,13 +261,13 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     principal: Principal,
     claim: { readonly version: number } | { readonly from: number },
     size?: number,
-  ): Proof | RefusalReply {
-    return this.#reader.prove(principal, claim, size);
+  ): Reading<Proof> {
+    return this.#cold.answering(() => this.#reader.prove(principal, claim, size));
   }
 
   /** The size and the root of the tree of all events. */
-  treeHead(principal: Principal): Head | RefusalReply {
-    return this.#reader.treeHead(principal);
+  treeHead(principal: Principal): Reading<Head> {
+    return this.#cold.answering(() => this.#reader.treeHead(principal));
   }
 
   /** A single-use ticket that lets its bearer watch this stream as the principal, for clients that cannot send headers. */
@@ -257,9 +281,16 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
   }
 
   /** Does everything that is due now: brings every sink up to date, and makes the next step. @returns whether all sinks are up to date */
-  flushOutbox(): Promise<boolean> {
+  async flushOutbox(): Promise<boolean> {
     void this.#process?.run();
-    return this.#outbox.flush();
+    const isUpToDate = await this.#outbox.flush();
+    this.ctx.waitUntil(this.#archiver.alarm(Date.now()));
+    return isUpToDate;
+  }
+
+  /** Moves events out of the object into segments, however new they are. @param segments at most */
+  archive(segments: number): Promise<Archived> {
+    return this.#archiver.archive(segments);
   }
 
   /** Has everything from a version on delivered to a destination again. @returns false when there is no such destination */
@@ -342,7 +373,8 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     await this.#alarm.ring(async () => {
       if (!this.#log.exists) return;
       await Promise.all([this.#outbox.alarm(), this.#process?.alarm()]);
-      this.#doChore();
+      await this.#doChore();
+      await this.#archiver.alarm(Date.now());
       const nextEnd = this.#subscribers.closeExpired(Date.now());
       if (nextEnd !== null) this.#alarm.armBy(nextEnd);
       const nextExpiry = this.#answers.prune(Date.now());
@@ -359,8 +391,17 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
   protected look<Seen>(
     principal: Principal,
     action: Action,
-    see: (state: State, at: (version: number) => State) => Seen,
+    see: (state: State) => Seen,
   ): { readonly version: number; readonly seen: Seen } | RefusalReply {
     return this.#reader.look(principal, action, see);
+  }
+
+  /** The same where an earlier state is looked at too. */
+  protected lookBack<Seen>(
+    principal: Principal,
+    action: Action,
+    see: (state: State, at: (version: number) => State) => Seen,
+  ): Reading<{ readonly version: number; readonly seen: Seen }> {
+    return this.#cold.answering(() => this.#reader.look(principal, action, see));
   }
 }

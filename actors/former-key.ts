@@ -14,11 +14,11 @@ export interface FormerKey {
  * @param pages the history, as texts of events, oldest first
  * @returns null when there never was a key with this hash
  */
-export function findFormerKey(pages: Iterable<readonly string[]>, hash: string): FormerKey | null {
+export async function findFormerKey(pages: AsyncIterable<readonly string[]>, hash: string): Promise<FormerKey | null> {
   const mark = `"hash":"${hash}"`;
   let id: string | null = null;
   let end: FormerKey['end'] = 'expired';
-  for (const texts of pages) {
+  for await (const texts of pages) {
     for (const text of texts) {
       if (!text.includes(id ?? mark)) continue;
       const event = openEvent(text);
@@ -32,14 +32,16 @@ export function findFormerKey(pages: Iterable<readonly string[]>, hash: string):
 }
 
 /** The rotations in a history. @param pages as of `findFormerKey` */
-export function* rotationsIn(pages: Iterable<readonly string[]>) {
-  for (const texts of pages) {
+export async function rotationsIn(pages: AsyncIterable<readonly string[]>) {
+  const rotations: Extract<ActorEvent, { type: 'key_rotated' }>['data'][] = [];
+  for await (const texts of pages) {
     for (const text of texts) {
       // Before it is parsed: of a busy actor's events nearly all are about something else.
       const event = text.includes('key_rotated') ? openEvent(text) : null;
-      if (event?.type === 'key_rotated') yield event.data;
+      if (event?.type === 'key_rotated') rotations.push(event.data);
     }
   }
+  return rotations;
 }
 
 function openEvent(text: string): Recorded<ActorEvent> {

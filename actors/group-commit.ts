@@ -6,7 +6,7 @@ const GROUP_COMMIT_MS = 2;
 
 interface Waiting<Request, Reply> {
   readonly request: Request;
-  resolve(reply: Reply): void;
+  resolve(reply: Reply | Promise<Reply>): void;
   reject(error: unknown): void;
 }
 
@@ -15,13 +15,13 @@ interface Waiting<Request, Reply> {
  * left behind, and each has its own answer; one that throws fails alone.
  */
 export class GroupCommit<Request, Reply> {
-  readonly #apply: (request: Request) => Reply;
+  readonly #apply: (request: Request) => Reply | Promise<Reply>;
   #waiting: Waiting<Request, Reply>[] = [];
   /** When the last request came, in milliseconds since 1970. */
   #lastAt = 0;
 
-  /** @param apply carries out one request, synchronously */
-  constructor(apply: (request: Request) => Reply) {
+  /** @param apply carries out one request, synchronously unless it has to fetch something before it can begin */
+  constructor(apply: (request: Request) => Reply | Promise<Reply>) {
     this.#apply = apply;
   }
 

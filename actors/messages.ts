@@ -1,4 +1,5 @@
 import type { Cause } from '../events/envelope.ts';
+import type { ColdPorts } from './cold-history.ts';
 import type { Refusal } from './decider.ts';
 import type { HandIn } from './log-sink.ts';
 import type { Monitor, Sink } from './outbox.ts';
@@ -47,6 +48,9 @@ export interface CommandReply {
 /** A refusal and the version it was decided at, 0 when nothing exists. */
 export type RefusalReply = Refusal & { readonly version: number };
 
+/** What a read gives: at once, or later when something of it is cold. */
+export type Reading<Answer> = Answer | RefusalReply | Promise<Answer | RefusalReply>;
+
 /** A page of history. */
 export interface HistoryPage {
   /** Envelopes as canonical JSON text, oldest first. */
@@ -77,6 +81,8 @@ export interface Ports<State, Command> {
   readonly monitor?: Monitor;
   /** Where its heads go; nowhere when there is no log of logs. */
   readonly log?: HandIn | null;
+  /** Where its older events are moved to; when left out they stay. */
+  readonly cold?: ColdPorts | undefined;
   /** What it does by itself. */
   readonly process?: Process<State, Command>;
   /** What it needs to keep people's words apart from its events; without it they stand in them as they are. */

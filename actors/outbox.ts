@@ -1,3 +1,4 @@
+import type { ColdHistory } from './cold-history.ts';
 import { BACKOFF_MS, type Cursor, type CursorReport, Cursors, fail, rewind, sent, succeed } from './cursors.ts';
 import type { EventLog, StoredEvent } from './log.ts';
 import { Pace } from './pace.ts';
@@ -24,7 +25,10 @@ export interface Delivery<State> {
   readonly version: number;
   /** The destinations whose turn it is; the others have these events, or are left alone for now. */
   readonly destinations: readonly string[];
-  /** The events that come next, oldest first, as many as make a good batch. */
+  /**
+   * The events that come next, oldest first, as many as make a good batch. A sink that wants them asks before it does
+   * anything else: when they are cold, its delivery begins once more as soon as they are fetched.
+   */
   events(): readonly StoredEvent[];
   /** The events before those, oldest first: the last `count` of them. */
   eventsBefore(count: number): readonly StoredEvent[];
@@ -77,6 +81,7 @@ interface Waiter {
 /** What the outbox needs to know of its object. */
 export interface OutboxSource<State> {
   readonly log: EventLog;
+  readonly cold: ColdHistory;
   /** `<stream type>/<id>`. */
   stream(): string;
   state(): State;
@@ -121,6 +126,13 @@ export class Outbox<State> {
   /** The cursors by destination, for whoever watches. */
   get cursors(): ReadonlyMap<string, Readonly<Cursor>> {
     return this.#cursors.all;
+  }
+
+  /** The version up to which every destination that takes anything has the events. */
+  delivered(): number {
+    const { state, version } = this.#source;
+    const ready = this.#sinks.flatMap((sink) => sink.destinations.filter((name) => sink.isReady(name, state())));
+    return Math.min(version(), ...ready.map((name) => this.#cursors.get(name)?.confirmed ?? 0));
   }
 
   /** Called in the turn of an append: arms the alarm in the same transaction, then starts to drain. */
@@ -321,10 +333,11 @@ export class Outbox<State> {
   /** Delivers what comes next for the one that is furthest behind, and for those who want some of it. @returns who has to wait */
   async #deliver(sink: Sink<State>, due: readonly [string, Cursor][]): Promise<readonly Cursor[]> {
     const after = Math.min(...due.map(([, cursor]) => cursor.confirmed));
-    const { log, stream, state, version } = this.#source;
+    const { log, cold, stream, state, version } = this.#source;
     const cursors = due.map(([, cursor]) => cursor);
-    try {
-      const progress = await sink.deliver({
+    // Made anew for a sink that begins once more, because what it asks for had to be fetched.
+    const deliver = () =>
+      sink.deliver({
         stream: stream(),
         state: state(),
         version: version(),
@@ -332,6 +345,8 @@ export class Outbox<State> {
         events: () => log.read(after, BATCH_EVENTS, BATCH_CHARS),
         eventsBefore: (count) => log.read(Math.max(0, after - count), Math.min(count, after)),
       });
+    try {
+      const progress = await cold.readingFirst(deliver);
       if ('confirmed' in progress) {
         for (const cursor of cursors) succeed(cursor, Math.max(cursor.confirmed, progress.confirmed));
         this.#tellWaiters();

@@ -24,7 +24,7 @@ const LOST_STEP_MS = 60_000;
 interface ProcessSource<State, Command> {
   state(): State;
   /** Carries out a command of the process in the object's own name. */
-  record(command: Command): void;
+  record(command: Command): unknown;
 }
 
 /** Runs the process of one object: one step at a time, at once when it is due, else by the alarm. */
@@ -66,7 +66,7 @@ export class ProcessRunner<State, Command> {
           return;
         }
         if (isGuarded) this.#alarm.armBy(Date.now() + LOST_STEP_MS);
-        this.#source.record(await next.perform());
+        await this.#source.record(await next.perform());
       }
     } catch (error) {
       // A step that rejects is a fault of its code; the alarm tries again.

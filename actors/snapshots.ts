@@ -1,4 +1,6 @@
+import type { ColdHistory } from './cold-history.ts';
 import type { EventLog } from './log.ts';
+import type { SnapshotText } from './segment.ts';
 
 /**
  * Events between two snapshots. Waking up replays at most so many, and a snapshot row is 1 % of the rows written.
@@ -6,8 +8,9 @@ import type { EventLog } from './log.ts';
  */
 export const SNAPSHOT_EVERY = 100;
 
-/** Rows read at once while replaying. */
+/** Events read at once while replaying, and their characters, give or take one event. */
 const REPLAY_PAGE = 1000;
+const REPLAY_CHARS = 4 * 1024 * 1024;
 
 /** A state and the version it was reached at. */
 export interface Hydrated<State> {
@@ -30,30 +33,52 @@ export interface Replay<State> {
 export class Snapshots<State> {
   readonly #sql: SqlStorage;
   readonly #log: EventLog;
+  readonly #cold: ColdHistory;
   readonly #replay: Replay<State>;
   #unusableDropped = false;
 
-  constructor(sql: SqlStorage, log: EventLog, replay: Replay<State>) {
+  constructor(sql: SqlStorage, log: EventLog, cold: ColdHistory, replay: Replay<State>) {
     this.#sql = sql;
     this.#log = log;
+    this.#cold = cold;
     this.#replay = replay;
   }
 
-  /** Rebuilds the state as it was at `version`, the latest when there are fewer events. */
+  /**
+   * Rebuilds the state as it was at `version`, the latest when there are fewer events. What comes to a segment whose
+   * snapshots are of another state schema leaves a snapshot at its end, so that no replay has to begin there again.
+   */
   at(version: number): Hydrated<State> {
     const snapshot = this.#latest(version);
     const snapshotVersion = snapshot?.version ?? 0;
     let state = snapshot?.state ?? this.#replay.initialState;
     let reached = snapshotVersion;
     while (reached < version) {
-      const page = this.#log.read(reached, Math.min(REPLAY_PAGE, version - reached));
+      const end = reached < this.#cold.last ? this.#cold.endOf(reached + 1) : version;
+      const page = this.#log.read(reached, Math.min(REPLAY_PAGE, version - reached, end - reached), REPLAY_CHARS);
       if (page.length === 0) break;
       for (const event of page) {
         state = this.#replay.step(state, event.text);
         reached = event.version;
       }
+      if (reached === end && end <= this.#cold.last && this.#isOutdated(end)) this.write(end, state);
     }
     return { version: reached, state, snapshotVersion };
+  }
+
+  /** The snapshots in the present form from one version to another, as a segment keeps them. */
+  between(from: number, to: number): { readonly stateSchema: number; readonly snapshots: readonly SnapshotText[] } {
+    const { stateSchema } = this.#replay;
+    const query =
+      'SELECT version, state FROM snapshots WHERE state_schema = ? AND version BETWEEN ? AND ? ORDER BY version';
+    const snapshots = this.#sql.exec<{ version: number; state: string }>(query, stateSchema, from, to).toArray();
+    return { stateSchema, snapshots };
+  }
+
+  /** Forgets the snapshots that went into a segment with the events after `after`, and keeps one where these end. */
+  settle(after: number, { version, state }: Pick<Hydrated<State>, 'version' | 'state'>): void {
+    this.write(version, state);
+    this.#sql.exec('DELETE FROM snapshots WHERE version >= ? AND version < ?', after, version);
   }
 
   /** Writes one row; the first time also drops the rows of another state schema, which nothing can use any more. */
@@ -78,6 +103,21 @@ export class Snapshots<State> {
         version,
       )
       .toArray();
+    const isCold = version > 0 && version <= this.#cold.last;
+    const cold = isCold && row?.version !== version ? this.#coldLatest(version) : null;
+    if (cold && cold.version > (row?.version ?? 0)) return cold;
     return row ? { version: row.version, state: JSON.parse(row.state) } : null;
+  }
+
+  /** The latest one in the segment that holds an event; none when they are of another state schema. */
+  #coldLatest(version: number): { version: number; state: State } | null {
+    const { stateSchema, snapshots } = this.#cold.segmentOf(version);
+    const found = stateSchema === this.#replay.stateSchema && snapshots.findLast((each) => each.version <= version);
+    // What is in a segment was written here, from a state of this schema.
+    return found ? { version: found.version, state: found.state as State } : null;
+  }
+
+  #isOutdated(version: number): boolean {
+    return this.#cold.segmentOf(version).stateSchema !== this.#replay.stateSchema;
   }
 }

@@ -17,12 +17,14 @@ export class StreamAccess<State, Command, Event extends DomainEvent> {
 
   /** Why the principal may not read in this way; null when they may. */
   refuse(principal: Principal, action: Action): RefusalReply | null {
-    return this.#head.version === 0 ? this.#notFound() : this.refuseCommand(principal, action, this.#head.id);
+    const { version, unreadable } = this.#head;
+    return version === 0 && !unreadable ? this.#notFound() : this.refuseCommand(principal, action, this.#head.id);
   }
 
   /** Why the principal may not have this done, which can be that the stream begins; null when they may. */
   refuseCommand(principal: Principal, action: Action, id: string): RefusalReply | null {
-    const { version, state } = this.#head;
+    const { version, state, unreadable } = this.#head;
+    if (unreadable) return unreadable.asRefusal(version);
     const relation = this.#type.relation(principal, id, state);
     const verdict = decideAccess(principal, action, relation);
     switch (verdict) {

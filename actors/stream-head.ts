@@ -1,5 +1,7 @@
 import type { Envelope } from '../events/envelope.ts';
 import type { JsonObject } from '../events/json.ts';
+import type { Hydrated } from './snapshots.ts';
+import type { UnreadableHistory } from './unreadable-history.ts';
 import type { Words } from './words.ts';
 
 /** What is told of a stream by its last event. */
@@ -20,17 +22,35 @@ export function lastEventOf({ id, time, stream }: Pick<Envelope, 'id' | 'time' |
 export class StreamHead<State> {
   readonly #view: (state: State) => JsonObject | null;
   #state: State;
-  #version: number;
+  #version = 0;
+  #snapshotVersion = 0;
   #last: LastEvent | null;
+  #unreadable: UnreadableHistory | null = null;
   #text: string | null = null;
   #words: Pick<Words, 'open'> | null = null;
 
-  /** @param last null when there is no event */
-  constructor(view: (state: State) => JsonObject | null, state: State, version: number, last: LastEvent | null) {
+  /** @param last null when there is no event; else `begin` has to follow */
+  constructor(view: (state: State) => JsonObject | null, initialState: State, last: LastEvent | null) {
     this.#view = view;
+    this.#state = initialState;
+    this.#last = last;
+  }
+
+  /** Takes up where the events lead that there are. */
+  begin({ state, version, snapshotVersion }: Hydrated<State>): void {
     this.#state = state;
     this.#version = version;
-    this.#last = last;
+    this.#snapshotVersion = snapshotVersion;
+  }
+
+  /** Notes that the state cannot be told, because of events that cannot be read. */
+  cannotBegin(why: UnreadableHistory): void {
+    this.#unreadable = why;
+  }
+
+  /** Why the state cannot be told; null when it can. */
+  get unreadable(): UnreadableHistory | null {
+    return this.#unreadable;
   }
 
   /** The state as the events lead to it: words are sealed in it. */
@@ -56,6 +76,16 @@ export class StreamHead<State> {
   /** The version of the last event, 0 before the first. */
   get version(): number {
     return this.#version;
+  }
+
+  /** The version of the last snapshot that can be used, 0 when there is none. */
+  get snapshotVersion(): number {
+    return this.#snapshotVersion;
+  }
+
+  /** Notes that there is a snapshot of this version. */
+  snapshotted(version: number): void {
+    this.#snapshotVersion = Math.max(this.#snapshotVersion, version);
   }
 
   get last(): LastEvent | null {

@@ -1,7 +1,8 @@
 import type { DomainEvent } from '../events/envelope.ts';
 import type { Action } from './access.ts';
+import type { ColdHistory } from './cold-history.ts';
 import type { Moment } from './decider.ts';
-import type { EventLog } from './log.ts';
+import type { EventLog, StoredEvent } from './log.ts';
 import type { HistoryPage, HistoryStream, RefusalReply, View } from './messages.ts';
 import type { FieldHistoryPage, StreamPast } from './past.ts';
 import type { Principal } from './principal.ts';
@@ -10,6 +11,7 @@ import type { StreamAccess } from './stream-access.ts';
 import type { StreamHead } from './stream-head.ts';
 import type { StreamType } from './stream-type.ts';
 import type { Head, Proof, StreamTree } from './tree.ts';
+import { BrokenTree } from './unreadable-history.ts';
 
 /** Events in one page of history at most. */
 const HISTORY_PAGE_EVENTS = 1000;
@@ -22,12 +24,16 @@ interface ReaderSource<State, Command, Event extends DomainEvent> {
   readonly head: StreamHead<State>;
   readonly access: StreamAccess<State, Command, Event>;
   readonly log: EventLog;
+  readonly cold: ColdHistory;
   readonly snapshots: Snapshots<State>;
   readonly tree: StreamTree;
   readonly past: StreamPast<State, Event>;
 }
 
-/** Everything that is read of a stream, by those who may: its state, its past, its history and what proves it. */
+/**
+ * Everything that is read of a stream, by those who may: its state, its past, its history and what proves it. What may
+ * come to events that are cold has to be called by `ColdHistory.answering`.
+ */
 export class StreamReader<State, Command, Event extends DomainEvent> {
   readonly #source: ReaderSource<State, Command, Event>;
 
@@ -76,16 +82,20 @@ export class StreamReader<State, Command, Event extends DomainEvent> {
    * line. A page is read when the reader has room for it, so that memory stays flat however long the history is.
    */
   historyStream(principal: Principal, after: number, moment?: Moment): HistoryStream | RefusalReply {
-    const { type, access, log } = this.#source;
+    const { type, access, log, cold } = this.#source;
     const last = access.refuse(principal, type.reading.history) ?? this.#endAt(moment, after);
     if (typeof last !== 'number') return last;
     const encoder = new TextEncoder();
     let reached = after;
+    const read = () => log.read(reached, Math.min(HISTORY_PAGE_EVENTS, last - reached), HISTORY_PAGE_CHARS);
+    cold.recheck(after, last);
+    // At once: who cannot be given the first page is told so, and not in the middle of an answer.
+    let first: readonly StoredEvent[] | null = read();
     const source: UnderlyingByteSource = {
       type: 'bytes',
-      pull: (controller) => {
-        const limit = Math.min(HISTORY_PAGE_EVENTS, last - reached);
-        const events = log.read(reached, limit, HISTORY_PAGE_CHARS);
+      pull: async (controller) => {
+        const events = first ?? (await cold.reading(read));
+        first = null;
         if (events.length > 0) controller.enqueue(encoder.encode(`${events.map((event) => event.text).join('\n')}\n`));
         reached = events.at(-1)?.version ?? last;
         if (reached >= last) controller.close();
@@ -159,6 +169,7 @@ export class StreamReader<State, Command, Event extends DomainEvent> {
     try {
       return version === head.version ? tree.head(version) : tree.headAt(version);
     } catch (error) {
+      if (!(error instanceof BrokenTree)) throw error;
       console.error(JSON.stringify({ level: 'error', message: `${head.stream} has no tree: ${error}` }));
       return null;
     }

@@ -58,14 +58,11 @@ export class StreamWriter<State, Command, Event extends DomainEvent> {
   readonly #target: WriterTarget<State, Command, Event>;
   /** The marked fields of the events that have some, by type. */
   readonly #marked: ReadonlyMap<string, readonly PersonalField[]>;
-  #snapshotVersion: number;
 
-  /** @param snapshotVersion that of the last snapshot that could be used, 0 when there is none */
-  constructor(target: WriterTarget<State, Command, Event>, snapshotVersion: number) {
+  constructor(target: WriterTarget<State, Command, Event>) {
     this.#target = target;
     const schemas = Object.entries<z.ZodType>(target.words ? target.type.events : {});
     this.#marked = new Map(schemas.map(([type, schema]) => [type, personalFields(schema)]));
-    this.#snapshotVersion = snapshotVersion;
   }
 
   /** Carries out a command, when its principal may have it done; see `EventSourcedObject.execute`. */
@@ -154,7 +151,7 @@ export class StreamWriter<State, Command, Event extends DomainEvent> {
       (each) => each,
       () => head.sealedTextOf(state),
     );
-    const takeSnapshot = version - this.#snapshotVersion >= SNAPSHOT_EVERY;
+    const takeSnapshot = version - head.snapshotVersion >= SNAPSHOT_EVERY;
     const completesTile = tree.completesTile(after, texts.length);
     const write = () => {
       if (!log.exists && texts.length > 0) log.create();
@@ -182,7 +179,7 @@ export class StreamWriter<State, Command, Event extends DomainEvent> {
       () => stateText,
     );
     tree.appended(after, leafHashes);
-    if (takeSnapshot) this.#snapshotVersion = version;
+    if (takeSnapshot) head.snapshotted(version);
     if (lastEventId !== undefined && texts.length > 0) {
       head.moved(state, stateText, version, { id: lastEventId, time: eventTime, stream });
       const changesRelations = events.some((event) => type.changesRelations(event.type));
@@ -212,9 +209,9 @@ export class StreamWriter<State, Command, Event extends DomainEvent> {
   /** Whether nothing but bookkeeping has happened since `version`. */
   #stillStands(version: number): boolean {
     const { type, head, log } = this.#target;
-    if (version >= head.version) return version === head.version;
-    const since = log.read(version, BOOKKEEPING_MAX + 1);
-    return since.length <= BOOKKEEPING_MAX && since.every(({ text }) => type.isBookkeeping(openEvent(type, text).type));
+    if (version >= head.version || head.version - version > BOOKKEEPING_MAX) return version === head.version;
+    const since = log.read(version, BOOKKEEPING_MAX);
+    return since.every(({ text }) => type.isBookkeeping(openEvent(type, text).type));
   }
 }
 

@@ -1,7 +1,9 @@
+import type { ColdHistory } from './cold-history.ts';
 import type { EndedAccess } from './ended-access.ts';
-import type { EventLog } from './log.ts';
+import type { EventLog, StoredEvent } from './log.ts';
 import { Presence, type Present } from './presence.ts';
 import type { Principal } from './principal.ts';
+import { UnreadableHistory } from './unreadable-history.ts';
 
 /** Characters that may be on their way to a subscriber unconfirmed. The runtime tells nobody how much it has buffered
  * for a socket (workerd issue 988), so a bound on memory has to be part of the protocol. */
@@ -18,6 +20,7 @@ const MESSAGE_CHARS = 200;
 /** WebSocket close codes of the live protocol (4000-4999 are the application's, RFC 6455 section 7.4.2). */
 const CLOSE = {
   policy: 1008,
+  failed: 1011,
   ended: 4401,
   unauthorized: 4403,
   slow: 4408,
@@ -52,11 +55,14 @@ interface Subscriber {
   askedAt: number;
   /** The timer that closes it; set while it is stalled. */
   stalled: ReturnType<typeof setTimeout> | null;
+  /** Whether what comes next for it is being fetched, because it is cold. */
+  isWaiting: boolean;
 }
 
 /** What the subscribers need to know of their object. */
 export interface LiveSource {
   readonly log: EventLog;
+  readonly cold: ColdHistory;
   version(): number;
   /** Whether the stream has ended for its readers, because its subject was deleted. */
   isClosed(): boolean;
@@ -99,7 +105,7 @@ export class Subscribers {
     const subscribers = this.#all();
     this.#context.acceptWebSocket(socket);
     const counts = { sentChars: 0, confirmedChars: 0, askedAt: 0 };
-    const subscriber = { socket, principal, wantsPresence, version: after, ...counts, stalled: null };
+    const subscriber = { socket, principal, wantsPresence, version: after, ...counts, stalled: null, isWaiting: false };
     subscribers.set(socket, subscriber);
     const hello = `{"type":"hello","version":${this.#source.version()},"state":${this.#source.stateText()}}`;
     this.#send(subscriber, hello);
@@ -121,14 +127,14 @@ export class Subscribers {
   publish(version: number, eventText: string): void {
     const frame = eventFrame(eventText);
     for (const subscriber of this.#all().values()) {
-      if (subscriber.stalled === null) this.#sendEvent(subscriber, version, frame);
+      if (isCurrent(subscriber)) this.#sendEvent(subscriber, version, frame);
     }
   }
 
   /** Closes every socket that has seen the end; one that is stalled is closed when it gets there. */
   closeEnded(): void {
     for (const subscriber of this.#all().values()) {
-      if (subscriber.stalled === null) this.#close(subscriber, CLOSE.deleted, 'the context was deleted');
+      if (isCurrent(subscriber)) this.#close(subscriber, CLOSE.deleted, 'the context was deleted');
     }
   }
 
@@ -210,11 +216,12 @@ export class Subscribers {
     const attachment: Attachment = socket.deserializeAttachment();
     const { version, isStalled, sentChars, confirmedChars, principal, wantsPresence = false } = attachment;
     const counts = { sentChars, confirmedChars, askedAt: sentChars };
-    const subscriber = { socket, principal, wantsPresence, version, ...counts, stalled: null };
+    const subscriber = { socket, principal, wantsPresence, version, ...counts, stalled: null, isWaiting: false };
     subscribers.set(socket, subscriber);
     if (wantsPresence) this.#wantingPresence.add(subscriber);
     if (isStalled) {
-      this.#stall(subscriber);
+      if (windowIsFull(subscriber)) this.#stall(subscriber);
+      else this.#catchUp(subscriber);
       return;
     }
     subscriber.version = this.#source.version();
@@ -222,15 +229,45 @@ export class Subscribers {
   }
 
   #catchUp(subscriber: Subscriber): void {
-    const isReceiving = () => subscriber.stalled === null && this.#all().has(subscriber.socket);
-    while (isReceiving() && subscriber.version < this.#source.version()) {
-      for (const event of this.#source.log.read(subscriber.version, PAGE_EVENTS, SYNC_EVERY_CHARS)) {
-        if (isReceiving()) this.#sendEvent(subscriber, event.version, eventFrame(event.text));
-      }
+    const { log, cold } = this.#source;
+    while (this.#isReceiving(subscriber) && subscriber.version < this.#source.version()) {
+      const page = cold.reading(() => log.read(subscriber.version, PAGE_EVENTS, SYNC_EVERY_CHARS));
+      if (page instanceof Promise) this.#goOnWith(subscriber, page);
+      else this.#sendPage(subscriber, page);
     }
-    if (isReceiving() && this.#source.isClosed()) {
+    if (this.#isReceiving(subscriber) && this.#source.isClosed()) {
       this.#close(subscriber, CLOSE.deleted, 'the context was deleted');
     }
+  }
+
+  #isReceiving(subscriber: Subscriber): boolean {
+    return isCurrent(subscriber) && this.#all().has(subscriber.socket);
+  }
+
+  #sendPage(subscriber: Subscriber, page: readonly StoredEvent[]): void {
+    for (const event of page) {
+      if (this.#isReceiving(subscriber)) this.#sendEvent(subscriber, event.version, eventFrame(event.text));
+    }
+  }
+
+  /** Goes on with a page when it is there; the object does not sleep meanwhile. What cannot be read is never skipped. */
+  #goOnWith(subscriber: Subscriber, page: Promise<readonly StoredEvent[]>): void {
+    subscriber.isWaiting = true;
+    const goingOn = page.then(
+      (events) => {
+        subscriber.isWaiting = false;
+        this.#sendPage(subscriber, events);
+        this.#catchUp(subscriber);
+        if (this.#all().has(subscriber.socket)) this.#remember(subscriber);
+      },
+      (error) => {
+        subscriber.isWaiting = false;
+        const { first, last } = error instanceof UnreadableHistory ? error.damage : { first: '?', last: '?' };
+        if (this.#all().has(subscriber.socket))
+          this.#close(subscriber, CLOSE.failed, `versions ${first} to ${last} cannot be read`);
+      },
+    );
+    this.#context.waitUntil(goingOn);
   }
 
   #sendEvent(subscriber: Subscriber, version: number, frame: string): void {
@@ -299,8 +336,9 @@ export class Subscribers {
     this.#presence.changed();
   }
 
-  #remember({ socket, principal, wantsPresence, version, sentChars, confirmedChars, stalled }: Subscriber): void {
-    const isStalled = stalled !== null;
+  #remember(subscriber: Subscriber): void {
+    const { socket, principal, wantsPresence, version, sentChars, confirmedChars } = subscriber;
+    const isStalled = !isCurrent(subscriber);
     const wish = wantsPresence && ({ wantsPresence } as const);
     const attachment: Attachment = { version, isStalled, sentChars, confirmedChars, principal, ...wish };
     socket.serializeAttachment(attachment);
@@ -333,6 +371,11 @@ function remembering(compute: (key: number) => number): (key: number) => number 
 /** The frame that carries one event. */
 function eventFrame(eventText: string): string {
   return `{"type":"event","event":${eventText}}`;
+}
+
+/** Whether it has been sent everything so far and is sent what comes. */
+function isCurrent({ stalled, isWaiting }: Subscriber): boolean {
+  return stalled === null && !isWaiting;
 }
 
 function windowIsFull(subscriber: Subscriber): boolean {

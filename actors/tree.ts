@@ -5,14 +5,18 @@ import {
   consistencyProof,
   frontierAt,
   hashesAtLevel,
+  hashesOf,
   inclusionProof,
+  perfectRoot,
   rootAt,
   TILE_WIDTH,
   type TileName,
   tileOf,
 } from '../events/proof.ts';
 import { growTiles } from '../events/tiles.ts';
+import type { ColdHistory } from './cold-history.ts';
 import type { EventLog } from './log.ts';
+import { BrokenTree } from './unreadable-history.ts';
 
 /** The size of a stream's tree and its root, 64 hexadecimal digits. */
 export interface Head {
@@ -29,20 +33,23 @@ export interface Proof extends Head {
  * The Merkle tree over the events of one stream (RFC 9162). Its leaves are the events themselves, whose hashes stand in
  * the log; beside it only rows of 256 hashes are kept ("tiles"), written with every 256th event, two rows for 256
  * events. So any proof of any past size reads O(log n) tiles and at most one page of the log, an append costs one hash,
- * and a tree can never say anything else than its events do.
+ * and a tree can never say anything else than its events do. When events are moved into a segment, the tiles of level 0
+ * over them go along; those above stay, and say what the segment's root must be.
  */
 export class StreamTree {
   readonly #sql: SqlStorage;
   readonly #log: EventLog;
+  readonly #cold: ColdHistory;
   /** The present tree; null until somebody asks for its root. */
   #frontier: Frontier | null = null;
   /** The head that was last asked for: every reader of the present asks for the same. */
   #head: Head | null = null;
   #hasTable = false;
 
-  constructor(sql: SqlStorage, log: EventLog) {
+  constructor(sql: SqlStorage, log: EventLog, cold: ColdHistory) {
     this.#sql = sql;
     this.#log = log;
+    this.#cold = cold;
   }
 
   /** Whether appending `count` events after `from` writes rows here. */
@@ -55,7 +62,7 @@ export class StreamTree {
     const full = this.#fullTiles();
     for (let index = full; index < hashesAtLevel(1, size); index++) {
       const first = index * TILE_WIDTH;
-      const leaves = this.#leafHashes(first, first + TILE_WIDTH);
+      const leaves = this.#log.leafHashes(first, first + TILE_WIDTH);
       for (const { level, index: at, hashes } of unfaulted(growTiles(first, leaves, (tile) => this.#read(tile)))) {
         this.#sql.exec('INSERT OR REPLACE INTO tiles (level, idx, hashes) VALUES (?, ?, ?)', level, at, hashes);
       }
@@ -93,6 +100,25 @@ export class StreamTree {
     return { ...this.headAt(to), proof: proof.map(bytesToHex) };
   }
 
+  /** The root of the perfect subtree over these events, in hexadecimal digits, from the tiles that are kept. */
+  rootOf(first: number, last: number): string {
+    const [from, size] = [first - 1, last - first + 1];
+    const level = size < TILE_WIDTH ? 0 : 1;
+    const [at, width] = [from / TILE_WIDTH ** level, size / TILE_WIDTH ** level];
+    const index = Math.floor(at / TILE_WIDTH);
+    const offset = at % TILE_WIDTH;
+    const tile = this.#row(level, index, offset + width);
+    if (!tile) throw new BrokenTree(`the tree is not whole: tile ${index} of level ${level} is missing`);
+    return bytesToHex(perfectRoot(hashesOf(tile).slice(offset, offset + width)));
+  }
+
+  /** Forgets the tiles of level 0 whose hashes are in a segment. One of fewer events than a tile leaves the tile here. */
+  drop(first: number, last: number): void {
+    if (last - first + 1 < TILE_WIDTH) return;
+    const tile = (version: number) => Math.floor(version / TILE_WIDTH);
+    this.#sql.exec('DELETE FROM tiles WHERE level = 0 AND idx >= ? AND idx < ?', tile(first - 1), tile(last));
+  }
+
   #reader(size: number): (tile: TileName) => Uint8Array | null {
     this.completeTiles(size);
     return (tile) => this.#read(tile);
@@ -100,16 +126,21 @@ export class StreamTree {
 
   /** A tile that is full comes from its row, as does what is there of one that is not; level 0 comes from the log then. */
   #read({ level, index, width }: TileName): Uint8Array | null {
+    const row = this.#row(level, index, width);
+    if (row || level > 0) return row;
+    const first = index * TILE_WIDTH;
+    return tileOf(this.#log.leafHashes(first, first + width));
+  }
+
+  /** The tile as it is kept, null unless it has so many hashes. */
+  #row(level: number, index: number, width: number): Uint8Array | null {
     const [row] = this.#sql
       .exec<{ hashes: ArrayBuffer }>('SELECT hashes FROM tiles WHERE level = ? AND idx = ?', level, index)
       .toArray();
-    if (row && row.hashes.byteLength >= width * HASH_BYTES) return new Uint8Array(row.hashes);
-    if (level > 0) return null;
-    const first = index * TILE_WIDTH;
-    return tileOf(this.#leafHashes(first, first + width));
+    return row && row.hashes.byteLength >= width * HASH_BYTES ? new Uint8Array(row.hashes) : null;
   }
 
-  /** How many tiles of level 0 are kept; the table is made when the first is asked for. */
+  /** How many tiles of level 0 are full, kept here or in segments; the table is made when the first is asked for. */
   #fullTiles(): number {
     if (!this.#hasTable) {
       this.#sql.exec(
@@ -118,17 +149,13 @@ export class StreamTree {
       this.#hasTable = true;
     }
     const query = 'SELECT coalesce(max(idx) + 1, 0) AS full FROM tiles WHERE level = 0';
-    return this.#sql.exec<{ full: number }>(query).one().full;
-  }
-
-  /** The leaf hashes of the events after `from` up to `to`, as they stand in the log. */
-  #leafHashes(from: number, to: number): Uint8Array[] {
-    return this.#log.leafHashes(from, to).map(hexToBytes);
+    const { full } = this.#sql.exec<{ full: number }>(query).one();
+    return Math.max(full, Math.floor(this.#cold.last / TILE_WIDTH));
   }
 }
 
 /** What the tree's own tiles give; one that is missing is a fault of ours. */
 function unfaulted<Value extends object>(value: Value | Fault): Value {
-  if (isFault(value)) throw new Error(`The tree of a stream is not whole: ${value.fault}`);
+  if (isFault(value)) throw new BrokenTree(`the tree is not whole: ${value.fault}`);
   return value;
 }

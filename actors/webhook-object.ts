@@ -155,8 +155,8 @@ export class WebhookActor extends EventSourcedObject<WebhookState, WebhookComman
   }
 
   /** It, with what its delivery says of itself. */
-  read(principal: Principal): View | RefusalReply {
-    return this.#withDelivery(this.view(principal));
+  async read(principal: Principal): Promise<View | RefusalReply> {
+    return this.#withDelivery(await this.view(principal));
   }
 
   /** The last attempts, newest first. */

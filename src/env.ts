@@ -35,6 +35,10 @@ export interface Env extends ChittyOsEnv {
   readonly TRANSPARENCY_SHARDS: DurableObjectNamespace<TransparencyShardObject>;
   /** Its tiles, for everybody to read. */
   readonly LOG_TILES: R2Bucket;
+  /** Where the older part of long histories is kept; without it all of it stays in the objects. */
+  readonly COLD_HISTORY?: R2Bucket;
+  /** After how many days events are moved there: a number, 30 when left out; `off` for never. */
+  readonly COLD_AFTER_DAYS?: string;
   /** What the log is called when it begins; afterwards its name stays. */
   readonly LOG_ORIGIN?: string;
   /** Who is asked to sign that they saw the log's checkpoints: `<verifier key> <URL>`, one a line or between commas. */

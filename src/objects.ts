@@ -19,6 +19,7 @@ import { projectDeadLetter } from '../projections/dead-letters.ts';
 import { projectInstallation } from '../projections/installations.ts';
 import { hasChittyOs } from './chittyos/env.ts';
 import { chittyOs } from './chittyos/services.ts';
+import { coldPorts } from './cold/cold.ts';
 import { actorProvisioningProcess } from './delivery/actor-provisioning.ts';
 import { auditSink } from './delivery/audit-sink.ts';
 import { endConnectionsOf, endWhenContextIsDeleted } from './delivery/connection-ends.ts';
@@ -57,6 +58,7 @@ export class ContextObject extends ContextActor {
     const sinks: Sink<ContextState>[] = [readModels, auditSink(env)];
     const monitor = new Directory(env.DIRECTORY).monitor();
     const log = handInTo(env);
+<<<<<<< Updated upstream
     const words = wordsPort(env);
     if (!hasChittyOs(env)) {
       super(context, env, { sinks, monitor, log, words });
@@ -64,6 +66,15 @@ export class ContextObject extends ContextActor {
     }
     const process = provisioningProcess(chittyOs(env), env.PUBLIC_URL ?? 'https://connect.chitty.cc');
     super(context, env, { sinks: [...sinks, queueSink(env.CONTEXT_OPS_QUEUE)], monitor, log, words, process });
+=======
+    const cold = coldPorts(env);
+    if (!hasChittyOs(env)) {
+      super(context, env, { sinks, monitor, log, cold });
+      return;
+    }
+    const process = provisioningProcess(chittyOs(env), env.PUBLIC_URL ?? 'https://connect.chitty.cc');
+    super(context, env, { sinks: [...sinks, queueSink(env.CONTEXT_OPS_QUEUE)], monitor, log, cold, process });
+>>>>>>> Stashed changes
   }
 }
 
@@ -83,9 +94,13 @@ export class ActorObject extends ActorActor {
         : { sinks }),
       monitor: new Directory(env.DIRECTORY).monitor(),
       log: handInTo(env),
+<<<<<<< Updated upstream
       words: wordsPort(env),
       eraseIn: (stream, subject, cause) => contextOf(env, stream).eraseWords(subject, cause),
       holdOn: (stream, principal) => contextOf(env, stream).holdFor(principal),
+=======
+      cold: coldPorts(env),
+>>>>>>> Stashed changes
       endSubscriptions: (id, ended) => env.CONTEXTS.get(env.CONTEXTS.idFromName(id)).endSubscriptions(ended),
       tellOfDelegation: (to, delegation, expiresAt) =>
         env.ACTORS.get(env.ACTORS.idFromName(to)).noteReceived(delegation, expiresAt),
@@ -105,6 +120,7 @@ export class ConnectionObject extends ConnectionActor {
       sinks: [sink, auditSink(env), ...(hasChittyOs(env) ? [queueSink(env.CONTEXT_OPS_QUEUE)] : [])],
       monitor: directory.monitor(),
       log: handInTo(env),
+      cold: coldPorts(env),
       standingOf: (id, principal) => env.CONTEXTS.get(env.CONTEXTS.idFromName(id)).standingOf(principal),
       register: (id) => directory.register(`connection/${id}`),
     });
@@ -114,7 +130,15 @@ export class ConnectionObject extends ConnectionActor {
 /** What some callers were refused, and what they were given to read, on one day: into the trail, and nowhere else. */
 export class AuditObject extends AuditActor {
   constructor(context: DurableObjectState, env: Env) {
+<<<<<<< Updated upstream
     super(context, env, { sinks: [auditSink(env)], monitor: new Directory(env.DIRECTORY).monitor() });
+=======
+    super(context, env, {
+      sinks: [auditSink(env.DB)],
+      monitor: new Directory(env.DIRECTORY).monitor(),
+      cold: coldPorts(env),
+    });
+>>>>>>> Stashed changes
   }
 }
 
@@ -126,6 +150,7 @@ export class DeadLetterObject extends DeadLetterActor {
       sinks: [sink, auditSink(env)],
       monitor: new Directory(env.DIRECTORY).monitor(),
       log: handInTo(env),
+      cold: coldPorts(env),
     });
   }
 }
@@ -133,7 +158,11 @@ export class DeadLetterObject extends DeadLetterActor {
 /** The service's signing keys. Only the trail follows from them: they are asked for where tokens are made and checked. */
 export class SigningKeysObject extends SigningKeysActor {
   constructor(context: DurableObjectState, env: Env) {
+<<<<<<< Updated upstream
     super(context, env, { sinks: [auditSink(env)], log: handInTo(env) });
+=======
+    super(context, env, { sinks: [auditSink(env.DB)], log: handInTo(env), cold: coldPorts(env) });
+>>>>>>> Stashed changes
   }
 }
 
@@ -145,6 +174,7 @@ export class InstallationObject extends InstallationActor {
       sinks: [sink, auditSink(env)],
       monitor: new Directory(env.DIRECTORY).monitor(),
       log: handInTo(env),
+      cold: coldPorts(env),
       ...(hasChittyOs(env) && { process: identityProcess(chittyOs(env)) }),
     });
   }
@@ -153,6 +183,10 @@ export class InstallationObject extends InstallationActor {
 /** The limits that callers have. */
 export class LimitsObject extends LimitsActor {
   constructor(context: DurableObjectState, env: Env) {
+<<<<<<< Updated upstream
     super(context, env, { sinks: [auditSink(env)], log: handInTo(env) });
+=======
+    super(context, env, { sinks: [auditSink(env.DB)], log: handInTo(env), cold: coldPorts(env) });
+>>>>>>> Stashed changes
   }
 }

@@ -45,9 +45,11 @@ export const PROBLEMS = {
   'temporary-reduced-capacity': { status: 429, title: 'Less capacity than usual' },
   'too-many-guesses': { status: 429, title: 'Too many wrong credentials' },
   internal: { status: 500, title: 'Something went wrong here' },
+  'history-damaged': { status: 500, title: 'Some of the history is missing or altered' },
   'not-configured': { status: 503, title: 'It is not set up here' },
   'not-logged': { status: 503, title: 'It is not in the log yet' },
   'read-model-unavailable': { status: 503, title: 'Lists and search do not answer at the moment' },
+  'history-unavailable': { status: 503, title: 'Some of the history does not answer at the moment' },
   overloaded: { status: 503, title: 'Too busy at the moment' },
 } as const satisfies Record<string, { status: number; title: string }> & Record<RefusalCode, object>;
 
@@ -88,6 +90,7 @@ export function problemOf(refusal: RefusalReply): Problem {
     ...(refusal.errors && { errors: refusal.errors }),
     ...(refusal.isHidden && { unsaid: { reason: 'hidden' } }),
     ...(refusal.conflicts && { extensions: { conflicts: refusal.conflicts } }),
+    ...(refusal.unreadable && { extensions: { ...refusal.unreadable } }),
     ...(refusal.version > 0 && { headers: { ETag: `"${refusal.version}"` } }),
   };
 }

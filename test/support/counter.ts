@@ -4,6 +4,7 @@ import { EventSourcedObject } from '../../actors/event-sourced-object.ts';
 import type { Delivery, Progress, Sink } from '../../actors/outbox.ts';
 import type { StreamType } from '../../actors/stream-type.ts';
 import type { Upcasters } from '../../events/upcast.ts';
+import { MemorySegments } from './memory-segments.ts';
 
 /** A second stream type, as small as one can be: a new type is its events, its decider and a few lines of object. */
 
@@ -63,7 +64,9 @@ const counterStream: StreamType<CounterState, CounterCommand, CounterEvent> = {
     counter_closed: z.strictObject({}),
   },
   upcasters: counterUpcasters,
-  stateSchema: 1,
+  get stateSchema() {
+    return CounterObject.stateSchema;
+  },
   view: (state) => state,
   isBookkeeping: () => false,
   isClosed: (state) => state?.isClosed ?? false,
@@ -89,7 +92,13 @@ export class RecordingSink implements Sink<CounterState> {
 }
 
 export class CounterObject extends EventSourcedObject<CounterState, CounterCommand, CounterEvent, unknown> {
+  /** Where old events go, and how old they are then; they outlive the objects, as what is below does. */
+  static readonly segments = new MemorySegments();
+  static afterMs: number | null = null;
+  static stateSchema = 1;
+
   constructor(context: DurableObjectState, env: unknown) {
-    super(context, env, counterStream, { sinks: [new RecordingSink()] });
+    const cold = { store: CounterObject.segments, afterMs: CounterObject.afterMs };
+    super(context, env, counterStream, { sinks: [new RecordingSink()], cold });
   }
 }

@@ -3,7 +3,6 @@ import fc from 'fast-check';
 import { vi } from 'vitest';
 import { type ContextState, contextDecider } from '../../actors/context.ts';
 import { recorded } from '../../actors/decider.ts';
-import { EventLog } from '../../actors/log.ts';
 import { type DeliveryReport, Outbox } from '../../actors/outbox.ts';
 import { nextStep } from '../../actors/provisioning.ts';
 import type { ContextEvent, ProvisioningStep } from '../../events/context.ts';
@@ -13,6 +12,7 @@ import { nextUlid } from '../../events/ulid.ts';
 import { queueSink, readModelSink } from '../../src/delivery/sinks.ts';
 import type { Env } from '../../src/env.ts';
 import { consume, pageOf, surrounded } from './delivery.ts';
+import { hotLog } from './hot-log.ts';
 import { type Fate, fates, finish, UnreliableChittyOs } from './unreliable.ts';
 
 /** How far the clock goes at once when all is to come right: longer than any pause. */
@@ -79,7 +79,7 @@ export class DeliveryWorld {
     for (const table of ['events', 'snapshots', 'answers', 'cursors']) sql.exec(`DROP TABLE IF EXISTS ${table}`);
     vi.clearAllTimers();
     this.#sql = sql;
-    new EventLog(sql).create();
+    hotLog(sql).log.create();
     this.#bindings = surrounded({
       CHITTYOS: this.chittyOs,
       CHITTYOS_TOKEN: 'token',
@@ -92,7 +92,9 @@ export class DeliveryWorld {
           },
           history: async (_principal: unknown, after: number, limit: number) => {
             if (--this.pagesLeft < 0) throw new Error('the consumer was lost');
-            const log = new EventLog(sql).read(0, this.version).map(({ text }) => text);
+            const log = hotLog(sql)
+              .log.read(0, this.version)
+              .map(({ text }) => text);
             return { ...pageOf(log, after, limit), isClosed: this.state?.status === 'deleted' };
           },
         }),
@@ -127,7 +129,7 @@ export class DeliveryWorld {
       commandId: `c${this.version}`,
       data,
     });
-    new EventLog(this.#sql).append(this.version, text);
+    hotLog(this.#sql).log.append(this.version, text);
     this.state = contextDecider.evolve(this.state, recorded<ContextEvent>(JSON.parse(text)));
     this.#outbox.appended(Date.now());
   }
@@ -267,7 +269,7 @@ export class DeliveryWorld {
     this.#lose = () => {
       isLost = true;
     };
-    const log = new EventLog(this.#sql);
+    const { log, cold } = hotLog(this.#sql);
     // What an object that was lost still had under way can write nothing and arm nothing.
     const sql = new Proxy(this.#sql, {
       get(target, key) {
@@ -278,6 +280,7 @@ export class DeliveryWorld {
     });
     const source = {
       log,
+      cold,
       stream: () => `context/${ID}`,
       state: () => this.state,
       version: () => this.version,

@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { expect, vi } from 'vitest';
 import { AlarmClock } from '../../actors/alarm-clock.ts';
-import { EventLog } from '../../actors/log.ts';
+import type { EventLog } from '../../actors/log.ts';
 import { type Delivery, type DeliveryReport, Outbox, type Progress, type Sink } from '../../actors/outbox.ts';
+import { hotLog } from './hot-log.ts';
 
 /** Events in one message at most. */
 export const EVENTS_MAX = 3;
@@ -73,7 +74,7 @@ export class OutboxWorld {
     }
     vi.clearAllTimers();
     this.#sql = this.#counted(sql);
-    this.#log = new EventLog(this.#sql);
+    this.#log = hotLog(this.#sql).log;
     this.#log.create();
     this.rows = 0;
     this.#clock = this.#wound();
@@ -93,7 +94,7 @@ export class OutboxWorld {
     // The platform fires an alarm again whose handler did not end.
     if (this.#isAlarmRunning) this.#alarmAt = Date.now();
     this.#isAlarmRunning = false;
-    this.#log = new EventLog(this.#sql);
+    this.#log = hotLog(this.#sql).log;
     this.#clock = this.#wound();
     this.outbox = this.#wakeUp();
   }
@@ -241,6 +242,7 @@ export class OutboxWorld {
   #wakeUp(): Outbox<null> {
     const source = {
       log: this.#log,
+      cold: hotLog(this.#sql).cold,
       stream: () => 'counter/world',
       state: () => null,
       version: () => this.version,
