@@ -17,11 +17,7 @@ import { contextWords, retentionChore } from './context-words.ts';
 import { isRefusal } from './decider.ts';
 import type { ErasureCause } from './erasure-sink.ts';
 import { EventSourcedObject } from './event-sourced-object.ts';
-<<<<<<< Updated upstream
-import type { CommandReply, CommandRequest, Ports, RefusalReply } from './messages.ts';
-=======
-import type { Ports, Reading, RefusalReply } from './messages.ts';
->>>>>>> Stashed changes
+import type { CommandReply, CommandRequest, Ports, Reading, RefusalReply } from './messages.ts';
 import { type Principal, SYSTEM } from './principal.ts';
 import { safekeepingOf } from './privacy.ts';
 import type { StreamType } from './stream-type.ts';

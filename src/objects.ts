@@ -58,23 +58,14 @@ export class ContextObject extends ContextActor {
     const sinks: Sink<ContextState>[] = [readModels, auditSink(env)];
     const monitor = new Directory(env.DIRECTORY).monitor();
     const log = handInTo(env);
-<<<<<<< Updated upstream
     const words = wordsPort(env);
-    if (!hasChittyOs(env)) {
-      super(context, env, { sinks, monitor, log, words });
-      return;
-    }
-    const process = provisioningProcess(chittyOs(env), env.PUBLIC_URL ?? 'https://connect.chitty.cc');
-    super(context, env, { sinks: [...sinks, queueSink(env.CONTEXT_OPS_QUEUE)], monitor, log, words, process });
-=======
     const cold = coldPorts(env);
     if (!hasChittyOs(env)) {
-      super(context, env, { sinks, monitor, log, cold });
+      super(context, env, { sinks, monitor, log, words, cold });
       return;
     }
     const process = provisioningProcess(chittyOs(env), env.PUBLIC_URL ?? 'https://connect.chitty.cc');
-    super(context, env, { sinks: [...sinks, queueSink(env.CONTEXT_OPS_QUEUE)], monitor, log, cold, process });
->>>>>>> Stashed changes
+    super(context, env, { sinks: [...sinks, queueSink(env.CONTEXT_OPS_QUEUE)], monitor, log, words, cold, process });
   }
 }
 
@@ -94,13 +85,10 @@ export class ActorObject extends ActorActor {
         : { sinks }),
       monitor: new Directory(env.DIRECTORY).monitor(),
       log: handInTo(env),
-<<<<<<< Updated upstream
       words: wordsPort(env),
       eraseIn: (stream, subject, cause) => contextOf(env, stream).eraseWords(subject, cause),
       holdOn: (stream, principal) => contextOf(env, stream).holdFor(principal),
-=======
       cold: coldPorts(env),
->>>>>>> Stashed changes
       endSubscriptions: (id, ended) => env.CONTEXTS.get(env.CONTEXTS.idFromName(id)).endSubscriptions(ended),
       tellOfDelegation: (to, delegation, expiresAt) =>
         env.ACTORS.get(env.ACTORS.idFromName(to)).noteReceived(delegation, expiresAt),
@@ -130,15 +118,11 @@ export class ConnectionObject extends ConnectionActor {
 /** What some callers were refused, and what they were given to read, on one day: into the trail, and nowhere else. */
 export class AuditObject extends AuditActor {
   constructor(context: DurableObjectState, env: Env) {
-<<<<<<< Updated upstream
-    super(context, env, { sinks: [auditSink(env)], monitor: new Directory(env.DIRECTORY).monitor() });
-=======
     super(context, env, {
-      sinks: [auditSink(env.DB)],
+      sinks: [auditSink(env)],
       monitor: new Directory(env.DIRECTORY).monitor(),
       cold: coldPorts(env),
     });
->>>>>>> Stashed changes
   }
 }
 
@@ -158,11 +142,7 @@ export class DeadLetterObject extends DeadLetterActor {
 /** The service's signing keys. Only the trail follows from them: they are asked for where tokens are made and checked. */
 export class SigningKeysObject extends SigningKeysActor {
   constructor(context: DurableObjectState, env: Env) {
-<<<<<<< Updated upstream
-    super(context, env, { sinks: [auditSink(env)], log: handInTo(env) });
-=======
-    super(context, env, { sinks: [auditSink(env.DB)], log: handInTo(env), cold: coldPorts(env) });
->>>>>>> Stashed changes
+    super(context, env, { sinks: [auditSink(env)], log: handInTo(env), cold: coldPorts(env) });
   }
 }
 
@@ -183,10 +163,6 @@ export class InstallationObject extends InstallationActor {
 /** The limits that callers have. */
 export class LimitsObject extends LimitsActor {
   constructor(context: DurableObjectState, env: Env) {
-<<<<<<< Updated upstream
-    super(context, env, { sinks: [auditSink(env)], log: handInTo(env) });
-=======
-    super(context, env, { sinks: [auditSink(env.DB)], log: handInTo(env), cold: coldPorts(env) });
->>>>>>> Stashed changes
+    super(context, env, { sinks: [auditSink(env)], log: handInTo(env), cold: coldPorts(env) });
   }
 }
