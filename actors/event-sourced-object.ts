@@ -299,12 +299,12 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
   }
 
   /**
-   * Has everything delivered to a destination again, from the first event on: to one that was emptied.
+   * Has everything from a version on delivered to a destination again, now: to one that was emptied.
    *
    * @returns whether it has all that there was; false when `timeoutMs` passed first, and it goes on
    */
-  async redeliver(destination: string, timeoutMs: number): Promise<boolean> {
-    return !this.resend(destination, 1) || this.whenDelivered(destination, this.#head.version, timeoutMs);
+  async redeliver(destination: string, from: number, timeoutMs: number): Promise<boolean> {
+    return !this.resend(destination, from) || this.whenDelivered(destination, this.#head.version, timeoutMs);
   }
 
   /** Waits until a destination has everything up to `version`. @returns false when `timeoutMs` passed first */

@@ -334,6 +334,9 @@ export class Outbox<State> {
   async #deliver(sink: Sink<State>, due: readonly [string, Cursor][]): Promise<readonly Cursor[]> {
     const after = Math.min(...due.map(([, cursor]) => cursor.confirmed));
     const { log, cold, stream, state, version } = this.#source;
+    const began = new Map(due.map(([, cursor]) => [cursor, cursor.confirmed]));
+    // One that was set back meanwhile is to get this again.
+    const isSetBack = (cursor: Cursor) => cursor.confirmed < (began.get(cursor) ?? 0);
     const cursors = due.map(([, cursor]) => cursor);
     // Made anew for a sink that begins once more, because what it asks for had to be fetched.
     const deliver = () =>
@@ -348,12 +351,14 @@ export class Outbox<State> {
     try {
       const progress = await cold.readingFirst(deliver);
       if ('confirmed' in progress) {
-        for (const cursor of cursors) succeed(cursor, Math.max(cursor.confirmed, progress.confirmed));
+        for (const cursor of cursors) {
+          if (!isSetBack(cursor)) succeed(cursor, Math.max(cursor.confirmed, progress.confirmed));
+        }
         this.#tellWaiters();
         return [];
       }
       // One that was told already that they arrived waits for nothing; nor does one that is further than they reach.
-      const asked = cursors.filter((cursor) => cursor.confirmed < progress.sent);
+      const asked = cursors.filter((cursor) => cursor.confirmed < progress.sent && !isSetBack(cursor));
       for (const cursor of asked) sent(cursor, Date.now());
       return asked;
     } catch (error) {

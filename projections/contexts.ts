@@ -61,21 +61,22 @@ export function hourOf(time: string): number {
  * index only when what it holds of the context changed. A deleted context stays as a row.
  *
  * Each batch is one transaction; when it rejects, the states of that batch and of later ones are not written, and all
- * can be given again.
+ * can be given again. The places of events in the feed are written in the transaction of their context: who may read them
+ * is so known as soon as they can be found, and none has two places.
+ *
+ * @param events of some of these contexts, by their ids: up to the state or less, by rising version and without a gap
  */
-export async function projectContexts(db: D1Database, states: readonly Context[]): Promise<void> {
-  for (const batch of batches(latestOf(states))) await writeBatch(db, batch);
+export async function projectContexts(
+  db: D1Database,
+  states: readonly Context[],
+  events: ReadonlyMap<string, readonly Envelope[]> = new Map(),
+): Promise<void> {
+  for (const batch of batches(latestOf(states), events)) await writeBatch(db, batch);
 }
 
-/**
- * Writes the latest known state of one context, as `projectContexts` does, and in the same transaction the places of
- * events in the feed: who may read them is so known as soon as they can be found, and none has two places.
- *
- * @param events of this context up to this state or less, by rising version and without a gap
- */
-export async function projectContext(db: D1Database, state: Context, events: readonly Envelope[]): Promise<void> {
-  const feed = feedBatchOf(events);
-  for (const batch of batches([state], feed)) await writeBatch(db, batch);
+/** Writes the latest known state of one context and the places of its events, as `projectContexts` does. */
+export function projectContext(db: D1Database, state: Context, events: readonly Envelope[]): Promise<void> {
+  return projectContexts(db, [state], new Map([[state.id, events]]));
 }
 
 /**
@@ -104,28 +105,31 @@ function latestOf(states: readonly Context[]): Context[] {
   return [...latest.values()];
 }
 
+/** What is written in one transaction: of each context its row, its terms, and its events' places in the feed. */
 interface Batch {
   readonly rows: ContextRow[];
   readonly terms: ContextTerms[];
-  readonly feed: FeedBatch | null;
+  readonly feed: (FeedBatch | null)[];
 }
 
-function* batches(states: readonly Context[], feed: FeedBatch | null = null): Generator<Batch> {
-  let batch: Batch = { rows: [], terms: [], feed };
+function* batches(states: readonly Context[], events: ReadonlyMap<string, readonly Envelope[]>): Generator<Batch> {
+  let batch: Batch = { rows: [], terms: [], feed: [] };
   let chars = 0;
   let wanted = new Set<number>();
   for (const state of states) {
     const terms = termsOf(state);
+    const feed = feedBatchOf(events.get(state.id) ?? []);
     const row = rowOf(state, terms.hash, wanted, feed);
     const size = Math.max(row.body.length + row.search.length, terms.tokens.length);
     if (batch.rows.length > 0 && (batch.rows.length === BATCH_CONTEXTS || chars + size > BATCH_CHARS)) {
       yield batch;
-      batch = { rows: [], terms: [], feed };
+      batch = { rows: [], terms: [], feed: [] };
       chars = 0;
       wanted = new Set();
     }
     batch.rows.push(row);
     batch.terms.push(terms);
+    batch.feed.push(feed);
     wanted.add(row.rowid);
     chars += size;
   }
@@ -171,8 +175,8 @@ async function writeBatch(db: D1Database, batch: Batch): Promise<void> {
     // finds its own.
     if (batch.rows.length === 1 || !String(error).includes('UNIQUE')) throw error;
     const half = batch.rows.length >> 1;
-    await writeBatch(db, { ...batch, rows: batch.rows.slice(0, half), terms: batch.terms.slice(0, half) });
-    await writeBatch(db, { ...batch, rows: batch.rows.slice(half), terms: batch.terms.slice(half) });
+    await writeBatch(db, part(batch, 0, half));
+    await writeBatch(db, part(batch, half));
   }
 }
 
@@ -226,17 +230,22 @@ const INDEX_NEW = `INSERT INTO contexts_fts (rowid, terms)
   SELECT c.rowid, g.tokens FROM ${GIVEN_TERMS} g JOIN contexts c ON c.id = g.id
   WHERE c.version = g.version AND NOT EXISTS (SELECT 1 FROM contexts_fts f WHERE f.rowid = c.rowid)`;
 
+function part({ rows, terms, feed }: Batch, from: number, to?: number): Batch {
+  return { rows: rows.slice(from, to), terms: terms.slice(from, to), feed: feed.slice(from, to) };
+}
+
 function statements(db: D1Database, { rows, terms, feed }: Batch): D1PreparedStatement[] {
+  const fed = feed.filter((events) => events !== null);
   const givenRows = JSON.stringify(rows);
   const givenTerms = JSON.stringify(terms);
   return [
     db.prepare(ADD_WORDS).bind(givenTerms),
     db.prepare(REINDEX).bind(givenTerms),
     // Before the rows are updated, while they still tell how far the feed is.
-    ...(feed === null ? [] : [db.prepare(ADD_TO_FEED).bind(JSON.stringify(feed))]),
+    ...fed.map((events) => db.prepare(ADD_TO_FEED).bind(JSON.stringify(events))),
     db.prepare(UPDATE_WITH_HOUR).bind(givenRows),
     db.prepare(UPDATE).bind(givenRows),
-    ...(feed === null ? [] : [db.prepare(UPDATE_FED).bind(givenRows)]),
+    ...(fed.length === 0 ? [] : [db.prepare(UPDATE_FED).bind(givenRows)]),
     db.prepare(INSERT).bind(givenRows),
     db.prepare(INDEX_NEW).bind(givenTerms),
   ];

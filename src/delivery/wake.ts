@@ -21,12 +21,18 @@ export async function resend(env: Env, stream: string, destination: string, from
 }
 
 /**
- * Has a stream send everything to a destination again that was emptied.
+ * Has a stream send everything from a version on to a destination again that was emptied, now.
  *
  * @returns whether it has all; false when that takes longer than `timeoutMs`
  */
-export async function redeliver(env: Env, stream: string, destination: string, timeoutMs: number): Promise<boolean> {
-  return (await streamObject(env, stream)?.redeliver(destination, timeoutMs)) ?? true;
+export async function redeliver(
+  env: Env,
+  stream: string,
+  destination: string,
+  from: number,
+  timeoutMs: number,
+): Promise<boolean> {
+  return (await streamObject(env, stream)?.redeliver(destination, from, timeoutMs)) ?? true;
 }
 
 /** Tells a stream that the head of its first `size` events is in the log of logs. */

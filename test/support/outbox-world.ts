@@ -52,6 +52,8 @@ export class OutboxWorld {
   version = 0;
   outbox: Outbox<null>;
   onSend = () => {};
+  /** Called when `direct` has taken something, before it says so. */
+  onTaken = () => {};
   /** Rows written so far; to set the alarm is one. */
   rows = 0;
   /** How often each sink was given something. */
@@ -269,7 +271,11 @@ export class OutboxWorld {
       destinations: ['direct'],
       intervalMs: 8_000,
       isReady: () => true,
-      deliver: async (delivery): Promise<Progress> => ({ confirmed: (await deliver('direct', delivery)).at(-1) ?? 0 }),
+      deliver: async (delivery): Promise<Progress> => {
+        const confirmed = (await deliver('direct', delivery)).at(-1) ?? 0;
+        this.onTaken();
+        return { confirmed };
+      },
     };
     const later: Sink<null> = {
       destinations: ['fast', 'slow'],

@@ -188,6 +188,19 @@ describe('a destination that was restored from a backup', () => {
       expect(world.received.get('fast')).toEqual(versions(6));
     }));
 
+  it('gets again what somebody asks for while it is given what comes next', () =>
+    withStorage('outbox resent under way', async (sql) => {
+      const world = await settled(sql, 6);
+      world.onTaken = () => {
+        world.onTaken = () => {};
+        world.restore('direct', 0);
+        world.outbox.resend('direct', 1);
+      };
+      await world.append(1);
+      expect(world.outbox.cursors.get('direct')).toMatchObject({ confirmed: 7, attempts: 0 });
+      expect(world.received.get('direct')).toEqual(versions(7));
+    }));
+
   it(
     'that loses whatever it confirms is sent the stream again ever more seldom',
     () =>

@@ -2,6 +2,7 @@ import { env } from 'cloudflare:workers';
 import { describe, expect, it, vi } from 'vitest';
 import { api, createContext } from '../support/api.ts';
 import { deliver, payload, repository } from '../support/github.ts';
+import { objectOf } from '../support/rest.ts';
 
 interface Page {
   items: { id: string; name: string }[];
@@ -82,6 +83,78 @@ describe('a rebuild', () => {
     }
   }
 
+  /** Rebuilds everything. @param between what happens after each part */
+  async function rebuildAll(between: () => Promise<unknown> = async () => {}): Promise<void> {
+    let cursor: string | null | undefined;
+    let rebuilt = 0;
+    while (cursor !== null) {
+      const query: string = cursor === undefined ? '' : `?cursor=${cursor}`;
+      const response = await api(`/v1/admin/rebuild${query}`, { method: 'POST' });
+      expect(response.status).toBe(200);
+      const part: { rebuilt: number; total: number; nextCursor: string | null } = await response.json();
+      rebuilt += part.rebuilt;
+      cursor = part.nextCursor;
+      if (cursor === null) expect(rebuilt).toBe(part.total);
+      await between();
+    }
+  }
+
+  /** The versions of a context that have a place in the feed, in the order of their places. */
+  async function placesOf(id: string): Promise<number[]> {
+    const { results } = await env.DB.prepare('SELECT first, last FROM feed WHERE context = ? ORDER BY position')
+      .bind(id)
+      .all<{ first: number; last: number }>();
+    return results.flatMap(({ first, last }) => versions(last - first + 1).map((version) => first + version - 1));
+  }
+
+  /** The audit trail of contexts. */
+  async function trail(): Promise<unknown[]> {
+    return (await env.DB.prepare("SELECT * FROM audit WHERE stream LIKE 'context/%' ORDER BY id").all()).results;
+  }
+
+  const versions = (last: number) => Array.from({ length: last }, (_, index) => index + 1);
+  const change = (id: string, json: object) => api(`/v1/contexts/${id}`, { method: 'PATCH', json });
+  const isQuiet = (id: string) =>
+    vi.waitFor(async () => expect(await objectOf(id).flushOutbox()).toBe(true), { timeout: 20_000, interval: 200 });
+
+  it('gives every event its place in the feed and its entry in the trail, also of a long history', {
+    timeout: 60_000,
+  }, async () => {
+    const long = await createContext({ name: 'Long' });
+    await Promise.all(versions(1_300).map((number) => change(long.id, { description: `Change ${number}` })));
+    const short = await createContext({ name: 'Short' });
+    for (const { id } of [long, short]) await isQuiet(id);
+    const live = await trail();
+    await rebuildAll();
+    for (const { id } of [long, short]) {
+      const { version }: { version: number } = await (await api(`/v1/contexts/${id}`)).json();
+      await vi.waitFor(async () => expect(await placesOf(id)).toEqual(versions(version)), 20_000);
+    }
+    await vi.waitFor(async () => expect(await trail()).toEqual(live), 20_000);
+  });
+
+  it('misses nothing that happens meanwhile', { timeout: 60_000 }, async () => {
+    const made = await Promise.all(versions(6).map((number) => createContext({ name: `Busy ${number}` })));
+    let number = 0;
+    const changeAll = () => Promise.all(made.map(({ id }) => change(id, { description: `Round ${++number}` })));
+    for (let round = 0; round < 4; round++) await changeAll();
+    const isOver = { value: false };
+    const busy = (async () => {
+      while (!isOver.value) await changeAll();
+    })();
+    await rebuildAll(changeAll);
+    isOver.value = true;
+    await busy;
+    for (const { id } of made) {
+      await isQuiet(id);
+      const { version }: { version: number } = await (await api(`/v1/contexts/${id}`)).json();
+      expect(version).toBeGreaterThan(20);
+      expect(await placesOf(id)).toEqual(versions(version));
+      const row = env.DB.prepare('SELECT version FROM contexts WHERE id = ?').bind(id);
+      expect(await row.first('version')).toBe(version);
+    }
+  });
+
   it('gives, row by row, what was kept live', { timeout: 30_000 }, async () => {
     for (let index = 0; index < 12; index++) {
       const { id } = await createContext({ name: `Rebuilt ${index}`, tools: [`tool-${index % 3}`] });
@@ -102,17 +175,7 @@ describe('a rebuild', () => {
     const live = await readModels();
     await env.DB.prepare("UPDATE installations SET body = '{}', status = 'spoiled'").run();
     await env.DB.prepare("UPDATE contexts SET body = '{}', search = 'spoiled' WHERE rowid % 2 = 0").run();
-    let cursor: string | null | undefined;
-    let rebuilt = 0;
-    while (cursor !== null) {
-      const query: string = cursor === undefined ? '' : `?cursor=${cursor}`;
-      const response = await api(`/v1/admin/rebuild${query}`, { method: 'POST' });
-      expect(response.status).toBe(200);
-      const part: { rebuilt: number; total: number; nextCursor: string | null } = await response.json();
-      rebuilt += part.rebuilt;
-      cursor = part.nextCursor;
-      if (cursor === null) expect(rebuilt).toBe(part.total);
-    }
+    await rebuildAll();
     expect(await readModels()).toEqual(live);
   });
 

@@ -5,9 +5,11 @@ import { isRefusal } from '../../../actors/decider.ts';
 import { Directory } from '../../../actors/directory.ts';
 import { SYSTEM } from '../../../actors/principal.ts';
 import { SYSTEM_ACTOR } from '../../../actors/system-actor.ts';
+import type { Envelope } from '../../../events/envelope.ts';
 import { clearActors, projectActor } from '../../../projections/actors.ts';
-import { clearAudit } from '../../../projections/audit.ts';
-import { clearChittyIds, projectChittyId } from '../../../projections/chitty-ids.ts';
+import { clearAudit, projectAudit } from '../../../projections/audit.ts';
+import { type AuditRow, auditRowsOf } from '../../../projections/audit-entries.ts';
+import { clearChittyIds, projectChittyIds } from '../../../projections/chitty-ids.ts';
 import { clearConnections, projectConnection } from '../../../projections/connections.ts';
 import { clearContexts, projectContexts } from '../../../projections/contexts.ts';
 import { clearDeadLetters, projectDeadLetter } from '../../../projections/dead-letters.ts';
@@ -30,7 +32,16 @@ import type { AuthenticatedRoute } from '../route.ts';
 /** Streams that one request rebuilds: as many as a request can ask within the platform's limit of calls. */
 const PAGE_STREAMS = 200;
 
-/** How long a stream is waited for that has much to tell the audit trail, in milliseconds. */
+/** Streams that are read and written together: what their logs begin with is in memory at the same time. */
+const TOGETHER = 50;
+
+/** Events of a stream that are written together with those of others; the rest is for the stream to deliver. */
+const FIRST_EVENTS = 200;
+
+/** Characters of rows in one query, below D1's 2 MB of UTF-8. */
+const QUERY_CHARS = 400_000;
+
+/** How long a stream is waited for that has more to deliver, in milliseconds. */
 const REDELIVERY_MS = 20_000;
 
 /** A place in the directory: the shard, and the stream after which to go on. */
@@ -89,11 +100,9 @@ export const rebuildReadModels: AuthenticatedRoute = {
       ]);
     }
     const streams = await shard.list(place[2] ?? '', PAGE_STREAMS);
-    await rebuild(exchange.env, streams);
-    const contexts = streams.filter((stream) => stream.startsWith('context/'));
-    // What takes longer is gone on with by the streams themselves.
-    await Promise.all(contexts.map((stream) => redeliver(exchange.env, stream, 'd1', REDELIVERY_MS)));
-    await Promise.all(streams.map((stream) => redeliver(exchange.env, stream, AUDIT_DESTINATION, REDELIVERY_MS)));
+    for (let from = 0; from < streams.length; from += TOGETHER) {
+      await rebuild(exchange.env, streams.slice(from, from + TOGETHER));
+    }
     const counts = await Promise.all(shards.map((each) => each.count()));
     const isShardDone = streams.length < PAGE_STREAMS;
     const isDone = isShardDone && shardIndex === shards.length - 1;
@@ -123,19 +132,29 @@ const READ_MODELS: ReadonlyMap<string, Write> = new Map<string, Write>([
   ['webhook', ({ DB }, body) => projectWebhook(DB, JSON.parse(body))],
 ]);
 
-/** Writes the present state of these streams into the read models. */
+/** A stream as it is read: its state, and what its log begins with. */
+interface Read {
+  readonly stream: string;
+  /** Its present state as JSON; null when it has none or nothing is shown of it. */
+  readonly body: string | null;
+  readonly events: readonly Envelope[];
+  /** Whether these were all when they were read. */
+  readonly isWhole: boolean;
+}
+
+/**
+ * Writes the present state of these streams into the read models, their first events into the feed and the audit trail,
+ * all of them together: a transaction for each stream would take many times as long. Then each stream is told to go on
+ * from there, which those have nothing to do for that are shorter and were not changed meanwhile.
+ */
 async function rebuild(env: Env, streams: readonly string[]): Promise<void> {
+  const read = await Promise.all(streams.map((stream) => readStream(env, stream)));
   const contexts: Context[] = [];
   const invitations: ContextInvitations[] = [];
   await Promise.all(
-    streams.map(async (stream) => {
-      const [type = ''] = stream.split('/');
-      const write = READ_MODELS.get(type);
-      if (write === undefined && type !== 'context') return;
-      // Rows of contexts have no words of people in them; those of actors have.
-      const body = await presentState(env, stream, type === 'context' ? 'sealed' : 'opened');
-      // One that was registered and never written has nothing to show.
+    read.map(async ({ stream, body }) => {
       if (body === null) return;
+      const write = READ_MODELS.get(typeOf(stream));
       if (write !== undefined) {
         await write(env, body);
         return;
@@ -144,11 +163,56 @@ async function rebuild(env: Env, streams: readonly string[]): Promise<void> {
       if (context.owner === SYSTEM_ACTOR) return;
       contexts.push(context);
       if (context.status === 'active') invitations.push(...(await invitationsTo(env, context.id)));
-      if (context.chittyId !== null) await projectChittyId(env.DB, context.chittyId, context.id);
     }),
   );
-  await projectContexts(env.DB, contexts);
+  const eventsOf = new Map(read.map(({ stream, events }) => [stream.slice(stream.indexOf('/') + 1), events]));
+  await projectContexts(env.DB, contexts, eventsOf);
   await projectInvitations(env.DB, invitations);
+  await projectChittyIds(
+    env.DB,
+    contexts.flatMap(({ id, chittyId }) => (chittyId === null ? [] : [{ id, chittyId }])),
+  );
+  for (const rows of parts(read.flatMap(({ events }) => auditRowsOf(events)))) await projectAudit(env.DB, rows);
+  await Promise.all([
+    // Also those that are whole: what they delivered while they had no row has no place in the feed yet.
+    ...contexts.map(({ id }) => goOn(env, `context/${id}`, 'd1', eventsOf.get(id) ?? [])),
+    ...read.flatMap(({ stream, events, isWhole }) => (isWhole ? [] : [goOn(env, stream, AUDIT_DESTINATION, events)])),
+  ]);
+}
+
+/** Has a stream deliver what comes after these events. What takes longer than its time it goes on with by itself. */
+function goOn(env: Env, stream: string, destination: string, events: readonly Envelope[]): Promise<boolean> {
+  return redeliver(env, stream, destination, (events.at(-1)?.version ?? 0) + 1, REDELIVERY_MS);
+}
+
+async function readStream(env: Env, stream: string): Promise<Read> {
+  const object = streamObject(env, stream);
+  // The events before the state, which then has all of them.
+  const history = await object?.history(SYSTEM, 0, FIRST_EVENTS);
+  const isShown = typeOf(stream) === 'context' || READ_MODELS.has(typeOf(stream));
+  // Rows of contexts have no words of people in them; those of actors have.
+  const form = typeOf(stream) === 'context' ? 'sealed' : 'opened';
+  const view = isShown ? await object?.view(SYSTEM, undefined, form) : undefined;
+  const body = view === undefined || isRefusal(view) ? null : view.body;
+  if (history === undefined || isRefusal(history)) return { stream, body, events: [], isWhole: false };
+  const events = history.events.map((text): Envelope => JSON.parse(text));
+  return { stream, body, events, isWhole: history.isUpToDate };
+}
+
+function typeOf(stream: string): string {
+  return stream.slice(0, stream.indexOf('/'));
+}
+
+/** Rows of the audit trail in such numbers as one query takes. */
+function* parts(rows: readonly AuditRow[]): Generator<readonly AuditRow[]> {
+  let [from, chars] = [0, 0];
+  for (const [index, row] of rows.entries()) {
+    chars += JSON.stringify(row).length;
+    if (chars < QUERY_CHARS) continue;
+    yield rows.slice(from, index + 1);
+    [from, chars] = [index + 1, 0];
+  }
+  yield rows.slice(from);
 }
 
 async function rebuildConnection(env: Env, body: string): Promise<void> {
@@ -163,10 +227,4 @@ async function invitationsTo(env: Env, context: string): Promise<ContextInvitati
   const answer = await env.CONTEXTS.get(env.CONTEXTS.idFromName(context)).invitations(SYSTEM);
   if (isRefusal(answer) || answer.seen === '[]') return [];
   return [{ context, version: answer.version, invitations: answer.seen }];
-}
-
-/** The present state of a stream as JSON, null when nothing was ever written there. */
-async function presentState(env: Env, stream: string, form: 'opened' | 'sealed'): Promise<string | null> {
-  const view = await streamObject(env, stream)?.view(SYSTEM, undefined, form);
-  return view === undefined || isRefusal(view) ? null : view.body;
 }
