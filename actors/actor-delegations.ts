@@ -6,10 +6,12 @@ import { isAdministrator } from './access.ts';
 import type { Actor } from './actor.ts';
 import { endOf, grant, isGoodAt, knownScopes, type Wanted } from './actor-keys.ts';
 import type { Refusal } from './decider.ts';
+import { keptBytes } from './kept-bytes.ts';
 import type { DelegationLink, Principal, Scope } from './principal.ts';
 
-/** Delegations of one actor that are good at the same time. */
+/** Delegations of one actor that are good at the same time, and bytes of all of them. */
 const DELEGATIONS_MAX = 1_000;
+const DELEGATIONS_MAX_BYTES = 1_000_000;
 /** Delegations in a row, the subject's own included. */
 const CHAIN_MAX = 5;
 /** How long a delegation lasts when nothing else is said, in milliseconds. */
@@ -99,7 +101,8 @@ function delegate(
     const detail = `Rights are handed on ${CHAIN_MAX} times at most. Ask ${by.subject} for a delegation of their own.`;
     return { refused: 'limit-reached', detail };
   }
-  if (actor.delegations.filter(({ expiresAt }) => isGoodAt(expiresAt, at)).length >= DELEGATIONS_MAX) {
+  const good = actor.delegations.filter(({ expiresAt }) => isGoodAt(expiresAt, at));
+  if (good.length >= DELEGATIONS_MAX) {
     const detail = `An actor has at most ${DELEGATIONS_MAX} delegations at a time. Revoke some, or make them shorter.`;
     return { refused: 'limit-reached', detail };
   }
@@ -111,23 +114,23 @@ function delegate(
   if (expiresAt <= begins) return invalid('/expiresAt', 'must be after it begins');
   const rights = grant({ ...wanted, expiresAt }, by, until);
   if ('refused' in rights) return rights;
-  return [
-    {
-      type: 'delegation_granted',
-      data: {
-        delegation,
-        to,
-        subject: by.subject,
-        chain: by.chain.map(({ id, by: giver }) => ({ id, by: giver })),
-        madeWith,
-        scopes: [...rights.scopes],
-        contexts: rights.contexts && [...rights.contexts],
-        notBefore: begins,
-        expiresAt,
-        maxUses: maxUses ?? null,
-      },
-    },
-  ];
+  const data = {
+    delegation,
+    to,
+    subject: by.subject,
+    chain: by.chain.map(({ id, by: giver }) => ({ id, by: giver })),
+    madeWith,
+    scopes: [...rights.scopes],
+    contexts: rights.contexts && [...rights.contexts],
+    notBefore: begins,
+    expiresAt,
+    maxUses: maxUses ?? null,
+  };
+  if (keptBytes([...good, data]) > DELEGATIONS_MAX_BYTES) {
+    const detail = `The delegations of an actor have at most ${DELEGATIONS_MAX_BYTES} bytes. Revoke some, or name fewer contexts.`;
+    return { refused: 'limit-reached', detail };
+  }
+  return [{ type: 'delegation_granted', data }];
 }
 
 /** When what somebody hands on has to end, because what they are known by does; null when it does not. */

@@ -1,6 +1,7 @@
 import type { ContextChange } from '../events/context.ts';
 import { type Role, relationToContext } from './access.ts';
 import type { Context } from './context.ts';
+import { keptBytes } from './kept-bytes.ts';
 import type { Principal } from './principal.ts';
 import type { Safekeeping } from './privacy.ts';
 
@@ -133,11 +134,4 @@ export function newestWithin<Item>(items: readonly Item[], count: number, bytes:
   let kept = items.slice(-count);
   while (keptBytes(kept) > bytes) kept = kept.slice(1);
   return kept;
-}
-
-const encoder = new TextEncoder();
-
-/** Bytes of a value as it is kept. */
-export function keptBytes(value: unknown): number {
-  return encoder.encode(JSON.stringify(value)).length;
 }

@@ -5,7 +5,6 @@ import {
   collaborationOf,
   isVoiceOf,
   type KeptContext,
-  keptBytes,
   newestWithin,
   type Proposal,
   type Rules,
@@ -14,6 +13,7 @@ import {
 } from './collaboration.ts';
 import { applyChange, effectiveChange, touchTheSame } from './context-change.ts';
 import { isRefusal, type Recorded, type Refusal } from './decider.ts';
+import { keptBytes } from './kept-bytes.ts';
 import type { Principal } from './principal.ts';
 
 /** Proposals that are open at a time at most, and bytes of all of them with their comments. */

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { actorDecider } from '../../actors/actor.ts';
 import { accessViewOf, endedBy } from '../../actors/actor-access.ts';
 import type { DelegationCommand } from '../../actors/actor-delegations.ts';
+import { keptBytes } from '../../actors/kept-bytes.ts';
 import { type Principal, SCOPES, type Scope } from '../../actors/principal.ts';
 import type { ActorEvent } from '../../events/actor.ts';
 import { delegationId, delegatorOf } from '../../events/delegation.ts';
@@ -147,6 +148,54 @@ describe('to hand on', () => {
       .when(delegate(), by(4))
       .yields([granted(ONE, handed)]);
     ada.given(start).when(delegate(), by(5)).isRefused('limit-reached');
+  });
+
+  it('is refused before the state of its actor grows out of a row of 2 MB, whatever is in it', () => {
+    const worst = '\u0001'.repeat(100);
+    const contexts = Array.from({ length: 100 }, (_, n) => derivedId('ctx', `worst ${n}`));
+    const key = (n: number): ActorEvent => {
+      const data = {
+        key: `key_${n}`,
+        name: worst,
+        hash: '1'.repeat(64),
+        scopes: [...SCOPES],
+        contexts,
+        expiresAt: null,
+      };
+      return { type: 'key_issued', data };
+    };
+    const session = (n: number): ActorEvent => ({
+      type: 'session_started',
+      data: {
+        session: derivedId('ses', `${n}`),
+        startedWith: 'key_1',
+        scopes: [...SCOPES],
+        contexts,
+        device: worst,
+        familyHash: '1'.repeat(64),
+        refreshHash: '1'.repeat(64),
+        csrfHash: '1'.repeat(64),
+        refreshUntil: DAY,
+        expiresAt: DAY,
+      },
+    });
+    const data = { kind: 'person' as const, name: worst, description: worst.repeat(100), capabilities: [] };
+    const kept: ActorEvent[] = [
+      { type: 'actor_registered', data },
+      ...Array.from({ length: 50 }, (_, n) => key(n)),
+      ...Array.from({ length: 100 }, (_, n) => session(n)),
+    ];
+    const chain = Array.from({ length: 4 }, (_, n) => ({ id: delegationId(CEM, 0, `${n}`), by: CEM }));
+    const of = (count: number) =>
+      Array.from({ length: count }, (_, n) => granted(delegationId(ADA, 0, `${n}`), { contexts, chain }));
+    const most = ada.given([...kept, ...of(250)]);
+    most.when(delegate({ contexts: contexts.slice(0, 50) }), self).isRefused('limit-reached');
+    // Nearly as many are fine.
+    ada
+      .given([...kept, ...of(200)])
+      .when(delegate({ contexts: contexts.slice(0, 50) }), self)
+      .yields(expect.anything());
+    expect(keptBytes(most.state)).toBeLessThan(2_000_000);
   });
 
   it('is refused past a thousand that are good, and those that have expired do not count', () => {

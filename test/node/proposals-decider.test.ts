@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { collaborationOf, contextView, keptBytes } from '../../actors/collaboration.ts';
+import { collaborationOf, contextView } from '../../actors/collaboration.ts';
 import { contextDecider } from '../../actors/context.ts';
 import { answerOf, proposalView } from '../../actors/context-answers.ts';
 import { isRefusal, recorded } from '../../actors/decider.ts';
+import { keptBytes } from '../../actors/kept-bytes.ts';
 import type { ContextChange, ContextEvent } from '../../events/context.ts';
 import { specify } from '../support/given.ts';
 import { principalOf } from '../support/principals.ts';
