@@ -8,6 +8,9 @@ const COLOURS = { red: 31, green: 32, yellow: 33, dim: 2, bold: 1 } as const;
 const REDRAW_MS = 100;
 const BAR_WIDTH = 24;
 
+/** Encrypted words in JSON text (docs/protocol.md). */
+const SEALED = /"sealed:v1:([A-Za-z0-9_.-]{1,100}):[0-9a-f]{16}:[A-Za-z0-9+/]+={0,2}"/g;
+
 /** Whether colours are wanted: on a terminal, unless NO_COLOR is set (no-color.org). */
 function isColourful(stream: NodeJS.WriteStream): boolean {
   return Boolean(stream.isTTY) && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
@@ -34,9 +37,14 @@ export function tell(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
+/** JSON text as people read it: of encrypted words it says whose they are. */
+export function withoutBoxes(jsonText: string): string {
+  return jsonText.replace(SEALED, (_text, subject: string) => `"[words of ${subject}, encrypted]"`);
+}
+
 /** A JSON value for people on a terminal, for programs in one line. */
 export function jsonText(value: unknown): string {
-  return process.stdout.isTTY ? JSON.stringify(value, null, 2) : JSON.stringify(value);
+  return process.stdout.isTTY ? withoutBoxes(JSON.stringify(value, null, 2)) : JSON.stringify(value);
 }
 
 /** A line on a terminal that says how far something is, and how long it will take; elsewhere nothing. */

@@ -4,6 +4,7 @@ import { canonicalText } from '../events/canonical.ts';
 import type { Findings } from '../events/finding.ts';
 import { isJsonObject, type Json } from '../events/json.ts';
 import { diffJson } from '../events/json-patch.ts';
+import { countSealed } from '../events/personal.ts';
 import { ServerError } from './errors.ts';
 import type { Server } from './server.ts';
 
@@ -57,7 +58,9 @@ export async function compareStates(
 async function compare(server: Server, path: string, state: ReplayedState): Promise<string | null> {
   let served: Json;
   try {
-    const response = await server.get(`${path}?at=${state.version}`, 'application/json');
+    // Where people's words are encrypted in the events, they are compared as they are there.
+    const form = countSealed(state.text) > 0 ? '&form=sealed' : '';
+    const response = await server.get(`${path}?at=${state.version}${form}`, 'application/json');
     served = await response.json().catch(() => null);
   } catch (error) {
     if (!(error instanceof ServerError) || error.status === null || error.status === 401) throw error;

@@ -1,6 +1,6 @@
 import { connect, LiveError, type LiveMessage, ProblemError } from '../../client/client.ts';
 import { ServerError, UsageError } from '../errors.ts';
-import { paint, plain, print } from '../io.ts';
+import { paint, plain, print, withoutBoxes } from '../io.ts';
 import { isContextName } from '../moments.ts';
 import { type Command, readArguments, SERVER_HELP, SERVER_OPTIONS, serverOf } from '../options.ts';
 
@@ -57,5 +57,5 @@ function readVersion(text: string): number {
 function shown({ event }: Extract<LiveMessage, { type: 'event' }>): string {
   const { version, time, type, actor, data } = event;
   const head = `${paint('bold', String(version).padStart(5))} ${paint('dim', time)} ${type}`;
-  return `${head} ${paint('dim', `by ${plain(actor)}`)} ${plain(JSON.stringify(data))}`;
+  return `${head} ${paint('dim', `by ${plain(actor)}`)} ${plain(withoutBoxes(JSON.stringify(data)))}`;
 }

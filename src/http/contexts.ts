@@ -85,6 +85,13 @@ const readHeaders = z.object({
   ...treeHeadHeaders('Size and root of the tree of its events, when this is the present'),
 });
 
+const formParameter = z.object({
+  form: z.enum(['opened', 'sealed']).default('opened').meta({
+    description:
+      'Whether people’s words are shown, or encrypted as the events have them: what a replay is compared with',
+  }),
+});
+
 /** GET /v1/contexts/{id} */
 export const readContext: AuthenticatedRoute = {
   method: 'GET',
@@ -97,7 +104,7 @@ export const readContext: AuthenticatedRoute = {
     description:
       'After the end, `at` gives the latest; before the creation, 404. Beside the ETag of the present stands the head of ' +
       'the tree of its events: whoever keeps it can have it proved later that nothing before was changed.',
-    requestParams: { query: atParameter, header: ifNoneMatchParameter },
+    requestParams: { query: atParameter.extend(formParameter.shape), header: ifNoneMatchParameter },
     responses: {
       200: contextResponse('The context', readHeaders),
       304: { description: 'It is still the version named in If-None-Match' },
@@ -105,13 +112,15 @@ export const readContext: AuthenticatedRoute = {
     },
   },
   async handle(exchange) {
-    const query = readQuery(exchange.request, ['at']);
+    const query = readQuery(exchange.request, ['at', 'form']);
     if (isProblem(query)) return query;
     const moment = query.at === undefined ? undefined : readMoment('at', query.at);
     if (isProblem(moment)) return moment;
+    const { form = 'opened' } = query;
+    if (form !== 'opened' && form !== 'sealed') return invalid('form', 'must be opened or sealed');
     const id = await contextId(exchange);
     if (isProblem(id)) return id;
-    const view = await contextObject(exchange, id).view(exchange.principal, moment);
+    const view = await contextObject(exchange, id).view(exchange.principal, moment, form);
     if (isRefusal(view)) return problemOf(view);
     if (view.isClosed) {
       const { updatedAt }: { updatedAt: string } = JSON.parse(view.body);

@@ -15,6 +15,7 @@ import { deliver, payload } from '../support/github.ts';
 import { logCases } from '../support/log-cases.ts';
 import { expectDocumented, openApiDocument, operationOf, validator } from '../support/openapi.ts';
 import { principalOf } from '../support/principals.ts';
+import { privacyCases } from '../support/privacy-cases.ts';
 import { configured, derivedId, objectOf, patch, post, read, remove, restore } from '../support/rest.ts';
 import { sharingCases } from '../support/sharing-cases.ts';
 import { webhookCases } from '../support/webhook-cases.ts';
@@ -67,6 +68,7 @@ const cases: Case[] = [
   ['createContext', 422, () => reusedKey()],
   ['readContext', 200, (id) => read(id)],
   ['readContext', 200, (id) => read(id, '?at=1')],
+  ['readContext', 200, (id) => read(id, '?form=sealed')],
   ['readContext', 304, (id) => read(id, '', { 'If-None-Match': '*' })],
   ['readContext', 400, (id) => read(id, '?at=x')],
   ['readContext', 401, (id) => read(id, '', wrongKey)],
@@ -204,6 +206,7 @@ const cases: Case[] = [
   ...webhookCases,
   ...delegationCases,
   ...feedCases,
+  ...privacyCases,
   ...sharingCases,
   ...(['GET', 'POST', 'PUT', 'DELETE'] as const).flatMap((method): Case[] => [
     [`embedded${method}`, 200, () => withChittyOs('/embedded/dna/health', method)],
