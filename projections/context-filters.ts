@@ -1,5 +1,5 @@
 import { firstRowid, hourOf } from './contexts.ts';
-import { and, but, quote, type Tier } from './search-tiers.ts';
+import { quote } from './search-tiers.ts';
 import { token } from './terms.ts';
 import type { Values } from './values.ts';
 
@@ -39,34 +39,46 @@ export function filterTokens({ filters, readableBy }: Restriction): string[] {
   ];
 }
 
-/** Narrows a way to fit down to what passes the filters, in the index itself: a rare owner makes a common word cheap. */
-export function restrict(query: Restriction, tier: Tier): Tier {
-  const match = and([tier.match, ...filterTokens(query).map(quote)]);
-  const isDeleted = quote(token('status', 'deleted'));
+/**
+ * Narrows an SQL expression for candidates down to those that pass the filters, in the index itself: a rare owner makes a
+ * common word cheap.
+ */
+export function restrict(query: Restriction, match: string, values: Values): string {
+  const filters = filterTokens(query).map((filter) => ` AND ${quote(filter)}`);
+  const deleted = quote(token('status', 'deleted'));
   // Few contexts are deleted: passing over those is less work than going through all the others.
-  return { ...tier, match: query.filters.status === 'active' ? but(match, isDeleted) : and([match, isDeleted]) };
+  const status = query.filters.status === 'active' ? `) NOT ${deleted}` : ` AND ${deleted})`;
+  return `'(' || ${match} || ${values.add(filters.join('') + status)}`;
 }
 
-/** The same filters as conditions on a row `c`, for where the index is not asked. */
-export function rowConditions({ filters, readableBy, among }: Restriction, values: Values): string[] {
-  const { owner, system, tool, status } = filters;
+/** All but the times as conditions on a row `c`, for where the index is not asked. */
+export function rowConditions(query: Restriction, values: Values): string[] {
+  return [...restConditions(query, values), ...tokenConditions(query, values)];
+}
+
+/** The filters that `filterTokens` gives, as conditions on a row `c`. */
+function tokenConditions({ filters, readableBy }: Restriction, values: Values): string[] {
+  const { owner, system, tool } = filters;
   const isMember = (actor: string) =>
     `EXISTS (SELECT 1 FROM json_each(c.body, '$.members') WHERE value ->> 'actor' = ${values.add(actor)})`;
   const isOwner = (actor: string) => `c.body ->> 'owner' = ${values.add(actor)}`;
   const has = (member: string, label: string) =>
     `EXISTS (SELECT 1 FROM json_each(c.body, '$.${member}') WHERE value = ${values.add(label)})`;
   return [
-    `c.status = ${values.add(status)}`,
     ...(readableBy === null ? [] : [isMember(readableBy)]),
-    ...amongConditions(among, values),
     ...(owner === undefined ? [] : [isOwner(owner)]),
     ...(system === undefined ? [] : [has('systems', system)]),
     ...(tool === undefined ? [] : [has('tools', tool)]),
   ];
 }
 
+/** What `rowConditions` has beside `tokenConditions`. */
+export function restConditions({ filters, among }: Restriction, values: Values): string[] {
+  return [`c.status = ${values.add(filters.status)}`, ...idConditions(among, values)];
+}
+
 /** The contexts that may be found at all, as a condition on a row `c`. */
-function amongConditions(among: readonly string[] | null | undefined, values: Values): string[] {
+export function idConditions(among: readonly string[] | null | undefined, values: Values): string[] {
   return among === null || among === undefined
     ? []
     : [`c.id IN (SELECT value FROM json_each(${values.add(JSON.stringify(among))}))`];
@@ -85,7 +97,7 @@ export function rangeConditions({ filters, among }: Restriction, values: Values)
     ...(createdAfter === undefined ? [] : [`contexts_fts.rowid >= ${values.integer(firstRowid(createdAfter))}`]),
     ...(end === undefined ? [] : [`contexts_fts.rowid < ${values.integer(firstRowid(end))}`]),
     ...exactTimes(filters, values),
-    ...amongConditions(among, values),
+    ...idConditions(among, values),
   ];
 }
 

@@ -1,6 +1,5 @@
 import type { D1Database, D1PreparedStatement } from '@cloudflare/workers-types';
 import { reversed } from './contexts.ts';
-import type { Slot, Slots } from './search-tiers.ts';
 import { letterRuns } from './terms.ts';
 
 /** Corrected queries that are searched for at most. */
@@ -14,7 +13,7 @@ const LAST = '\u{10ffff}';
 
 /**
  * The queries that differ from this one by one letter and consist of words that are in use: one letter too many, too
- * few, another one, or two neighbours swapped. Grouped by the term that is corrected, because its neighbours are shared.
+ * few, another one, or two neighbours swapped.
  *
  * @param terms the folded terms of the query
  * @param isWorthCorrecting the places of the terms without which something fits: only those can be the mistyped ones
@@ -23,19 +22,17 @@ export async function correctedQueries(
   db: D1Database,
   terms: readonly string[],
   isWorthCorrecting: (place: number) => boolean,
-): Promise<Slots[]> {
+): Promise<string[][]> {
   const places = terms.map((term, place) => (isWorthCorrecting(place) ? letterRuns(term) : []));
   const runs = [...new Set(places.flat())].slice(0, RUNS_MAX);
   if (runs.length === 0) return [];
   const words = await nearWords(db, runs);
-  let left = CORRECTIONS_MAX;
-  return places.flatMap((inTerm, place) => {
+  const corrected = places.flatMap((inTerm, place) => {
     const term = terms[place] ?? '';
-    const corrected = inTerm.flatMap((run) => (words.get(run) ?? []).map((word) => replaceRun(term, run, word)));
-    const options = [...new Set(corrected)].slice(0, left);
-    left -= options.length;
-    return options.length === 0 ? [] : [terms.map((other, at): Slot => (at === place ? options : [other]))];
+    const options = inTerm.flatMap((run) => (words.get(run) ?? []).map((word) => replaceRun(term, run, word)));
+    return [...new Set(options)].map((option) => terms.with(place, option));
   });
+  return corrected.slice(0, CORRECTIONS_MAX);
 }
 
 /** The words in use that are one letter away from each of these. */

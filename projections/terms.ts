@@ -35,6 +35,9 @@ const START_LENGTHS = [1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144];
 /** Code points of a word that the dictionary of corrections takes: below, nearly everything is one letter away. */
 const WORD_MIN = 3;
 const WORD_MAX = 40;
+/** Code points of a piece of a term of which the dictionary is asked whether it has it: of less, the index knows as soon. */
+const PIECE_MIN = 6;
+const PIECE_MAX = 20;
 
 /** What the index is about: the searchable members of a context. */
 export interface Searchable {
@@ -52,7 +55,12 @@ export interface Searchable {
  * `z<hex>z`, so that the tokenizer sees one token, upper and lower case stay apart and no query can contain syntax.
  */
 export function token(kind: keyof typeof KINDS, text: string): string {
-  return KINDS[kind] + text.replace(/[^0-9a-y\u0080-\u{10ffff}]/gu, (c) => `z${c.codePointAt(0)?.toString(16)}z`);
+  return KINDS[kind] + escaped(text);
+}
+
+/** A text as it stands in tokens. */
+export function escaped(text: string): string {
+  return text.replace(/[^0-9a-y\u0080-\u{10ffff}]/gu, (c) => `z${c.codePointAt(0)?.toString(16)}z`);
 }
 
 /** The folded texts of a context's fields, a line each, the name first. */
@@ -82,25 +90,30 @@ export function indexTokens(context: Searchable): string {
   return [...tokens].join(' ');
 }
 
-/** The token of the longest indexed beginning that every name starting with this text has. */
-export function startToken(folded: string): string {
+/** Tokens that every name starting with this folded text has: its longest indexed beginning, its words, its end. */
+export function startTokens(folded: string): string[] {
   const letters = [...folded];
   const length = START_LENGTHS.findLast((candidate) => candidate <= letters.length) ?? 0;
-  return token('nameStart', letters.slice(0, length).join(''));
+  const words = folded.split(' ');
+  const last = [...(words.pop() ?? '')];
+  const tokens = new Set([
+    token('nameStart', letters.slice(0, length).join('')),
+    ...words.map((word) => token('nameWord', word)),
+  ]);
+  // What the beginning does not reach of the last word, which may be longer in the name.
+  const reached = Math.max(0, length - (letters.length - last.length));
+  for (let end = last.length; end > reached && last.length >= FRAGMENT_MIN; end -= FRAGMENT_MIN) {
+    const start = Math.max(0, end - FRAGMENT_MIN);
+    tokens.add(token('nameFragment', last.slice(start, start + FRAGMENT_MIN).join('')));
+  }
+  return [...tokens];
 }
 
-/**
- * Fragments that every text which fits a term has: the term itself when it is short, else trigrams that cover it. The
- * index goes through a list for each, so the fewest that cover a term are the quickest for one that was typed; all of
- * them for one of many corrections, most of which lead to nothing: the more lists, the sooner one of them ends.
- */
-export function fragmentsOfTerm(term: string, which: 'covering' | 'all'): string[] {
+/** Fragments that every text which has a term has: the term itself when it is short, else its trigrams. */
+export function fragmentsOfTerm(term: string): string[] {
   const letters = [...term];
-  const last = letters.length - FRAGMENT_MIN;
-  if (last < 0) return [term];
-  const step = which === 'all' ? 1 : FRAGMENT_MIN;
-  const starts = [...letters.keys()].filter((index) => index === last || (index < last && index % step === 0));
-  return [...new Set(starts.map((start) => letters.slice(start, start + FRAGMENT_MIN).join('')))];
+  if (letters.length <= FRAGMENT_MIN) return [term];
+  return [...new Set(letters.slice(FRAGMENT_MIN - 1).map((_, at) => letters.slice(at, at + FRAGMENT_MIN).join('')))];
 }
 
 /** The trigrams of a folded text, and what stands in it as a whole word of one or two characters. */
@@ -124,10 +137,38 @@ export function wordsOf(folded: string): string[] {
   return [...folded.split(' '), ...(folded.match(/[\p{L}\p{N}\p{M}]+/gu) ?? [])].filter((word) => word !== '');
 }
 
-/** The words that the dictionary of corrections takes from a context, each once. */
+/**
+ * The words that the dictionary takes from a context, each once: those that a mistyped one may be corrected to, and
+ * something around each of the `knownPieces` that the index has of the context.
+ */
 export function dictionaryWords(context: Searchable): string[] {
   const text = [context.name, ...context.systems, ...context.tools, context.description].map(fold).join('\n');
-  return [...new Set(letterRuns(text))];
+  const long = spacedRuns(text).flatMap((run) => overlapping([...run]));
+  return [...new Set([...letterRuns(text), ...long, fold(context.owner)])];
+}
+
+/**
+ * Pieces of a folded term of which the dictionary has a word around each, when there is a context with the term at all.
+ * No pieces of scripts without spaces: whole sentences would be words.
+ */
+export function knownPieces(term: string): string[] {
+  return spacedRuns(term).filter((run) => {
+    const { length } = [...run];
+    return length >= PIECE_MIN && length <= PIECE_MAX;
+  });
+}
+
+/** The runs of letters of scripts that put spaces between words. */
+function spacedRuns(folded: string): string[] {
+  return (folded.match(/[\p{L}\p{M}]+/gu) ?? [])
+    .flatMap((run) => run.split(UNSPACED))
+    .filter((run) => [...run].length >= WORD_MIN);
+}
+
+/** A run of letters as words that the dictionary takes: whole when it is short enough, else so that none of its pieces is cut. */
+function overlapping(letters: readonly string[]): string[] {
+  if (letters.length <= WORD_MAX) return [letters.join('')];
+  return [letters.slice(0, WORD_MAX).join(''), ...overlapping(letters.slice(WORD_MAX - PIECE_MAX))];
 }
 
 /** The runs of letters in a folded text that can be corrected. */

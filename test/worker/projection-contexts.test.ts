@@ -147,9 +147,10 @@ describe('rows written, which are billed', () => {
     expect(await rowsWrittenBy(contextState(2, { name: 'Plan budget' }))).toBe(4);
   });
 
-  it('are two more for each new word of the dictionary', async () => {
+  it('are two more for each new word of the dictionary, and for a new owner', async () => {
     await projectContexts(env.DB, [contextState(1, { name: 'Budget plan' })]);
-    expect(await rowsWrittenBy(contextState(2, { name: 'Budget review', owner: 'act_x', tools: ['q3'] }))).toBe(6);
+    expect(await rowsWrittenBy(contextState(2, { name: 'Budget review', tools: ['q3'] }))).toBe(6);
+    expect(await rowsWrittenBy(contextState(3, { name: 'Budget review', owner: 'act_x' }))).toBe(6);
   });
 
   it('is one for a change that touches nothing that is searched', async () => {

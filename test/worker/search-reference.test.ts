@@ -37,31 +37,23 @@ function stands(term: string, text: string): boolean {
   });
 }
 
-/** How well a context fits, 0 is best; null when it does not. The name is said to have a term when it has every third of its trigrams and the last. */
+/** How well a context fits, 0 is best; null when it does not. */
 function tierOf(context: Context, text: string | null, terms: readonly string[]): number | null {
   const fields = fieldsOf(context);
   if (!terms.every((term) => fields.some((field) => stands(term, field)))) return null;
   const [name = ''] = fields;
   const words = [...name.split(' '), ...(name.match(/[\p{L}\p{N}\p{M}]+/gu) ?? [])];
-  const hasFragments = terms.every((term) => {
-    const letters = [...term];
-    if (letters.length < 3) return stands(term, name);
-    const places = letters
-      .slice(2)
-      .map((_, at) => at)
-      .filter((at) => at % 3 === 0 || at === letters.length - 3);
-    return places.every((at) => name.includes(letters.slice(at, at + 3).join('')));
-  });
   if (name === text) return 0;
-  if (text !== null && name.startsWith(text) && hasFragments) return 1;
-  if (terms.every((term) => words.includes(term))) return 2;
-  return hasFragments ? 3 : 4;
+  if (!terms.every((term) => stands(term, name))) return 4;
+  if (text !== null && name.startsWith(text)) return 1;
+  return terms.every((term) => words.includes(term)) ? 2 : 3;
 }
 
-function passes(context: Context, { filters, readableBy }: Pick<ContextQuery, 'filters' | 'readableBy'>): boolean {
+function passes(context: Context, { filters, readableBy, among }: Scope): boolean {
   return (
     context.status === filters.status &&
-    (readableBy === null || context.owner === readableBy) &&
+    (readableBy === null || context.members.some(({ actor }) => actor === readableBy)) &&
+    (among === null || among.includes(context.id)) &&
     (filters.owner === undefined || context.owner === filters.owner) &&
     (filters.system === undefined || context.systems.includes(filters.system)) &&
     (filters.tool === undefined || context.tools.includes(filters.tool)) &&
@@ -72,7 +64,7 @@ function passes(context: Context, { filters, readableBy }: Pick<ContextQuery, 'f
   );
 }
 
-type Scope = Pick<ContextQuery, 'filters' | 'readableBy' | 'few'>;
+type Scope = Pick<ContextQuery, 'filters' | 'readableBy' | 'few'> & { among: readonly string[] | null };
 
 function newestFirst(a: Context, b: Context): number {
   return b.createdAt.localeCompare(a.createdAt);
@@ -93,6 +85,7 @@ async function actualSearch(
   q: string | null,
   scope: Scope,
   limit: number,
+  between: () => Promise<unknown> = async () => undefined,
 ): Promise<{ ids: string[]; corrected: boolean }> {
   const ids: string[] = [];
   let query: ContextQuery = { ...scope, limit };
@@ -106,6 +99,7 @@ async function actualSearch(
     corrected ||= q !== null && page.terms.join(' ') !== [...new Set(fold(q).split(' '))].join(' ');
     if (page.next === null) return { ids, corrected };
     query = { ...query, after: page.next };
+    await between();
   }
 }
 
@@ -125,6 +119,7 @@ const pieces = [
   '-',
   '"',
   '100%',
+  'argaret',
   '*',
   'OR',
   'x',
@@ -132,53 +127,81 @@ const pieces = [
   ' ',
   ' ',
 ];
-const text = fc.array(fc.constantFrom(...pieces), { minLength: 1, maxLength: 6 }).map((parts) => parts.join(''));
+const piece = fc.oneof(fc.constantFrom('an', 'plan', 'ana', ' plan ', ' '), fc.constantFrom(...pieces));
+const text = fc.array(piece, { minLength: 2, maxLength: 6, size: 'max' }).map((parts) => parts.join(''));
 const label = fc.constantFrom('github', 'GitHub', 'linear', 'a b', '日本');
-const owner = fc.constantFrom('act_alice', 'act_Alice', 'act_bob');
+const owner = fc.constantFrom('act_alice', 'act_Alice', 'act_margaret');
+const reader = fc.constantFrom('act_alice', 'act_margaret', 'act_carol', 'act_carol', 'act_carol');
 const time = fc.integer({ min: 0, max: 12 }).map((n) => new Date(Date.UTC(2026, 0, 1) + n * 1000).toISOString());
+
+const active = fc.constantFrom('active' as const, 'active' as const, 'active' as const, 'deleted' as const);
 
 const fields = fc.record({
   name: text.map((name) => name.trim() || 'x'),
   description: fc.oneof(fc.constant(''), text),
   owner,
+  others: fc.subarray(['act_alice', 'act_margaret', 'act_carol'], { minLength: 1 }),
   systems: fc.uniqueArray(label, { maxLength: 2 }),
   tools: fc.uniqueArray(label, { maxLength: 2 }),
-  status: fc.constantFrom('active' as const, 'active' as const, 'deleted' as const),
+  status: active,
   hours: fc.integer({ min: 0, max: 3 }),
 });
 
-const corpus = fc.array(fields, { maxLength: 12 }).map((all) =>
-  all.map(({ hours, ...rest }, n) => {
-    const { createdAt } = contextState(n);
-    return contextState(n, { ...rest, updatedAt: new Date(Date.parse(createdAt) + hours * 3_600_000).toISOString() });
-  }),
-);
+type Fields = typeof fields extends fc.Arbitrary<infer T> ? T : never;
 
-const filters: fc.Arbitrary<ContextFilters> = fc.oneof(
-  fc.constant({ status: 'active' as const }),
-  fc.record(
-    {
-      status: fc.constantFrom('active' as const, 'deleted' as const),
-      owner,
-      system: label,
-      tool: label,
-      createdAfter: time,
-      createdBefore: time,
-      updatedAfter: time,
-      updatedBefore: fc.oneof(time, fc.constant('2026-01-01T02:00:05.000Z')),
-    },
-    { requiredKeys: ['status'] },
-  ),
+/** The nth context. */
+function contextOf({ hours, others, ...rest }: Fields, n: number): Context {
+  const { createdAt } = contextState(n);
+  const members = [
+    { actor: rest.owner, role: 'owner' as const, since: createdAt },
+    ...others
+      .filter((actor) => actor !== rest.owner)
+      .map((actor) => ({ actor, role: 'viewer' as const, since: createdAt })),
+  ];
+  const updatedAt = new Date(Date.parse(createdAt) + hours * 3_600_000).toISOString();
+  return contextState(n, { ...rest, members, updatedAt });
+}
+
+const corpus = fc.array(fields, { minLength: 4, maxLength: 12, size: 'max' }).map((all) => all.map(contextOf));
+
+/** Most queries are for what many contexts have: of one that nothing fits, there is little to compare. */
+const typed = fc.oneof(fc.constantFrom('plan', 'pla', 'lan', 'an', 'ana', 'plan an', 'an ana', 'x', '京'), text);
+
+const filter: fc.Arbitrary<Partial<ContextFilters>> = fc.oneof(
+  fc.record({ owner }),
+  fc.record({ system: label }),
+  fc.record({ tool: label }),
+  fc.record({ createdAfter: time }),
+  fc.record({ createdBefore: time }),
+  fc.record({ updatedAfter: time }),
+  fc.record({ updatedBefore: fc.oneof(time, fc.constant('2026-01-01T02:00:05.000Z')) }),
 );
-// Few contexts are ranked in one way, many in another: with none to be few, all are many.
-const scope: fc.Arbitrary<Scope> = fc.record({ filters, readableBy: fc.option(owner), few: fc.constantFrom(0, 3, 40) });
+const filters: fc.Arbitrary<ContextFilters> = fc
+  .tuple(
+    active,
+    fc.oneof({ weight: 3, arbitrary: fc.constant([]) }, { weight: 1, arbitrary: fc.array(filter, { maxLength: 2 }) }),
+  )
+  .map(([status, all]) => Object.assign({ status }, ...all));
+// Few contexts are looked at, many are asked for of the index: with none to be few, all are many.
+const scope: fc.Arbitrary<Scope> = fc.record({
+  filters,
+  readableBy: fc.option(reader, { freq: 2 }),
+  among: fc.oneof(
+    { weight: 3, arbitrary: fc.constant(null) },
+    {
+      weight: 1,
+      arbitrary: fc.subarray([...Array(12).keys()], { minLength: 4 }).map((all) => all.map((n) => contextState(n).id)),
+    },
+  ),
+  few: fc.constantFrom(0, 3, 40),
+});
 const limit = fc.constantFrom(1, 2, 3, 100);
 
 describe('search and lists against a plain reference', () => {
   it('give the same contexts in the same order, whatever the page size', async () => {
     const queries = fc.array(
       fc.tuple(
-        text.filter((q) => fold(q) !== ''),
+        typed.filter((q) => fold(q) !== ''),
         scope,
         limit,
       ),
@@ -199,6 +222,46 @@ describe('search and lists against a plain reference', () => {
         }
       }),
       { numRuns: 60, seed: printedSeed('search') },
+    );
+  }, 60_000);
+
+  it('give the same contexts in the same order while others are added between the pages', async () => {
+    const asked = fc.tuple(
+      typed.filter((q) => fold(q) !== ''),
+      scope,
+      fc.constantFrom(1, 2, 3),
+    );
+    await fc.assert(
+      fc.asyncProperty(corpus, fc.array(fields, { maxLength: 6 }), asked, async (contexts, later, [q, where, size]) => {
+        for (const given of [q, null]) {
+          await clearContexts(env.DB);
+          await projectContexts(env.DB, contexts);
+          const added = new Set<string>();
+          const more = later.map((each, n) => contextOf(each, n % 2 === 0 ? 20 + n : -n));
+          const between = async () => {
+            const next = more.pop();
+            if (next === undefined) return;
+            added.add(next.id);
+            await projectContexts(env.DB, [next]);
+          };
+          const expected =
+            given === null
+              ? contexts
+                  .filter((context) => passes(context, where))
+                  .sort(newestFirst)
+                  .map(({ id }) => id)
+              : expectedSearch(contexts, given, where);
+          const { ids, corrected } = await actualSearch(given, where, size, between);
+          // Whatever was added came after the first page was given.
+          if (!corrected)
+            expect(
+              ids.filter((id) => !added.has(id)),
+              given ?? 'list',
+            ).toEqual(expected);
+          expect(new Set(ids).size).toBe(ids.length);
+        }
+      }),
+      { numRuns: 60, seed: printedSeed('pages') },
     );
   }, 60_000);
 
@@ -226,7 +289,7 @@ describe('search and lists against a plain reference', () => {
         if (kind === 'swap') letters.splice(place, 2, letters[place + 1] ?? '', here);
         const typed = letters.join('');
         fc.pre(letters.length >= 3);
-        const where: Scope = { filters: { status: 'active' }, readableBy: null, few };
+        const where: Scope = { filters: { status: 'active' }, readableBy: null, among: null, few };
         const { ids } = await actualSearch(typed, where, 100);
         const fitting = expectedSearch(contexts, typed, where);
         const meant = contexts[words.indexOf(word)]?.id ?? '';

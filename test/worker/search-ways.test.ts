@@ -7,13 +7,13 @@ import { clearContexts, projectContexts } from '../../projections/contexts.ts';
 import { contextState } from '../support/search.ts';
 
 /*
- * A query is answered in one of three ways, whichever is quickest: tier by tier from the index, by ranking the few that
- * fit, or by looking at the few that changed. What comes out must not tell which.
+ * A query is answered in one of two ways, whichever is quickest: tier by tier from the index, or by looking at the few
+ * that a filter leaves. What comes out must not tell which.
  */
 const CHANGED: ContextFilters = { status: 'active', updatedAfter: '2026-01-01T00:00:00.000Z' };
 const ways: [string, Pick<ContextQuery, 'filters' | 'few'>][] = [
   ['tier by tier', { filters: { status: 'active' }, few: 0 }],
-  ['by ranking the few that fit', { filters: { status: 'active' }, few: 40 }],
+  ['tier by tier, because a filter leaves many', { filters: CHANGED, few: 0 }],
   ['by looking at the few that changed', { filters: CHANGED, few: 40 }],
 ];
 
@@ -61,6 +61,39 @@ describe.each(ways)('a search that is answered %s', (_, way) => {
       expect(await names(text, { readableBy: 'act_m' }), String(text)).toEqual([]);
       expect(await names(text, { readableBy: 'act_me', filters: { ...way.filters, owner: 'act_you' } })).toEqual([]);
     }
+  });
+
+  it('finds a part of the owner’s id, which is in no other field', async () => {
+    await given({ name: 'Hers', owner: 'act_margaret' }, { name: 'His' });
+    expect(await names('argaret')).toEqual(['Hers']);
+    expect(await names('act_margaret')).toEqual(['Hers']);
+  });
+
+  it('goes through pages in one order, with the large ones and those whose words are not set off by spaces', async () => {
+    const all = [
+      { name: 'plan' },
+      { name: 'My (plan)' },
+      { name: 'Planning', description: 'x'.repeat(5000) },
+      { name: 'Replan' },
+      { name: 'Our plan', description: 'x'.repeat(5000) },
+      { name: 'B', tools: ['plan'] },
+      { name: 'C', description: 'planned' },
+    ];
+    await given(...all);
+    const pages: string[][] = [];
+    let after: ContextQuery['after'];
+    do {
+      const query = { ...way, readableBy: null, limit: 2, ...(after && { after }) };
+      const { bodies, next } = await searchContexts(env.DB, 'plan', query);
+      pages.push(
+        bodies.map((body) => {
+          const { name }: { name: string } = JSON.parse(body);
+          return name;
+        }),
+      );
+      after = next ?? undefined;
+    } while (after !== undefined);
+    expect(pages).toEqual([['plan', 'Planning'], ['Our plan', 'My (plan)'], ['Replan', 'C'], ['B']]);
   });
 
   it('filters by owner, system and tool', async () => {
