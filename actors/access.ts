@@ -55,7 +55,7 @@ const ADMINISTRATORS = ['administrator'] as const;
 const EITHER_END = ['source', 'target', 'administrator'] as const;
 
 /** Everybody who is told that an actor exists, which is no secret. */
-const EVERYBODY = ['self', 'acting', 'known', 'administrator'] as const;
+const EVERYBODY = ['self', 'acting', 'known', 'auditor', 'administrator'] as const;
 
 /** Everything that can be done, with the scope that it needs and those who may do it. */
 export const ACTIONS = {
@@ -109,6 +109,8 @@ export const ACTIONS = {
   'actor.read': { scope: 'actors:read', to: ['self', 'administrator'] },
   /** All words of one's own, for good, and oneself with them. */
   'actor.erase': { scope: 'actors:write', to: ['self', 'administrator'] },
+  /** Everything that was changed of an actor, credentials and delegations too, of which it has hashes only. */
+  'actor.history': { scope: 'actors:read', to: ['self', 'auditor', 'administrator'] },
   'actor.update': { scope: 'actors:write', to: ['self', 'administrator'] },
   /** Keys and sessions: make, rotate, end. */
   'actor.credentials': { scope: 'actors:write', to: ['self', 'administrator'] },
@@ -201,8 +203,8 @@ export function relationToActor(principal: Principal, id: string, exists: boolea
   const isForItself = principal.chain.length === 0;
   if (isForItself && principal.contexts === null && isAdministrator(principal)) return 'administrator';
   if (!exists) return null;
-  if (principal.actor !== id) return 'known';
-  return isForItself ? 'self' : 'acting';
+  if (principal.actor === id) return isForItself ? 'self' : 'acting';
+  return isForItself && principal.contexts === null && isAuditor(principal) ? 'auditor' : 'known';
 }
 
 /**

@@ -58,7 +58,7 @@ const ACTION_OF: Readonly<Record<ActorCommand['type'], Action>> = {
 
 const actorStream: StreamType<ActorState, ActorCommand, ActorEvent> = {
   name: 'actor',
-  reading: { read: 'actor.read', history: 'actor.read', watch: 'actor.read' },
+  reading: { read: 'actor.read', history: 'actor.history', watch: 'actor.read' },
   actionOf: (command) =>
     command.type === 'revokeDelegation' && command.withToken ? 'token.revoke' : ACTION_OF[command.type],
   relation: (principal, id, actor) => relationToActor(principal, id, actor !== null),

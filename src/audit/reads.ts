@@ -69,6 +69,7 @@ function sensitivityOf(exchange: AuthenticatedExchange, route: Route, response: 
       return 'administration';
     case 'audit.read':
       return 'audit';
+    case 'actor.history':
     case 'actor.read':
     case 'delegation.list':
       return isOwn(request.params?.id, principal) ? null : 'credentials';

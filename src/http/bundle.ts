@@ -1,11 +1,13 @@
 import { hexToBytes, utf8ToBytes } from '@noble/hashes/utils.js';
 import { z } from 'zod';
+import type { Action } from '../../actors/access.ts';
 import { isRefusal } from '../../actors/decider.ts';
 import type { LoggedHead } from '../../actors/transparency-shard-object.ts';
 import { formatHeader } from '../../events/bundle.ts';
 import type { Env } from '../env.ts';
 import { hasLog, NO_LOG, transparencyLog, transparencyShard } from '../log/log.ts';
-import { contextId, contextObject } from './contexts.ts';
+import { contextSource } from './contexts.ts';
+import type { FindSource } from './history-source.ts';
 import { logKeys } from './log.ts';
 import { problems } from './operations.ts';
 import { isProblem, type Problem, problemOf } from './problem.ts';
@@ -20,66 +22,90 @@ const WAIT_MAX_S = 60;
 /** Seconds after which a caller may try again when nothing is logged yet. */
 const RETRY_AFTER_S = 5;
 
+/**
+ * GET …/bundle of a stream.
+ *
+ * @param operation what the API document says of it beside what all of them have
+ */
+export function bundleRoute(
+  path: string,
+  access: Action,
+  operation: { readonly operationId: string; readonly tags: string[]; readonly summary: string },
+  findSource: FindSource,
+): AuthenticatedRoute {
+  return {
+    method: 'GET',
+    path,
+    access,
+    operation: {
+      ...operation,
+      description:
+        'NDJSON: one line with the checkpoint of the transparency log, keys and proofs, then every event that the log ' +
+        'vouches for. docs/protocol.md, section 7, says how to verify it.',
+      requestParams: {
+        query: z.object({
+          wait: z.int().min(0).max(WAIT_MAX_S).default(WAIT_DEFAULT_S).meta({
+            description: 'Seconds to wait at most for the newest events to be logged; then the bundle ends before them',
+          }),
+        }),
+      },
+      responses: {
+        200: {
+          description: 'The bundle',
+          headers: z.object({
+            'Stream-Next-Offset': z
+              .string()
+              .meta({ description: 'Where the bundle ends', examples: ['0000000000000042'] }),
+            'Stream-Up-To-Date': z
+              .literal('true')
+              .optional()
+              .meta({ description: 'It holds all the events there are' }),
+          }),
+          content: { 'application/x-ndjson': { schema: z.string() } },
+        },
+        ...problems(400, 401, 403, 404, 503),
+      },
+    },
+    async handle(exchange) {
+      const query = readQuery(exchange.request, ['wait']);
+      if (isProblem(query)) return query;
+      const wait = query.wait === undefined ? WAIT_DEFAULT_S : readInteger('wait', query.wait, 0, WAIT_MAX_S);
+      if (isProblem(wait)) return wait;
+      const source = await findSource(exchange);
+      if (isProblem(source)) return source;
+      const { object, stream } = source;
+      const head = await object.treeHead(exchange.principal);
+      if (isRefusal(head)) return problemOf(head);
+      if (!hasLog(exchange.env)) return NO_LOG;
+      if (wait > 0) await object.whenDelivered('log', head.size, wait * 1000);
+      const proved = await prove(exchange.env, stream);
+      if (isProblem(proved)) return proved;
+      const history = await object.historyStream(exchange.principal, 0, { version: proved.size });
+      if ('refused' in history) return problemOf(history);
+      return new Response(withHeader(proved.header, history.lines), {
+        headers: {
+          'Content-Type': 'application/x-ndjson',
+          'Cache-Control': 'no-store',
+          'Stream-Next-Offset': offsetOf(history.lastVersion),
+          ...(history.lastVersion >= head.size && { 'Stream-Up-To-Date': 'true' }),
+          ...exchange.headers,
+        },
+      });
+    },
+  };
+}
+
 /** GET /v1/contexts/{id}/bundle */
-export const readBundle: AuthenticatedRoute = {
-  method: 'GET',
-  path: '/v1/contexts/:id/bundle',
-  access: 'context.history',
-  operation: {
+export const readBundle = bundleRoute(
+  '/v1/contexts/:id/bundle',
+  'context.history',
+  {
     operationId: 'readBundle',
     tags: ['history', 'log'],
     summary: 'Everything to verify a context’s history offline',
-    description:
-      'NDJSON: one line with the checkpoint of the transparency log, keys and proofs, then every event that the log ' +
-      'vouches for. docs/protocol.md, section 7, says how to verify it.',
-    requestParams: {
-      query: z.object({
-        wait: z.int().min(0).max(WAIT_MAX_S).default(WAIT_DEFAULT_S).meta({
-          description: 'Seconds to wait at most for the newest events to be logged; then the bundle ends before them',
-        }),
-      }),
-    },
-    responses: {
-      200: {
-        description: 'The bundle',
-        headers: z.object({
-          'Stream-Next-Offset': z
-            .string()
-            .meta({ description: 'Where the bundle ends', examples: ['0000000000000042'] }),
-          'Stream-Up-To-Date': z.literal('true').optional().meta({ description: 'It holds all the events there are' }),
-        }),
-        content: { 'application/x-ndjson': { schema: z.string() } },
-      },
-      ...problems(400, 401, 403, 404, 503),
-    },
   },
-  async handle(exchange) {
-    const query = readQuery(exchange.request, ['wait']);
-    if (isProblem(query)) return query;
-    const wait = query.wait === undefined ? WAIT_DEFAULT_S : readInteger('wait', query.wait, 0, WAIT_MAX_S);
-    if (isProblem(wait)) return wait;
-    const id = await contextId(exchange);
-    if (isProblem(id)) return id;
-    const object = contextObject(exchange, id);
-    const head = await object.treeHead(exchange.principal);
-    if (isRefusal(head)) return problemOf(head);
-    if (!hasLog(exchange.env)) return NO_LOG;
-    if (wait > 0) await object.whenDelivered('log', head.size, wait * 1000);
-    const proved = await prove(exchange.env, `context/${id}`);
-    if (isProblem(proved)) return proved;
-    const history = await object.historyStream(exchange.principal, 0, { version: proved.size });
-    if ('refused' in history) return problemOf(history);
-    return new Response(withHeader(proved.header, history.lines), {
-      headers: {
-        'Content-Type': 'application/x-ndjson',
-        'Cache-Control': 'no-store',
-        'Stream-Next-Offset': offsetOf(history.lastVersion),
-        ...(history.lastVersion >= head.size && { 'Stream-Up-To-Date': 'true' }),
-        ...exchange.headers,
-      },
-    });
-  },
-};
+  contextSource,
+);
 
 /** The first line of a stream's bundle, and how many events the log vouches for. */
 async function prove(env: Env, stream: string): Promise<{ readonly header: string; readonly size: number } | Problem> {
@@ -89,7 +115,7 @@ async function prove(env: Env, stream: string): Promise<{ readonly header: strin
   if (!proofs) {
     return {
       problem: 'not-logged',
-      detail: 'Nothing of this context is in the log yet. Try again in a moment, or with ?wait=30.',
+      detail: 'Nothing of this is in the log yet. Try again in a moment, or with ?wait=30.',
       headers: { 'Retry-After': String(RETRY_AFTER_S) },
     };
   }

@@ -14,6 +14,7 @@ import { type Conditions, conditionsOf, type Done, headersOf, readConditions, wh
 import { etag, isNotModified, readIdempotencyKey } from './conditions.ts';
 import { createContextBody, patchContextBody } from './context-schemas.ts';
 import { type AuthenticatedExchange, causeOf, type Exchange } from './exchange.ts';
+import type { HistorySource } from './history-source.ts';
 import {
   atParameter,
   changeHeaders,
@@ -218,6 +219,12 @@ export async function findContextId(env: Env, text: string): Promise<string | nu
 /** The object that is the context. */
 export function contextObject({ env }: Exchange, id: string): DurableObjectStub<ContextObject> {
   return env.CONTEXTS.get(env.CONTEXTS.idFromName(id));
+}
+
+/** The context in the path as a history. */
+export async function contextSource(exchange: Exchange): Promise<HistorySource | Problem> {
+  const id = await contextId(exchange);
+  return isProblem(id) ? id : { id, stream: `context/${id}`, object: contextObject(exchange, id) };
 }
 
 /** Carries out a command on the context in the path, under the conditions in the headers. */

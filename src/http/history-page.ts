@@ -4,17 +4,21 @@ import { UNAUTHORIZED } from '../auth/authenticate.ts';
 import { nextCursor } from '../live/stream-cursor.ts';
 import { untilEvent } from '../live/until-event.ts';
 import { isNotModified } from './conditions.ts';
-import { contextObject } from './contexts.ts';
 import type { AuthenticatedExchange } from './exchange.ts';
-import { isProblem, problemOf } from './problem.ts';
-import { offsetOf } from './query.ts';
+import type { FindSource, HistorySource } from './history-source.ts';
+import { isProblem, type Problem, problemOf } from './problem.ts';
+import { offsetOf, readOffset } from './query.ts';
 import { empty, jsonText } from './respond.ts';
 import type { Answer } from './route.ts';
 import { treeHeadHeader } from './tree-head.ts';
 
+/** Events in a page unless the caller says otherwise. */
+export const LIMIT_DEFAULT = 100;
+/** Events in a page at most. */
+export const LIMIT_MAX = 1000;
+
 /** Where a page begins. */
-export interface Start {
-  readonly id: string;
+export interface Start extends HistorySource {
   readonly after: number;
   /** Whether the caller asked for the present: then the answer depends on when it was asked. */
   readonly isNow: boolean;
@@ -36,7 +40,7 @@ export async function historyPage(
 ): Promise<Answer> {
   if (exchange.request.method === 'HEAD') return tail(exchange, start, moment);
   // The present has no tag and no past: nothing is behind it (Durable Streams, section 8).
-  const history = await contextObject(exchange, start.id).history(exchange.principal, start.after, limit, moment);
+  const history = await start.object.history(exchange.principal, start.after, limit, moment);
   if (isRefusal(history)) return problemOf(history);
   const headers = streamHeaders(history);
   if (start.isNow) return jsonText(exchange, 200, bodyOf(history), headers);
@@ -53,15 +57,55 @@ export async function historyPage(
   return notModified ? empty(exchange, 304, cached) : jsonText(exchange, 200, bodyOf(history), cached);
 }
 
+/** All the rest of a history as NDJSON. */
+export async function historyLines(
+  exchange: AuthenticatedExchange,
+  { object, after }: Start,
+  moment: Moment | undefined,
+): Promise<Answer> {
+  const history = await object.historyStream(exchange.principal, after, moment);
+  if ('refused' in history) return problemOf(history);
+  return new Response(history.lines, {
+    headers: {
+      'Content-Type': 'application/x-ndjson',
+      'Cache-Control': 'no-store',
+      'Stream-Next-Offset': offsetOf(history.lastVersion),
+      ...treeHeadHeader(history.treeHead),
+      ...exchange.headers,
+    },
+  });
+}
+
+/**
+ * The stream and the version after which to read; the stream's end is asked for only when `now` needs it.
+ *
+ * @param name where the offset stands
+ */
+export async function locate(
+  exchange: AuthenticatedExchange,
+  findSource: FindSource,
+  name: string,
+  offset = '-1',
+  moment?: Moment,
+): Promise<Start | Problem> {
+  const after = readOffset(name, offset);
+  if (isProblem(after)) return after;
+  const source = await findSource(exchange);
+  if (isProblem(source)) return source;
+  if (after !== 'now') return { ...source, after, isNow: false };
+  const view = await source.object.view(exchange.principal, moment);
+  return isRefusal(view) ? problemOf(view) : { ...source, after: view.version, isNow: true };
+}
+
 /** A page of history as soon as there is something in it; 204 when nothing came in time (Durable Streams, 5.7). */
 export async function awaitPage(
   exchange: AuthenticatedExchange,
-  { id, after }: Start,
+  { id, object, after }: Start,
   limit: number,
   timeoutMs: number,
   cursor: string | undefined,
 ): Promise<Answer> {
-  const read = () => contextObject(exchange, id).history(exchange.principal, after, limit);
+  const read = () => object.history(exchange.principal, after, limit);
   let history = await read();
   if (!isRefusal(history) && history.events.length === 0 && !history.isClosed && timeoutMs > 0) {
     if (!(await untilEvent(exchange, id, after, timeoutMs))) return UNAUTHORIZED;
@@ -74,7 +118,7 @@ export async function awaitPage(
 
 /** What there is to read, for HEAD: where it ends, whichever page is asked about (Durable Streams, 5.5). */
 async function tail(exchange: AuthenticatedExchange, start: Start, moment: Moment | undefined): Promise<Answer> {
-  const object = contextObject(exchange, start.id);
+  const { object } = start;
   const history = await object.history(exchange.principal, start.after, 1, moment);
   if (isRefusal(history)) return problemOf(history);
   const view = await object.view(exchange.principal, moment);

@@ -1,24 +1,20 @@
 import { z } from 'zod';
-import { isRefusal, type Moment } from '../../actors/decider.ts';
+import { isRefusal } from '../../actors/decider.ts';
 import { envelopeSchema } from '../../events/envelope.ts';
 import { endedStream, eventStream } from '../live/event-stream.ts';
 import { durableFraming, EVENT_SOURCE } from '../live/framing.ts';
 import { CURSOR } from '../live/stream-cursor.ts';
-import { contextId, contextObject } from './contexts.ts';
+import { contextSource } from './contexts.ts';
 import { NOT_ACCEPTABLE, negotiate } from './event-forms.ts';
 import type { AuthenticatedExchange } from './exchange.ts';
-import { awaitPage, historyPage, type Start } from './history-page.ts';
+import { awaitPage, historyLines, historyPage, LIMIT_DEFAULT, LIMIT_MAX, locate } from './history-page.ts';
 import { atParameter, problems } from './operations.ts';
-import { invalid, isProblem, type Problem, problemOf } from './problem.ts';
-import { offsetOf, readFlag, readInteger, readMoment, readOffset, readQuery } from './query.ts';
+import { invalid, isProblem, problemOf } from './problem.ts';
+import { readFlag, readInteger, readMoment, readQuery } from './query.ts';
 import { empty } from './respond.ts';
 import type { Answer, AuthenticatedRoute } from './route.ts';
-import { treeHeadHeader, treeHeadHeaders } from './tree-head.ts';
+import { treeHeadHeaders } from './tree-head.ts';
 
-/** Events in a page unless the caller says otherwise. */
-const LIMIT_DEFAULT = 100;
-/** Events in a page at most. */
-const LIMIT_MAX = 1000;
 /** Seconds that a long-poll waits unless the caller says otherwise, and at most. */
 const TIMEOUT_DEFAULT_S = 20;
 const TIMEOUT_MAX_S = 60;
@@ -135,15 +131,17 @@ export const readHistory: AuthenticatedRoute = {
     if (query.live !== undefined && query.offset === undefined) return invalid('offset', 'must be given with live');
     switch (form) {
       case 'application/json': {
-        const start = await locate(exchange, 'offset', query.offset, moment);
+        const start = await locate(exchange, contextSource, 'offset', query.offset, moment);
         return isProblem(start) ? start : historyPage(exchange, start, limit, moment);
       }
-      case 'application/x-ndjson':
-        return lines(exchange, query.offset, moment);
+      case 'application/x-ndjson': {
+        const start = await locate(exchange, contextSource, 'offset', query.offset, moment);
+        return isProblem(start) ? start : historyLines(exchange, start, moment);
+      }
       case 'text/event-stream':
         return follow(exchange, query.offset, wantsPresence);
       case 'long-poll': {
-        const start = await locate(exchange, 'offset', query.offset);
+        const start = await locate(exchange, contextSource, 'offset', query.offset);
         // A HEAD waits for nothing.
         const waitS = exchange.request.method === 'HEAD' ? 0 : timeout;
         return isProblem(start) ? start : awaitPage(exchange, start, limit, waitS * 1000, cursor);
@@ -158,26 +156,6 @@ export const readHistory: AuthenticatedRoute = {
   },
 };
 
-async function lines(
-  exchange: AuthenticatedExchange,
-  offset: string | undefined,
-  moment: Moment | undefined,
-): Promise<Answer> {
-  const start = await locate(exchange, 'offset', offset, moment);
-  if (isProblem(start)) return start;
-  const history = await contextObject(exchange, start.id).historyStream(exchange.principal, start.after, moment);
-  if ('refused' in history) return problemOf(history);
-  return new Response(history.lines, {
-    headers: {
-      'Content-Type': 'application/x-ndjson',
-      'Cache-Control': 'no-store',
-      'Stream-Next-Offset': offsetOf(history.lastVersion),
-      ...treeHeadHeader(history.treeHead),
-      ...exchange.headers,
-    },
-  });
-}
-
 async function follow(
   exchange: AuthenticatedExchange,
   offset: string | undefined,
@@ -186,10 +164,10 @@ async function follow(
   const lastEventId = exchange.request.headers.get('Last-Event-ID');
   const start =
     lastEventId === null
-      ? await locate(exchange, 'offset', offset)
-      : await locate(exchange, 'Last-Event-ID', lastEventId);
+      ? await locate(exchange, contextSource, 'offset', offset)
+      : await locate(exchange, contextSource, 'Last-Event-ID', lastEventId);
   if (isProblem(start)) return start;
-  const history = await contextObject(exchange, start.id).history(exchange.principal, start.after, 1);
+  const history = await start.object.history(exchange.principal, start.after, 1);
   if (isRefusal(history)) return problemOf(history);
   // Tells an EventSource that there is nothing to come back for (WHATWG HTML, section 9.2.3).
   if (history.isClosed && history.events.length === 0) return empty(exchange, 204);
@@ -202,27 +180,11 @@ async function stream(
   offset: string | undefined,
   cursor: string | undefined,
 ): Promise<Answer> {
-  const start = await locate(exchange, 'offset', offset);
+  const start = await locate(exchange, contextSource, 'offset', offset);
   if (isProblem(start)) return start;
-  const history = await contextObject(exchange, start.id).history(exchange.principal, start.after, 1);
+  const history = await start.object.history(exchange.principal, start.after, 1);
   if (isRefusal(history)) return problemOf(history);
   const framing = durableFraming(cursor);
   if (history.isClosed && history.events.length === 0) return endedStream(exchange, start.after, framing);
   return eventStream(exchange, start.id, start.after, framing);
-}
-
-/** The context and the version after which to read; the context's end is asked for only when `now` needs it. */
-async function locate(
-  exchange: AuthenticatedExchange,
-  name: string,
-  offset = '-1',
-  moment?: Moment,
-): Promise<Start | Problem> {
-  const after = readOffset(name, offset);
-  if (isProblem(after)) return after;
-  const id = await contextId(exchange);
-  if (isProblem(id)) return id;
-  if (after !== 'now') return { id, after, isNow: false };
-  const view = await contextObject(exchange, id).view(exchange.principal, moment);
-  return isRefusal(view) ? problemOf(view) : { id, after: view.version, isNow: true };
 }

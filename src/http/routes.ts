@@ -9,6 +9,7 @@ import {
   revokeCapability,
   suspendActor,
 } from './actors/actors.ts';
+import { readActorBundle, readActorHistory, readActorProof } from './actors/history.ts';
 import { issueKey, listKeys, revokeKey, rotateKey } from './actors/keys.ts';
 import { listActors } from './actors/list.ts';
 import {
@@ -202,6 +203,9 @@ export const routes: readonly Route[] = [
   reinstateActor,
   grantCapability,
   revokeCapability,
+  readActorHistory,
+  readActorProof,
+  readActorBundle,
   issueKey,
   listKeys,
   rotateKey,

@@ -10,6 +10,7 @@ import { ensureFirstAdministrator } from '../../auth/first-administrator.ts';
 import type { ActorObject } from '../../objects.ts';
 import { conditionsOf, readConditions } from '../change.ts';
 import { type AuthenticatedExchange, causeOf, type Exchange } from '../exchange.ts';
+import type { HistorySource } from '../history-source.ts';
 import { isProblem, type Problem } from '../problem.ts';
 import { readQuery } from '../query.ts';
 
@@ -35,6 +36,12 @@ export async function actorId({ request, env, principal }: AuthenticatedExchange
 /** The object that is the actor. */
 export function actorObject({ env }: Pick<Exchange, 'env'>, id: string): DurableObjectStub<ActorObject> {
   return env.ACTORS.get(env.ACTORS.idFromName(id));
+}
+
+/** The actor in the path as a history. */
+export async function actorSource(exchange: AuthenticatedExchange): Promise<HistorySource | Problem> {
+  const id = await actorId(exchange);
+  return isProblem(id) ? id : { id, stream: `actor/${id}`, object: actorObject(exchange, id) };
 }
 
 /** Has an actor's object carry out a command, under the conditions in the headers. */
