@@ -3,7 +3,8 @@ import { type ActorProvisioningEvent, type ActorStep, nextActorStep } from '../.
 import type { Process } from '../../actors/process.ts';
 import type { CallResult } from '../chittyos/failure.ts';
 import type { ChittyOs } from '../chittyos/services.ts';
-import { failedStep, genesisOf, map } from './provisioning.ts';
+import { dnaRecordOf } from './dna-record.ts';
+import { failedStep, map } from './provisioning.ts';
 
 /**
  * How an actor gets its place in ChittyOS: an identity from the authority and a DNA record. As with contexts, each step
@@ -48,7 +49,7 @@ async function outcome(
       }));
     }
     case 'initializeDna': {
-      const request = { chittyid: chittyId ?? '', type: 'actor', metadata, genesis: genesisOf(createdAt) };
+      const request = dnaRecordOf('actor', { id, chittyId, createdAt });
       return map(await services.dna.initialize(request), ({ id: dnaId }) => ({
         type: 'dna_initialized',
         data: { dnaId },

@@ -4,6 +4,7 @@ import type { Env } from '../env.ts';
 import { Backlog, type Deliver } from './backlog.ts';
 import { messageSchema, type OutgoingEvent } from './cloud-event.ts';
 import { isRefusal, reportOf, toChronicle, toDna, writeEntries } from './destinations.ts';
+import { dnaRecordFor } from './dna-record.ts';
 import { withData } from './large-events.ts';
 import { Reporter } from './reporter.ts';
 
@@ -53,7 +54,10 @@ export async function consumeContextOps(
   );
   const together = toChronicleTogether(readable, services);
   const chronicle: Deliver = (events) => toChronicle(events, services);
-  const dna: Deliver = (events) => toDna(events, services);
+  const dna: Deliver = (events) => {
+    const [first] = events;
+    return toDna(events, services, async () => (first ? dnaRecordFor(env, first) : null));
+  };
   const kept = await Promise.all([
     inParallel(streams, STREAMS_AT_ONCE, async (stream) => inOrder(stream, 'chronicle', chronicle, await together)),
     inParallel(streams, STREAMS_AT_ONCE, (stream) => inOrder(stream, 'dna', dna)),

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { DeliveryReport } from '../../actors/outbox.ts';
 import type { Relationship } from '../chittyos/chitty-chronicle.ts';
+import type { InitializeRequest } from '../chittyos/chitty-dna.ts';
 import { type Failure, isTurnedAway } from '../chittyos/failure.ts';
 import type { ChittyOs } from '../chittyos/services.ts';
 import { eventType, type OutgoingEvent, skipped, withoutReferences } from './cloud-event.ts';
@@ -82,23 +83,49 @@ export function toChronicle(events: readonly OutgoingEvent[], services: ChittyOs
   return deliver(events, (some) => writeEntries(some, services));
 }
 
-/** Adds one message's events to the stream's DNA record, and closes the record when the context is deleted. */
-export async function toDna(events: readonly OutgoingEvent[], services: ChittyOs): Promise<DeliveryReport | null> {
+/**
+ * Adds one message's events to the stream's DNA record, and closes the record when the context is deleted. A record that
+ * the service has lost is begun anew, and then all of the stream is missing there.
+ *
+ * @param beginning what the record began with; null when that is not known
+ */
+export async function toDna(
+  events: readonly OutgoingEvent[],
+  services: ChittyOs,
+  beginning: () => Promise<InitializeRequest | null>,
+): Promise<DeliveryReport | null> {
   const [first] = events;
   const dnaId = first?.dnaid;
   if (dnaId === undefined) return null;
+  let isUnknown = false;
   const report = await deliver(events, async (some) => {
     for (const part of parts(some.map(withoutReferences))) {
       const evolved = await services.dna.evolve(dnaId, part, PATIENCE);
-      if (!evolved.ok) return evolved.failure;
+      if (evolved.ok) continue;
+      isUnknown = evolved.failure.status === 404;
+      return evolved.failure;
     }
     return null;
   });
+  if (isUnknown && (await isBegunAnew(dnaId, services, beginning))) {
+    return { ...report, isRefused: false, ...(report.first > 1 && { missingFrom: 1 }) };
+  }
   // Not by the deletion itself: whatever comes after it, such as a step of provisioning, opens the record again.
   if (report.failed !== undefined || events.at(-1)?.isdeleted !== true) return report;
   // Unless the stream has gone on since: a message that comes late must not close a record that was opened again.
   const archived = await services.dna.archive(dnaId, { source: first?.source ?? '', sequence: report.last }, PATIENCE);
   return archived.ok ? report : failed(events, archived.failure);
+}
+
+/** Begins a record again. @returns false when the service will not, or makes another one of it */
+async function isBegunAnew(
+  dnaId: string,
+  services: ChittyOs,
+  beginning: () => Promise<InitializeRequest | null>,
+): Promise<boolean> {
+  const request = await beginning().catch(() => null);
+  const begun = request && (await services.dna.initialize(request, PATIENCE));
+  return begun?.ok === true && begun.value.id === dnaId;
 }
 
 /** What became of a delivery. A refusal is about the events; being turned away is about us, and passes. */

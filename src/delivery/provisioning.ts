@@ -3,9 +3,9 @@ import type { Context, ContextCommand, ContextState } from '../../actors/context
 import type { Process } from '../../actors/process.ts';
 import { nextStep, type Provisioning, type ProvisioningEvent, type StepFailure } from '../../actors/provisioning.ts';
 import type { ProvisioningStep } from '../../events/context.ts';
-import type { InitializeRequest } from '../chittyos/chitty-dna.ts';
 import type { CallResult, Failure } from '../chittyos/failure.ts';
 import type { ChittyOs } from '../chittyos/services.ts';
+import { dnaRecordOf } from './dna-record.ts';
 
 /** The pause after a failed step; every failure is an event, so it grows to a length that does not fill the log. */
 const BACKOFF_MS = { base: 1_000, cap: 15 * 60_000 };
@@ -20,9 +20,6 @@ const COMPLIANT_WITH = ['chittyos-v1'];
 const SECURITY_LEVEL = 'standard';
 /** Capabilities that ChittyRegistry takes of one entry: half of what a context with all its systems and tools may have. */
 const CAPABILITIES_MAX = 100;
-
-/** The version of the genesis metadata that DNA records begin with. */
-const GENESIS_SCHEMA_VERSION = '1.0.0';
 
 /** ChittyVerify answered, and the answer was no. */
 const NOT_VERIFIED: Failure = {
@@ -69,11 +66,6 @@ async function makeStep(
   return { type: 'provisioning_step_failed', data: failedStep(step, context.provisioning, result.failure) };
 }
 
-/** What the DNA record of something that was created at this time begins with. */
-export function genesisOf(createdAt: string): InitializeRequest['genesis'] {
-  return { service: 'chittyconnect', timestamp: createdAt, genesisSchemaVersion: GENESIS_SCHEMA_VERSION };
-}
-
 /** What is recorded of a step that failed: how often in a row, why, and when it is tried again. */
 export function failedStep<Step extends ProvisioningStep>(
   step: Step,
@@ -92,7 +84,7 @@ async function outcome(
   services: ChittyOs,
   publicUrl: string,
 ): Promise<CallResult<ProvisioningEvent>> {
-  const { id, name, chittyId, createdAt, provisioning } = context;
+  const { id, name, chittyId, provisioning } = context;
   const once = { idempotencyKey: `${id}:${step}` };
   const chittyid = chittyId ?? '';
   const reference = (of: ProvisioningStep) => provisioning.steps[of]?.reference ?? '';
@@ -102,13 +94,11 @@ async function outcome(
         await services.id.mint({ entity: 'P', characterization: 'Synthetic', metadata: { contextId: id } }, once),
         (minted) => ({ type: 'context_identified', data: { chittyId: minted.id, did: minted.did } }),
       );
-    case 'initializeDna': {
-      const genesis = genesisOf(createdAt);
-      return map(
-        await services.dna.initialize({ chittyid, type: 'context', metadata: { contextId: id }, genesis }),
-        (record) => ({ type: 'dna_initialized', data: { dnaId: record.id } }),
-      );
-    }
+    case 'initializeDna':
+      return map(await services.dna.initialize(dnaRecordOf('context', context)), (record) => ({
+        type: 'dna_initialized',
+        data: { dnaId: record.id },
+      }));
     case 'issueApiKeys':
       // The key itself is let go: nothing here uses it, and what is not kept cannot leak.
       return map(

@@ -31,6 +31,10 @@ export class FakeChittyOs {
   readonly lineage = new Map<string, Event[]>();
   readonly archived = new Set<string>();
   readonly relationships: unknown[] = [];
+  /** Records that ChittyDNA has lost, until they are begun anew. */
+  readonly lost = new Set<string>();
+  /** What records were begun with. */
+  readonly begun: unknown[] = [];
   /** `service path` of each request, in their order. */
   readonly requests: string[] = [];
   interfere: Interference = () => null;
@@ -49,7 +53,15 @@ export class FakeChittyOs {
       this.relationships.push(JSON.parse(body));
       return Response.json({ id: 'rel_1' });
     }
+    if (pathname === '/api/initialize') {
+      const request = z.looseObject({ chittyid: z.string() }).parse(JSON.parse(body));
+      this.begun.push(request);
+      const id = request.chittyid.replace('chitty', 'dna');
+      this.lost.delete(id);
+      return Response.json({ id });
+    }
     const [, dnaId = '', action] = /^\/api\/dna\/([^/]+)\/(evolve|archive)$/.exec(pathname) ?? [];
+    if (this.lost.has(dnaId)) return Response.json({ detail: 'There is no such record.' }, { status: 404 });
     if (action === 'evolve') return this.#evolve(dnaId, z.array(event).parse(JSON.parse(body)));
     if (action === 'archive') {
       const { sequence } = z.object({ sequence: z.int() }).parse(JSON.parse(body));
@@ -57,6 +69,13 @@ export class FakeChittyOs {
       return Response.json({ id: dnaId, status: this.archived.has(dnaId) ? 'archived' : 'active' });
     }
     return new Response(null, { status: 404 });
+  }
+
+  /** ChittyDNA loses a whole record. */
+  lose(dnaId: string): void {
+    this.lost.add(dnaId);
+    this.lineage.delete(dnaId);
+    this.archived.delete(dnaId);
   }
 
   /** The sequences that a DNA record has. */
@@ -124,6 +143,11 @@ export class FakeContexts {
         if (this.isDown) throw new Error('the object cannot be reached');
         this.reports.push({ subject, reports });
       },
+      view: async () => ({
+        version: this.log.get(subject)?.length ?? 0,
+        body: JSON.stringify({ id: subject, chittyId: `chitty_${subject}`, createdAt: '2026-02-01T12:00:00.000Z' }),
+        isClosed: false,
+      }),
       history: async (_principal: unknown, after: number, limit: number) => {
         if (this.isDown || --this.pagesLeft < 0) throw new Error('the object cannot be reached');
         return pageOf(this.log.get(subject) ?? [], after, limit);

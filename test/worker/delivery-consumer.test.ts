@@ -175,6 +175,42 @@ describe('a service', () => {
     ]);
   });
 
+  it('that has lost a whole record has it begun anew, and the object is told that all of it is missing', async () => {
+    await consume(bindings, { m1: events('a', 1, created) });
+    services.lose('dna_a');
+    const more = events('a', 4, ['context_updated']);
+    expect(await consume(bindings, { m2: more })).toEqual({ acked: ['m2'], retried: [] });
+    expect(reportsOf('a').at(-1)?.dna).toMatchObject({ first: 4, last: 4, isRefused: false, missingFrom: 1 });
+    expect(services.begun).toEqual([
+      {
+        chittyid: 'chitty_a',
+        type: 'context',
+        metadata: { contextId: 'a' },
+        genesis: { service: 'chittyconnect', timestamp: '2026-02-01T12:00:00.000Z', genesisSchemaVersion: '1.0.0' },
+      },
+    ]);
+    await consume(bindings, { m3: [...events('a', 1, created), ...more] });
+    expect(services.sequences('dna_a')).toEqual([1, 2, 3, 4]);
+  });
+
+  it('that has lost a record of which only the first events were sent gets them once more', async () => {
+    services.lose('dna_a');
+    expect(await consume(bindings, { m1: events('a', 1, created) })).toEqual({ acked: ['m1'], retried: [] });
+    expect(reportsOf('a').at(-1)?.dna).toEqual({ first: 1, last: 3, failed: expect.any(String), isRefused: false });
+    await consume(bindings, { m2: events('a', 1, created) });
+    expect(services.sequences('dna_a')).toEqual([1, 2, 3]);
+  });
+
+  it.each([
+    ['will not begin it anew', () => Response.json({ detail: 'No.' }, { status: 404 })],
+    ['begins another one in its place', () => Response.json({ id: 'dna_other' })],
+  ])('that has lost a record and %s is a matter for somebody to look at', async (_name, answer) => {
+    services.lose('dna_a');
+    services.interfere = (_service, path) => (path === '/api/initialize' ? answer() : null);
+    expect(await consume(bindings, { m1: events('a', 1, created) })).toEqual({ acked: [], retried: ['m1'] });
+    expect(reportsOf('a').at(-1)?.dna).toMatchObject({ isRefused: true });
+  });
+
   it('that says that it has other events in the place of these refuses them', async () => {
     await consume(bindings, { m1: events('a', 1, created) });
     const [other] = events('b', 2, ['context_updated'], { dnaid: 'dna_a' });
