@@ -63,9 +63,11 @@ export class WebhookRegistryActor extends DurableObject<unknown> {
 
   /** Sees that it looks, as long as there is anything to look for. Called every minute, should an alarm be lost. */
   async start(): Promise<void> {
-    if (this.#active.size > 0 && (await this.ctx.storage.getAlarm()) === null) {
-      await this.ctx.storage.setAlarm(Date.now() + POLL_MS);
-    }
+    if (this.#active.size === 0) return;
+    const now = Date.now();
+    const at = await this.ctx.storage.getAlarm();
+    // One that is further away was set before the clock was put back.
+    if (at === null || at > now + POLL_MS) await this.ctx.storage.setAlarm(now + POLL_MS);
   }
 
   override async alarm(): Promise<void> {

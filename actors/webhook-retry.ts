@@ -20,6 +20,6 @@ const JITTER = 0.2;
 export function nextAttemptAt(attempts: number, retryAfterMs: number | null, now: number): number | null {
   const wait = WAITS_MS[attempts - 1];
   if (wait === undefined) return null;
-  const jittered = wait * (1 - Math.random() * JITTER);
+  const jittered = Math.round(wait * (1 - Math.random() * JITTER));
   return now + Math.max(jittered, Math.min(retryAfterMs ?? 0, RETRY_AFTER_MAX_MS));
 }

@@ -26,7 +26,12 @@ export const webhookUrl = z.string().max(URL_MAX, `must have at most ${URL_MAX} 
 /** What a webhook is for, in words. */
 export const webhookDescription = textUpTo(DESCRIPTION_MAX);
 
-const eachOf = (item: z.ZodString) => z.array(item).min(1).max(FILTER_MAX).nullable();
+const eachOf = (item: z.ZodString) =>
+  z
+    .array(item)
+    .min(1, 'must not be empty; null stands for all')
+    .max(FILTER_MAX, `must have at most ${FILTER_MAX} items`)
+    .nullable();
 
 /** Which events a webhook gets; null for all. */
 export const webhookFilters = {

@@ -20,6 +20,8 @@ const OTHER_PROTOCOLS = [
   [2181, 2375, 2376, 2379, 2380, 3389, 5900, 5985, 5986, 6443, 8200, 8300, 8500, 10250, 10255],
 ].flat();
 
+const NOT_PUBLIC = 'must not lead to a private or special address';
+
 /** Whether webhooks may go to this machine itself, without TLS: for development and tests. */
 export function allowsLoopback({ WEBHOOKS_TO_LOOPBACK }: { readonly WEBHOOKS_TO_LOOPBACK?: string }): boolean {
   return WEBHOOKS_TO_LOOPBACK === 'true';
@@ -49,14 +51,17 @@ export function readAddress(
 
 function faultOfHost(hostname: string): string | null {
   const bare = hostname.replace(/^\[|\]$/g, '');
-  if (ipaddr.isValid(bare)) {
-    // Whatever is not in the public unicast space: also IPv4 inside of IPv6, tunnels and documentation.
-    return ipaddr.parse(bare).range() === 'unicast' ? null : 'must not lead to a private or special address';
-  }
+  if (ipaddr.isValid(bare)) return isPublic(ipaddr.parse(bare)) ? null : NOT_PUBLIC;
   const name = hostname.replace(/\.$/, '').toLowerCase();
   const isPrivate = PRIVATE_NAMES.some((ending) => name === ending || name.endsWith(`.${ending}`));
-  if (isPrivate || !name.includes('.')) return 'must not lead to a private or special address';
-  return null;
+  return isPrivate || !name.includes('.') ? NOT_PUBLIC : null;
+}
+
+/** Whether an address is a public one of one machine: no IPv4 inside of IPv6, no tunnel, no documentation. */
+function isPublic(address: ipaddr.IPv4 | ipaddr.IPv6): boolean {
+  if (address.range() !== 'unicast') return false;
+  // All of IPv6 that is given out (RFC 4291, section 2.4); what is outside is old forms of IPv4, and to come.
+  return address instanceof ipaddr.IPv4 || address.match(ipaddr.IPv6.parseCIDR('2000::/3'));
 }
 
 function faultOfPort(port: string): string | null {

@@ -1,0 +1,200 @@
+import { runInDurableObject } from 'cloudflare:test';
+import { env } from 'cloudflare:workers';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { SCOPES } from '../../actors/principal.ts';
+import { as, expectJson, issueKey } from '../support/actors.ts';
+import { api } from '../support/api.ts';
+import { derivedId, expectInvalid, expectProblem } from '../support/rest.ts';
+import { contextOf, idOf, type Person, person } from '../support/sharing.ts';
+import {
+  readWebhook,
+  receiver,
+  standInForNetwork,
+  type WebhookJson,
+  webhookObject,
+  webhookOf,
+} from '../support/webhooks.ts';
+
+beforeEach(() => {
+  standInForNetwork();
+});
+
+const webhooks = '/v1/webhooks';
+const url = 'https://hooks.example.com/events';
+
+async function listed(by: (path: string) => Promise<Response>, query = ''): Promise<string[]> {
+  const { items } = await expectJson<{ items: WebhookJson[] }>(await by(`${webhooks}${query}`), 200);
+  return items.map(({ id }) => id);
+}
+
+describe('a webhook', () => {
+  it('is shown with its secret once, and from then on without', async () => {
+    const ann = await person('Ann');
+    const sent = await ann.post(webhooks, { url, description: 'to the chat' }, { Prefer: 'wait=10' });
+    expect(sent.headers.get('ETag')).toBe('"1"');
+    const { secret, ...made } = await expectJson<WebhookJson & { secret: string }>(sent, 201);
+    expect(sent.headers.get('Location')).toBe(`${webhooks}/${made.id}`);
+    expect(secret).toMatch(/^whsec_[A-Za-z0-9+/]{43}=$/);
+    const path = `${webhooks}/${made.id}`;
+    expect(made).toMatchObject({ owner: ann.id, url, description: 'to the chat', types: null, contexts: null });
+    const { delivery, ...read } = await readWebhook(ann, path);
+    expect(read).toEqual(made);
+    expect(delivery).toEqual({ failing: 0, replays: 0, nextAttemptAt: null, lastDeliveredAt: null });
+    await ann.post(`${path}/secrets`);
+    const bare = secret.slice('whsec_'.length);
+    const everything = [
+      ...(await Promise.all([path, webhooks, `${path}/deliveries`].map(async (each) => (await ann.call(each)).text()))),
+      await (await api(`/v1/audit?stream=webhook/${made.id}`)).text(),
+      JSON.stringify((await env.DB.prepare('SELECT * FROM webhooks').all()).results),
+      await runInDurableObject(webhookObject(path), (_object, { storage }) =>
+        ['events', 'webhook_secrets']
+          .map((table) => JSON.stringify(storage.sql.exec(`SELECT * FROM ${table}`).toArray()))
+          .join(''),
+      ),
+    ];
+    expect(everything.join('')).toContain(made.id);
+    for (const text of everything) expect(text).not.toContain(bare);
+  });
+
+  it('is its owner’s alone; administrators see it and can delete it', async () => {
+    const [ann, bob] = [await person('Ann'), await person('Bob')];
+    const { path } = await webhookOf(ann, receiver());
+    const id = idOf(path);
+    const missing = `${webhooks}/${derivedId('whk', 'webhooks: nobody')}`;
+    const routes: [method: string, rest: string, json?: object][] = [
+      ['GET', ''],
+      ['PATCH', '', { url }],
+      ['DELETE', ''],
+      ['POST', '/secrets'],
+      ['GET', '/deliveries'],
+      ['POST', '/test'],
+      ['POST', '/enable'],
+      ['POST', '/disable'],
+      ['POST', '/replay', { from: '-1' }],
+    ];
+    for (const [method, rest, json] of routes) {
+      const init = { method, headers: { 'X-Request-Id': 'same' }, ...(json && { json }) };
+      const [hidden, gone] = [await bob.call(`${path}${rest}`, init), await bob.call(`${missing}${rest}`, init)];
+      const [hiddenText, goneText] = [await hidden.text(), await gone.text()];
+      expect([method, rest, hidden.status, hiddenText.replaceAll(id, '')]).toEqual([
+        method,
+        rest,
+        404,
+        goneText.replaceAll(idOf(missing), ''),
+      ]);
+      const own = method === 'GET' || method === 'DELETE';
+      if (!own) await expectProblem(await api(`${path}${rest}`, init), 403, 'forbidden');
+    }
+    expect(await listed(ann.call)).toEqual([id]);
+    expect(await listed(bob.call)).toEqual([]);
+    expect(await listed((address) => api(address), '?limit=100')).toContain(id);
+    expect(await listed((address) => api(address), `?owner=${ann.id}`)).toEqual([id]);
+    expect(await listed((address) => api(address), '?owner=me')).not.toContain(id);
+    await expectInvalid(
+      await bob.call(`${webhooks}?owner=${ann.id}`),
+      'owner',
+      'must be me, or left out; administrators may name others',
+    );
+    expect((await api(path)).status).toBe(200);
+    expect((await api(path, { method: 'DELETE' })).status).toBe(204);
+    expect((await ann.call(path)).status).toBe(404);
+    expect((await ann.remove(path)).status).toBe(404);
+    await vi.waitFor(async () => expect(await listed(ann.call)).toEqual([]), 10_000);
+  });
+
+  it('has nothing to do with a credential that is limited to other contexts, or that may not read', async () => {
+    const ann = await person('Ann');
+    const [one, two] = [idOf(await contextOf(ann)), idOf(await contextOf(ann))];
+    const { path: all } = await webhookOf(ann, receiver());
+    const { path: both } = await webhookOf(ann, receiver(), { contexts: [one, two] });
+    const { path: first } = await webhookOf(ann, receiver(), { contexts: [one] });
+    const { key } = await issueKey(ann.id, { contexts: [one], scopes: SCOPES.filter((scope) => scope !== 'admin') });
+    for (const path of [all, both]) {
+      expect((await as(key, path)).status).toBe(404);
+      expect((await as(key, path, { method: 'PATCH', json: { url } })).status).toBe(404);
+    }
+    expect((await as(key, first)).status).toBe(200);
+    expect(await listed((address) => as(key, address))).toEqual([idOf(first)]);
+    const widened = await as(key, first, { method: 'PATCH', json: { contexts: [one, two] } });
+    await expectProblem(widened, 403, 'forbidden');
+    await expectProblem(await as(key, webhooks, { method: 'POST', json: { url, contexts: [two] } }), 403, 'forbidden');
+    const made = await expectJson<{ contexts: string[] }>(
+      await as(key, webhooks, { method: 'POST', json: { url } }),
+      201,
+    );
+    expect(made.contexts).toEqual([one]);
+    const { key: blind } = await issueKey(ann.id, { scopes: ['webhooks:read', 'webhooks:write'] });
+    expect((await as(blind, all)).status).toBe(200);
+    for (const [method, path] of [
+      ['POST', webhooks],
+      ['PATCH', all],
+      ['POST', `${all}/enable`],
+      ['POST', `${all}/replay`],
+    ] as const) {
+      const json = path.endsWith('/replay') ? { from: '-1' } : { url };
+      await expectProblem(await as(blind, path, { method, json }), 403, 'insufficient-scope');
+    }
+  });
+
+  it('changes under a condition, and keeps what is not named', async () => {
+    const ann = await person('Ann');
+    const { path } = await webhookOf(ann, receiver(), { types: ['context_updated'] });
+    const patch = (json: object, version: string) =>
+      ann.call(path, { method: 'PATCH', json, headers: { 'If-Match': version } });
+    await expectProblem(await patch({ url }, '"2"'), 412, 'version-mismatch');
+    const changed = await expectJson<WebhookJson>(await patch({ url }, '"1"'), 200);
+    expect(changed).toMatchObject({ url, types: ['context_updated'], version: 2 });
+  });
+
+  it('is one of fifty at most', async () => {
+    const ann = await person('Ann');
+    for (let made = 0; made < 49; made++) await expectJson(await ann.post(webhooks, { url }), 201);
+    await expectJson(await ann.post(webhooks, { url }, { Prefer: 'wait=10' }), 201);
+    await vi.waitFor(async () => expect(await listed(ann.call, '?limit=100')).toHaveLength(50), 10_000);
+    await expectProblem(await ann.post(webhooks, { url }), 409, 'limit-reached');
+    const first = await expectJson<{ items: WebhookJson[]; nextCursor: string }>(
+      await ann.call(`${webhooks}?limit=30`),
+      200,
+    );
+    const rest = await listed(ann.call, `?limit=30&cursor=${first.nextCursor}`);
+    expect(new Set([...first.items.map(({ id }) => id), ...rest]).size).toBe(50);
+  });
+});
+
+describe('what is not taken', () => {
+  let ann: Person;
+  beforeEach(async () => {
+    ann ??= await person('Ann');
+  });
+
+  it.each([
+    [{}, '/url', 'is required'],
+    [{ url: 'https://10.0.0.1/' }, '/url', 'must not lead to a private or special address'],
+    [{ url: 'http://hooks.example.com/' }, '/url', 'must begin with https://'],
+    [{ url: 'http://127.0.0.1:1/' }, '/url', 'must begin with https://'],
+    [{ url, types: [] }, '/types', 'must not be empty; null stands for all'],
+    [{ url, types: ['Context Updated'] }, '/types/0', 'must be a type of event'],
+    [{ url, contexts: ['ctx_nothing'] }, '/contexts/0', 'must be the id of a context'],
+    [{ url, actors: ['ann'] }, '/actors/0', 'must be the id of an actor'],
+    [{ url, secret: 'whsec_mine' }, '/secret', 'is not a known field; leave it out'],
+    [{ url, description: 'x'.repeat(501) }, '/description', 'must have at most 500 characters'],
+    [{ url: `https://hooks.example.com/${'x'.repeat(2_000)}` }, '/url', 'must have at most 2000 characters'],
+  ])('%o', async (json, pointer, message) => {
+    await expectInvalid(await ann.post(webhooks, json), pointer, message);
+  });
+
+  it.each([
+    [
+      { from: 'yesterday' },
+      '/from',
+      'must be a time with its zone such as 2026-01-31T12:00:00Z, or an offset of the feed',
+    ],
+    [{ from: '5' }, '/from', 'must be a time with its zone such as 2026-01-31T12:00:00Z, or an offset of the feed'],
+    [{ from: 'now' }, '/from', 'must be a time with its zone such as 2026-01-31T12:00:00Z, or an offset of the feed'],
+    [{ from: '2026-01-02T00:00:00Z', to: '2026-01-01T00:00:00Z' }, '/to', 'must not be before /from'],
+  ])('a replay of %o', async (json, pointer, message) => {
+    const { path } = await webhookOf(ann, receiver());
+    await expectInvalid(await ann.post(`${path}/replay`, json), pointer, message);
+    await ann.remove(path);
+  });
+});
