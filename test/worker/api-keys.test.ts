@@ -14,7 +14,7 @@ import {
   startSession,
 } from '../support/actors.ts';
 import { api, createContext } from '../support/api.ts';
-import { expectProblem } from '../support/rest.ts';
+import { configured, expectProblem } from '../support/rest.ts';
 
 const DAY_MS = 24 * 60 * 60_000;
 const inDays = (days: number) => new Date(Date.now() + days * DAY_MS).toISOString();
@@ -247,6 +247,28 @@ describe('revoking a key that was rotated', () => {
     expect((await revoke(holder, holder.keyId, '?successors=true')).status).toBe(204);
     expect(await statuses([third])).toEqual([401]);
     await expectProblem(await revoke(holder, holder.keyId, '?successors=true'), 404, 'not-found');
+  });
+
+  it('is done also when nobody can tell what has taken its place, and that is said', async () => {
+    const holder = await keyHolder();
+    const second = await next(holder.id, holder.keyId);
+    const ACTORS = new Proxy(env.ACTORS, {
+      get: (namespace, name) => {
+        if (name !== 'get') return Reflect.get(namespace, name).bind(namespace);
+        return (id: DurableObjectId) =>
+          new Proxy(namespace.get(id), {
+            get: (stub, call) => {
+              if (call !== 'successors') return Reflect.get(stub, call);
+              return () => Promise.reject(new Error('The history does not answer'));
+            },
+          });
+      },
+    });
+    const init = { method: 'DELETE', headers: { 'X-API-Key': String(env.BOOTSTRAP_API_KEY) } };
+    const response = await configured({ ACTORS }, `/v1/actors/${holder.id}/keys/${holder.keyId}`, init);
+    const { detail } = await expectProblem(response, 503, 'history-unavailable');
+    expect(detail).toContain('is revoked');
+    expect(await statuses([holder, second])).toEqual([401, 200]);
   });
 
   it('is asked for by yes or no, and of nobody else’s keys', async () => {

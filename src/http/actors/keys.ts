@@ -151,7 +151,7 @@ export const revokeKey: AuthenticatedRoute = {
         content: { 'application/json': { schema: revokedKeyBody } },
       },
       204: { description: 'It is revoked, and no key is left that took its place' },
-      ...problems(400, 401, 403, 404, 409),
+      ...problems(400, 401, 403, 404, 409, 503),
     },
   },
   async handle(exchange) {
@@ -165,12 +165,33 @@ export const revokeKey: AuthenticatedRoute = {
     if (isProblem(key)) return key;
     const reply = await executeOn(exchange, actor, { type: 'revokeKey', key, withSuccessors });
     if (isRefusal(reply) && reply.refused !== 'not-found') return problemOf(reply);
-    const successors = await actorObject(exchange, actor).successors(exchange.principal, key);
-    const left = 'refused' in successors ? [] : successors;
+    const left = await successorsLeft(exchange, actor, key);
+    if (left === null) return isRefusal(reply) ? problemOf(reply) : REVOKED_AT_LEAST;
     if (isRefusal(reply)) return left.length === 0 ? problemOf(reply) : { ...NO_SUCH_KEY, detail: goesOn(left) };
     return left.length === 0 ? empty(exchange, 204) : jsonText(exchange, 200, JSON.stringify({ successors: left }));
   },
 };
+
+/** What is said when a key was revoked and its actor's history does not answer. */
+const REVOKED_AT_LEAST: Problem = {
+  problem: 'history-unavailable',
+  detail: 'The key is revoked. Whether another has taken its place cannot be told: look at the list of keys.',
+};
+
+/** The good keys that have taken a key's place; null when it cannot be told. */
+async function successorsLeft(
+  exchange: AuthenticatedExchange,
+  actor: string,
+  key: string,
+): Promise<readonly string[] | null> {
+  try {
+    const successors = await actorObject(exchange, actor).successors(exchange.principal, key);
+    return 'refused' in successors ? [] : successors;
+  } catch (error) {
+    console.error(JSON.stringify({ level: 'error', requestId: exchange.requestId, message: String(error) }));
+    return null;
+  }
+}
 
 /** Of a key that is none any more. */
 function goesOn(successors: readonly string[]): string {
