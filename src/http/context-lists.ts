@@ -27,9 +27,6 @@ const LIMIT_MAX = 100;
 const TEXT_MAX = 200;
 /** Characters of an owner, a system or a tool to filter by: none that exists is longer. */
 const FILTER_MAX = 200;
-/** Seconds after which a caller may try again when the read models do not answer. */
-const RETRY_AFTER_S = 5;
-
 const TEXT_FILTERS = ['owner', 'system', 'tool'] as const;
 const TIME_FILTERS = ['createdAfter', 'createdBefore', 'updatedAfter', 'updatedBefore'] as const;
 const LIST_PARAMETERS = [...TEXT_FILTERS, 'status', ...TIME_FILTERS, 'limit', 'cursor'] as const;
@@ -215,18 +212,7 @@ async function answer(
   find: () => Promise<ContextPage>,
   extraText?: (page: ContextPage) => string,
 ): Promise<Answer> {
-  let page: ContextPage;
-  try {
-    page = await find();
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    console.error(JSON.stringify({ level: 'error', requestId: exchange.requestId, message }));
-    return {
-      problem: 'read-model-unavailable',
-      detail: 'Lists and search do not answer at the moment. Contexts can still be read and changed by their ids.',
-      headers: { 'Retry-After': String(RETRY_AFTER_S) },
-    };
-  }
+  const page = await find();
   const bodies = await openBodies(exchange, page.bodies);
   const nextCursor = page.next && writeCursor(request.fingerprint, page.next);
   const extra = extraText ? `,"highlights":${extraText(page)}` : '';

@@ -20,9 +20,22 @@ describe('while D1 does not answer', () => {
     ['the audit trail', '/v1/audit'],
     ['the list of dead letters', '/v1/admin/dead-letters'],
     ['the list of actors', '/v1/actors'],
-  ])('%s is 503, and says when to come back', async (_, path) => {
-    const response = await configured({ DB }, path, { headers });
+    ['search', '/v1/contexts/search?q=word'],
+    ['the list of connections', '/v1/connections'],
+    ['the list of invitations', '/v1/invitations'],
+    ['the audit trail as lines', '/v1/audit', { Accept: 'application/x-ndjson' }],
+    ['the feed', '/v1/events'],
+    ['the feed as lines', '/v1/events', { Accept: 'application/x-ndjson' }],
+    ['the feed as it goes on', '/v1/events?offset=now', { Accept: 'text/event-stream' }],
+  ])('%s is 503, and says when to come back', async (_, path, more: Record<string, string> = {}) => {
+    const response = await configured({ DB }, path, { headers: { ...headers, ...more } });
     expect(Number(response.headers.get('Retry-After'))).toBeGreaterThan(0);
+    await expectProblem(response, 503, 'read-model-unavailable');
+  });
+
+  it('a graph is 503 as well', async () => {
+    const { id } = await createContext();
+    const response = await configured({ DB }, `/v1/contexts/${id}/graph`, { headers });
     await expectProblem(response, 503, 'read-model-unavailable');
   });
 

@@ -17,9 +17,6 @@ const LIMIT_DEFAULT = 20;
 const LIMIT_MAX = 100;
 /** Characters (Unicode code points) of a search text. */
 const TEXT_MAX = 200;
-/** Seconds after which a caller may try again when the read models do not answer. */
-const RETRY_AFTER_S = 5;
-
 const kind = z.enum(ACTOR_KINDS).optional();
 const status = z.enum(['active', 'suspended', 'deleted']).optional();
 
@@ -81,7 +78,7 @@ export const listActors: AuthenticatedRoute = {
     if (after !== undefined && !isActorId(after)) {
       return invalid('cursor', 'must be the nextCursor that the same query gave; start without one');
     }
-    const { env, principal, requestId } = exchange;
+    const { env, principal } = exchange;
     const query = {
       limit,
       ...(text !== undefined && { text }),
@@ -89,22 +86,13 @@ export const listActors: AuthenticatedRoute = {
       ...(wantedStatus.data && { status: wantedStatus.data }),
       ...(after !== undefined && { after }),
     };
-    try {
-      await ensureFirstAdministrator(env);
-      const found = await find(env.DB, query);
-      const items = found.map((actor: ActorRecord) => {
-        const relation = relationToActor(principal, actor.id, true);
-        return decideAccess(principal, 'actor.read', relation) === 'allowed' ? actor : summaryOf(actor);
-      });
-      const nextCursor = items.length === limit ? (items.at(-1)?.id ?? null) : null;
-      return jsonText(exchange, 200, JSON.stringify({ items, nextCursor }));
-    } catch (error) {
-      console.error(JSON.stringify({ level: 'error', requestId, message: String(error) }));
-      return {
-        problem: 'read-model-unavailable',
-        detail: 'Lists do not answer at the moment. Actors can still be read by their ids.',
-        headers: { 'Retry-After': String(RETRY_AFTER_S) },
-      };
-    }
+    await ensureFirstAdministrator(env);
+    const found = await find(env.DB, query);
+    const items = found.map((actor: ActorRecord) => {
+      const relation = relationToActor(principal, actor.id, true);
+      return decideAccess(principal, 'actor.read', relation) === 'allowed' ? actor : summaryOf(actor);
+    });
+    const nextCursor = items.length === limit ? (items.at(-1)?.id ?? null) : null;
+    return jsonText(exchange, 200, JSON.stringify({ items, nextCursor }));
   },
 };

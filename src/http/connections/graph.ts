@@ -7,7 +7,7 @@ import { isProblem, problemOf } from '../problem.ts';
 import { readInteger, readQuery } from '../query.ts';
 import { jsonText } from '../respond.ts';
 import type { AuthenticatedRoute } from '../route.ts';
-import { onlookerOf, unavailable } from './list.ts';
+import { onlookerOf } from './list.ts';
 import { graphBody } from './schemas.ts';
 
 /** Connections between the middle and the contexts that are shown, at most. */
@@ -50,11 +50,7 @@ export const readGraph: AuthenticatedRoute = {
     if ('refused' in root) return problemOf(root);
     const { name, deletedAt } = root.seen;
     if (deletedAt !== null) return gone(id, root.version, deletedAt);
-    try {
-      const graph = await contextGraph(env.DB, { id, name }, depth, onlookerOf(principal));
-      return jsonText(exchange, 200, JSON.stringify(graph));
-    } catch (error) {
-      return unavailable(exchange, error);
-    }
+    const graph = await contextGraph(env.DB, { id, name }, depth, onlookerOf(principal));
+    return jsonText(exchange, 200, JSON.stringify(graph));
   },
 };

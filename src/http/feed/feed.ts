@@ -19,9 +19,6 @@ import { feedLines, feedStream, type Part } from './stream.ts';
 
 const LIMIT_DEFAULT = 100;
 const LIMIT_MAX = 500;
-/** Seconds after which a caller may try again when the read models do not answer. */
-const RETRY_AFTER_S = 5;
-
 const time = z.string().meta({ description: 'A time with its zone', examples: ['2026-01-31T12:00:00Z'] });
 const ACTOR = /^act_\w{1,40}$/;
 const TYPE = /^[a-z][a-z_]{0,63}$/;
@@ -100,37 +97,28 @@ export const readFeed: AuthenticatedRoute = {
     if (isProblem(offset)) return offset;
     const filters = await readFilters(exchange, given);
     if (isProblem(filters)) return filters;
-    const { env, requestId } = exchange;
+    const { env } = exchange;
     const tail = tailOf(env);
     const follow = (after: number) =>
       feedStream(exchange, after, (from) => followingPart(exchange, tail, filters, from));
     // Who comes back to the end, as those who follow do all the time, need not ask where it is.
     if (form === 'text/event-stream' && offset !== 'now' && offset <= (tail.end(Date.now()) ?? -1))
       return follow(offset);
-    try {
-      const end = await feedEnd(env.DB);
-      const after = offset === 'now' ? end : offset;
-      if (after > end) return { problem: 'ahead-of-stream', detail: 'This offset was not given out here. Begin anew.' };
-      if (form === 'text/event-stream') {
-        tail.begin(end, Date.now());
-        return follow(after);
-      }
-      if (form === 'application/x-ndjson') {
-        return feedLines(exchange, after, end, (from) => nextPart(exchange, filters, from));
-      }
-      const { events, position, isUpToDate } = await part(exchange, exchange.principal, filters, after, limit);
-      return jsonText(exchange, 200, `[${events.map(({ text }) => text).join(',')}]`, {
-        'Stream-Next-Offset': offsetOf(position),
-        ...(isUpToDate && { 'Stream-Up-To-Date': 'true' }),
-      });
-    } catch (error) {
-      console.error(JSON.stringify({ level: 'error', requestId, message: String(error) }));
-      return {
-        problem: 'read-model-unavailable',
-        detail: 'The feed does not answer at the moment. Every context’s own history does.',
-        headers: { 'Retry-After': String(RETRY_AFTER_S) },
-      };
+    const end = await feedEnd(env.DB);
+    const after = offset === 'now' ? end : offset;
+    if (after > end) return { problem: 'ahead-of-stream', detail: 'This offset was not given out here. Begin anew.' };
+    if (form === 'text/event-stream') {
+      tail.begin(end, Date.now());
+      return follow(after);
     }
+    if (form === 'application/x-ndjson') {
+      return feedLines(exchange, after, end, (from) => nextPart(exchange, filters, from));
+    }
+    const { events, position, isUpToDate } = await part(exchange, exchange.principal, filters, after, limit);
+    return jsonText(exchange, 200, `[${events.map(({ text }) => text).join(',')}]`, {
+      'Stream-Next-Offset': offsetOf(position),
+      ...(isUpToDate && { 'Stream-Up-To-Date': 'true' }),
+    });
   },
 };
 
