@@ -9,6 +9,7 @@ import { isRebuildWanted, noteReadModelsLost } from '../projections/rebuild-want
 import { BUNDLES } from './build.ts';
 import { StartError } from './data-folder.ts';
 import { migrate } from './migrate.ts';
+import { webhookEgress } from './webhook-egress.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -116,15 +117,6 @@ export async function serve({ host, port, dataFolder, variables }: ServeOptions)
       return miniflare.dispose();
     },
   };
-}
-
-/**
- * The way out for webhooks. workerd looks at the address that a name has led to, when it connects, and refuses all but
- * public ones: so no name can be made to lead into this network, whenever it is changed.
- */
-export function webhookEgress({ WEBHOOKS_TO_LOOPBACK }: Readonly<Record<string, string>>) {
-  const allow = ['public', ...(WEBHOOKS_TO_LOOPBACK === 'true' ? ['local'] : [])];
-  return { network: { allow, tlsOptions: { trustBrowserCas: true } } };
 }
 
 /** A bundle by its text: workerd must not pick up a newer one when it is started again after a crash. */
