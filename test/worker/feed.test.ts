@@ -53,7 +53,7 @@ async function untilShown(key: string, id: string, version: number): Promise<voi
   await vi.waitFor(async () => expect((await all(key, `&context=${id}`)).at(-1)?.version).toBe(version), 15_000);
 }
 
-describe('the feed', () => {
+describe('the feed', { timeout: 30_000 }, () => {
   it('has the events of all contexts that the caller may read, as they were hashed and each stream in order', async () => {
     const ada = await keyHolder();
     const bea = await keyHolder();
