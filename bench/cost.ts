@@ -16,6 +16,9 @@ const LONGER_MS = 50;
 /** What is said of a short run. */
 const SHORT =
   '**A short run (`--quick`)**: a quarter of the time, in which drains have not come to their longest pauses.';
+/** The transparency log: its objects, the seconds between two checkpoints at least, and the files of one at most. */
+const LOG = { objects: 17, checkpointS: 2, files: 4 };
+const MONTH_S = 30 * 24 * 60 * 60;
 /** The sweeper: minutes of a month, directory shards, and streams that it wakes in each of them at most. */
 const SWEEP = { minutes: 30 * 24 * 60, shards: 16, streams: 20 };
 
@@ -47,17 +50,25 @@ function billed(use: Use): Record<Billed, number> {
     cpuMs: perMillion(use.cpuMs),
     objectCalls: perMillion(use.objectCalls + use.alarms),
     objectMs: perMillion(use.objectMs),
-    objectRowsWritten: perMillion(use.objectRowsWritten),
+    objectRowsWritten: perMillion(use.objectRowsWritten + use.logRowsWritten),
     objectRowsRead: perMillion(use.objectRowsRead),
     d1RowsWritten: perMillion(use.d1RowsWritten),
     d1RowsRead: perMillion(use.d1RowsRead),
     messageOperations: perMillion(use.messageParts * OPERATIONS),
+    bucketWrites: perMillion(use.bucketWrites),
+    bucketReads: perMillion(use.bucketReads),
   };
 }
 
 function dollarsOf(use: Use): number {
   const uses = billed(use);
   return names().reduce((sum, name) => sum + uses[name] * PRICES[name].dollars, 0);
+}
+
+/** What a part of a use is for a million changes, and what it costs. */
+function part(use: Use, amount: number, name: Billed): string {
+  const million = (amount / use.changes) * MILLION;
+  return `${figure(million / MILLION)} M: ${dollars(million * PRICES[name].dollars)}`;
 }
 
 function names(): Billed[] {
@@ -86,6 +97,14 @@ function write(uses: readonly Use[], plain: Use): string {
   const sources = [...new Set(names().map((name) => PRICES[name].source))];
   const waits = (use: Use) => use.d1Calls + use.messages + use.objectCalls + use.alarms;
   const longer = (use: Use) => dollars((waits(use) / use.changes) * MILLION * LONGER_MS * PRICES.objectMs.dollars);
+  const logged = [
+    ['calls of its objects, and by them', ...uses.map((use) => part(use, use.logCalls, 'objectCalls'))],
+    ['milliseconds of active objects', ...uses.map((use) => part(use, use.logMs, 'objectMs'))],
+    ['rows written', ...uses.map((use) => part(use, use.logRowsWritten, 'objectRowsWritten'))],
+    ['writes to the bucket', ...uses.map((use) => part(use, use.bucketWrites, 'bucketWrites'))],
+  ];
+  const checkpoint = LOG.files * PRICES.bucketWrites.dollars;
+  const alwaysActive = LOG.objects * MONTH_S * 1000 * PRICES.objectMs.dollars;
   const swept = SWEEP.minutes * SWEEP.shards * (1 + SWEEP.streams) * PRICES.objectCalls.dollars;
   return [
     '# What a million changes cost',
@@ -101,12 +120,15 @@ function write(uses: readonly Use[], plain: Use): string {
     ...(values.quick ? [SHORT] : []),
     'Everything is counted in a run (`bench/workers/counting.mjs`): requests, calls and alarms of objects, each statement’s ' +
       'rows, each message, and how long objects were active. Each change gives a context a new name and description by ' +
-      '`PATCH`. What the changes lead to later is counted too: it is waited until everything is delivered. A thousand ' +
-      'changes a second fall on the hundred busy contexts, and sixty on the hot one. A lone change is that of a context that has been ' +
-      'idle for long.',
+      '`PATCH`; all come from one caller. What the changes lead to later is counted too: it is waited until everything is delivered. A thousand ' +
+      'changes a second are asked for over the hundred busy contexts, and sixty on the hot one; made were ' +
+      `${busy.map(({ perSecond }) => figure(perSecond)).join(' and ')} a second. The fewer, the less there is to share. A lone change is that of a context that has been ` +
+      'idle for long. The audit trail, the feed and the transparency log are part of it. Changes that are alike share an ' +
+      'entry of the trail for a minute; many callers that take turns on one stream would have an entry each.',
     'The plain design (`bench/workers/plain.mjs`) is a Worker without objects: each change writes D1 in one transaction ' +
       '(the event, the context, what search finds it by) and sends one message. It has no live subscribers, no order of ' +
-      'delivery, no idempotency and no proof; what those would cost is not added to it.',
+      'delivery, no idempotency, no audit trail, no feed over all contexts and no proof; what those would cost is not added ' +
+      'to it.',
     writeTable({
       columns: ['a million changes', 'price', ...all.map(({ name }) => name)],
       rows: [...rows, ['**all**', '', ...totals.map((total) => `**${dollars(total)}**`)]],
@@ -124,6 +146,19 @@ function write(uses: readonly Use[], plain: Use): string {
           'D1, its own message and its own alarm behind it, and the object has rows of its own beside.',
       ),
     ].join('\n'),
+    '## The transparency log',
+    'In the table above; this is its part of it. A busy stream hands in its newest head every 4 s at most, not its events.',
+    writeTable({ columns: ['a million changes', ...uses.map(({ name }) => name)], rows: logged }),
+    [
+      `- Checkpoints are at least ${LOG.checkpointS} s apart and ${LOG.files} files each at most (up to 16 million heads), so ` +
+        `the bucket is at most ${dollars((MONTH_S / LOG.checkpointS) * checkpoint)} a month, however many changes there ` +
+        `are; its ${LOG.objects} objects, were they never idle, ${dollars(alwaysActive)}.`,
+      '- Lone changes follow each other at once in this run and share a checkpoint. One that has a checkpoint for itself is ' +
+        `${LOG.files} files: ${dollars(checkpoint * MILLION)} a million, up to that most. Where that is too much for what it ` +
+        'is good for, a service without the bucket LOG_TILES has no log.',
+      '- Files of tiles that are not full are listed and removed ten minutes later: one list for 256 heads, not in this run.',
+      `- The bucket keeps about 150 bytes a head: ${dollars(STORAGE.bucket.dollars)} a month for a gigabyte, 7 million heads.`,
+    ].join('\n'),
     '## What is not in the table',
     [
       `- On the platform D1, queues and calls take longer than on one machine, and objects are active meanwhile. If each ` +
@@ -131,7 +166,9 @@ function write(uses: readonly Use[], plain: Use): string {
         'design has no objects to wait.',
       `- Storage, each month: an event of these has about 0.4 KB, so a million of them 0.4 GB: ` +
         `${dollars(0.4 * STORAGE.objects.dollars)} in objects, ${dollars(0.4 * STORAGE.d1.dollars)} in D1, where the plain ` +
-        'design has them.',
+        'design has them. An entry of the audit trail has 0.6 KB in D1 with its indexes: 0.6 GB for a million lone changes ' +
+        `(${dollars(0.6 * STORAGE.d1.dollars)}), next to nothing where changes share entries; AUDIT_KEEP_DAYS bounds it, and ` +
+        'removing an entry is as many billed rows as writing it.',
       `- The sweeper, whatever else happens: every minute it asks ${SWEEP.shards} directory objects, each of which names ` +
         `up to ${SWEEP.streams} streams to look at: ${dollars(swept)} a month once there are more than ` +
         `${SWEEP.shards * SWEEP.streams} streams.`,

@@ -1,5 +1,5 @@
 /** When the prices were read. */
-export const PRICES_READ = '2026-11-24';
+export const PRICES_READ = '2026-11-25';
 
 /** What the platform asks for one of a thing, in US dollars, on the Workers Paid plan beyond what the plan includes. */
 interface Price {
@@ -13,6 +13,7 @@ interface Price {
 const WORKERS = 'https://developers.cloudflare.com/workers/platform/pricing/';
 const OBJECTS = 'https://developers.cloudflare.com/durable-objects/platform/pricing/';
 const D1 = 'https://developers.cloudflare.com/d1/platform/pricing/';
+const R2 = 'https://developers.cloudflare.com/r2/pricing/';
 const QUEUES = 'https://developers.cloudflare.com/queues/platform/pricing/';
 
 const MILLION = 1_000_000;
@@ -65,6 +66,13 @@ export const PRICES = {
     published: '$0.40 a million',
     source: QUEUES,
   },
+  bucketWrites: {
+    what: 'writes to the bucket of the transparency log, and lists of it',
+    dollars: 4.5 / MILLION,
+    published: '$4.50 a million',
+    source: R2,
+  },
+  bucketReads: { what: 'reads of it', dollars: 0.36 / MILLION, published: '$0.36 a million', source: R2 },
 } as const satisfies Readonly<Record<string, Price>>;
 
 /** What is paid for. */
@@ -74,4 +82,5 @@ export type Billed = keyof typeof PRICES;
 export const STORAGE = {
   objects: { dollars: 0.2, source: OBJECTS },
   d1: { dollars: 0.75, source: D1 },
+  bucket: { dollars: 0.015, source: R2 },
 } as const;

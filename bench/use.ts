@@ -29,6 +29,11 @@ const counts = z.object({
   alarms: z.number(),
   objectMs: z.number(),
   objectRowsRead: z.number(),
+  logCalls: z.number(),
+  logMs: z.number(),
+  logRowsWritten: z.number(),
+  bucketWrites: z.number(),
+  bucketReads: z.number(),
   d1RowsRead: z.number(),
   d1RowsWritten: z.number(),
   d1Calls: z.number(),
@@ -42,6 +47,8 @@ type Counts = z.infer<typeof counts>;
 export interface Use extends Counts {
   readonly name: string;
   readonly changes: number;
+  /** How many were made a second. */
+  readonly perSecond: number;
   readonly objectRowsWritten: number;
   /** Of the Worker, its objects, its database and, in the product’s case, the embedded services. */
   readonly cpuMs: number;
@@ -107,7 +114,7 @@ export async function measurePlain(options: RunOptions): Promise<Use> {
     options.progress('the plain design');
     const used = async () => usedBy(await (await fetch(`${server.url}/bench`)).json());
     const [before, cpuBefore] = [await used(), cpuUs(server.pid)];
-    const { requests } = await load({
+    const { requests, perSecond } = await load({
       url: server.url,
       connections: CONNECTIONS,
       maxRequests: Math.max(100, Math.round(2_000 / options.shrink)),
@@ -117,7 +124,14 @@ export async function measurePlain(options: RunOptions): Promise<Use> {
     // The last batch of the queue.
     await pause(3_000);
     const cpuMs = (cpuUs(server.pid) - cpuBefore) / 1000;
-    return { ...difference(await used(), before), name: 'plain', changes: requests, objectRowsWritten: 0, cpuMs };
+    return {
+      ...difference(await used(), before),
+      name: 'plain',
+      changes: requests,
+      perSecond,
+      objectRowsWritten: 0,
+      cpuMs,
+    };
   } finally {
     await server.stop();
   }
@@ -131,12 +145,14 @@ async function count(
 ): Promise<Use> {
   const before = usedBy(await ask(server, 'used', ''));
   const [rowsBefore, cpuBefore] = [await rowsOf(server, ids), cpuUs(server.pid)];
+  const started = performance.now();
   const changes = await work();
+  const perSecond = (changes * 1000) / (performance.now() - started);
   await settled(server, ids);
   const cpuMs = (cpuUs(server.pid) - cpuBefore) / 1000;
   const objectRowsWritten = (await rowsOf(server, ids)) - rowsBefore;
   const used = difference(usedBy(await ask(server, 'used', '')), before);
-  return { ...used, name, changes, objectRowsWritten, cpuMs };
+  return { ...used, name, changes, perSecond, objectRowsWritten, cpuMs };
 }
 
 function difference(after: Counts, before: Counts): Counts {

@@ -13,8 +13,9 @@ export const d1: Section = {
     'SQLite writes inside of the search index for its one row.',
   explanation:
     'What bounds it, read from the code and not from a profile: a drain writes a context’s row, its entry in the search ' +
-    'index when that changed, two rows for each word that nothing had before, and its entry in the index of changes once ' +
-    'an hour. A busy context drains every 4 s at most, so the busier it is, the less falls on each change.',
+    'index when that changed, one row of the feed, two rows for each word that nothing had before, and its entry in the ' +
+    'index of changes once an hour. A busy context drains every 4 s at most, so the busier it is, the less falls on each ' +
+    'change. Its entry in the audit trail is three rows once a minute and one row every 10 s, for all changes that are alike.',
   async run(options) {
     const uses = await measureUse(options);
     const columns = ['per change', 'changes', 'D1 rows written', 'D1 batches', 'messages', 'object calls', 'alarms'];

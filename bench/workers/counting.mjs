@@ -6,7 +6,10 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 
 export const isCounting = Boolean(bindings.BENCH_COUNT);
 
-/** What was used since the start. Durations are milliseconds of objects that could not hibernate. */
+/**
+ * What was used since the start. Durations are milliseconds of objects that could not hibernate. `log…` is the part of
+ * the transparency log; its rows are in no other number.
+ */
 export const used = {
   requests: 0,
   batches: 0,
@@ -14,6 +17,11 @@ export const used = {
   alarms: 0,
   objectMs: 0,
   objectRowsRead: 0,
+  logCalls: 0,
+  logMs: 0,
+  logRowsWritten: 0,
+  bucketWrites: 0,
+  bucketReads: 0,
   d1RowsRead: 0,
   d1RowsWritten: 0,
   d1Calls: 0,
@@ -34,13 +42,21 @@ const meters = new AsyncLocalStorage();
 export class Meter {
   #open = 0;
   #since = 0;
+  #isOfLog;
+
+  constructor(isOfLog = false) {
+    this.#isOfLog = isOfLog;
+  }
 
   begin() {
     if (this.#open++ === 0) this.#since = Date.now();
   }
 
   end() {
-    if (--this.#open === 0) used.objectMs += Math.max(ACTIVE_MS, Date.now() - this.#since);
+    if (--this.#open > 0) return;
+    const activeMs = Math.max(ACTIVE_MS, Date.now() - this.#since);
+    used.objectMs += activeMs;
+    if (this.#isOfLog) used.logMs += activeMs;
   }
 
   /** Runs one invocation of the object: a call or its alarm. */
@@ -94,23 +110,31 @@ if (isCounting) {
     open.delete(timer);
     clear(timer);
   };
+  const { wait } = scheduler;
+  scheduler.wait = (...values) => waited(wait.apply(scheduler, values));
 }
 
 const counted = new WeakMap();
 
-/** The environment with bindings that count, the same for the same one. */
-export function countedEnv(env) {
+/** The environment with bindings that count, the same for the same one. @param isOfLog whether the log's objects have it */
+export function countedEnv(env, isOfLog = false) {
   if (!isCounting) return env;
   const known = counted.get(env);
   if (known) return known;
-  const own = { ...env };
-  if (env.DB) own.DB = database(env.DB);
-  if (env.CONTEXT_OPS_QUEUE) own.CONTEXT_OPS_QUEUE = queue(env.CONTEXT_OPS_QUEUE);
-  for (const name of ['CONTEXTS', 'DIRECTORY', 'DEAD_LETTERS', 'INSTALLATIONS']) {
-    if (env[name]) own[name] = namespace(env[name]);
-  }
+  const own = Object.fromEntries(
+    Object.entries(env).map(([name, binding]) => [name, ofBinding(name, binding, isOfLog)]),
+  );
   counted.set(env, own);
   return own;
+}
+
+function ofBinding(name, binding, isOfLog) {
+  if (name === 'DB') return database(binding);
+  if (name === 'CONTEXT_OPS_QUEUE') return queue(binding);
+  if (name === 'LOG_TILES') return bucket(binding);
+  // A service would say of anything that it has it.
+  const isNamespace = binding?.constructor?.name === 'DurableObjectNamespace';
+  return isNamespace ? namespace(binding, isOfLog || name.startsWith('TRANSPARENCY')) : binding;
 }
 
 function note({ meta }) {
@@ -161,7 +185,24 @@ function queue(original) {
   };
 }
 
-function namespace(original) {
+/** What changes a bucket, and a list, costs more than what reads it; removing is free. */
+function bucket(original) {
+  const count = (use, name) => ({
+    [name]: (...values) => {
+      used[use] += 1;
+      return waited(original[name](...values));
+    },
+  });
+  return {
+    ...count('bucketWrites', 'put'),
+    ...count('bucketWrites', 'list'),
+    ...count('bucketReads', 'get'),
+    ...count('bucketReads', 'head'),
+    delete: (...values) => waited(original.delete(...values)),
+  };
+}
+
+function namespace(original, isOfLog) {
   const stub = (object) =>
     new Proxy(object, {
       get(target, name) {
@@ -169,6 +210,7 @@ function namespace(original) {
         if (typeof name !== 'string' || name.startsWith('bench') || typeof member !== 'function') return member;
         return (...values) => {
           used.objectCalls += 1;
+          if (isOfLog) used.logCalls += 1;
           return waited(target[name](...values));
         };
       },

@@ -1,7 +1,11 @@
 // The product with a few more methods on its object, for what cannot be seen from outside: rows written, eviction, and
 // the bare form of a replay over the very same rows. The product's own code runs as it is.
 import { SYSTEM } from '../../actors/principal.ts';
-import worker, { ContextObject as Product } from '../../src/worker.ts';
+import worker, {
+  TransparencyLogObject as Log,
+  ContextObject as Product,
+  TransparencyShardObject as Shard,
+} from '../../src/worker.ts';
 import { countedEnv, isCounting, Meter, used } from './counting.mjs';
 
 export * from '../../src/worker.ts';
@@ -152,6 +156,39 @@ export class ContextObject extends Product {
     return new ReadableStream(source);
   }
 }
+
+/** A class of the log's objects with everything counted that it uses. */
+function countedPart(Base, names) {
+  class Counted extends Base {
+    constructor(context, env) {
+      if (isCounting) countRowsOfLog(context.storage.sql);
+      super(context, countedEnv(env, true));
+    }
+  }
+  for (const name of names) {
+    Counted.prototype[name] = function metered(...values) {
+      if (!isCounting) return Base.prototype[name].apply(this, values);
+      this.meter ??= new Meter(true);
+      return this.meter.run(() => Base.prototype[name].apply(this, values));
+    };
+  }
+  return Counted;
+}
+
+/** Counts the rows that an object of the log writes; none of its statements that write return rows. */
+function countRowsOfLog(sql) {
+  const exec = sql.exec.bind(sql);
+  Object.defineProperty(sql, 'exec', {
+    value: (...args) => {
+      const statement = exec(...args);
+      if (!/^\s*SELECT/i.test(args[0])) used.logRowsWritten += statement.rowsWritten;
+      return statement;
+    },
+  });
+}
+
+export const TransparencyShardObject = countedPart(Shard, ['offer', 'heads']);
+export const TransparencyLogObject = countedPart(Log, ['append', 'checkpoint', 'prove', 'keys']);
 
 const json = (value) => Response.json(value ?? null);
 
