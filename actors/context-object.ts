@@ -13,13 +13,13 @@ import {
   proposalView,
   proposalViews,
 } from './context-answers.ts';
-import { contextWords, retentionChore } from './context-words.ts';
+import { contextWords } from './context-words.ts';
 import { isRefusal } from './decider.ts';
 import type { ErasureCause } from './erasure-sink.ts';
 import { EventSourcedObject } from './event-sourced-object.ts';
 import type { CommandReply, CommandRequest, Ports, Reading, RefusalReply } from './messages.ts';
 import { type Principal, SYSTEM } from './principal.ts';
-import { safekeepingOf } from './privacy.ts';
+import { retentionChore, safekeepingOf } from './privacy.ts';
 import type { StreamType } from './stream-type.ts';
 
 /** What each command is called where it is decided who may have it carried out. */

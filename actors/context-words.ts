@@ -4,7 +4,7 @@ import { isJsonObject, type Json, type JsonObject } from '../events/json.ts';
 import { parsePointer, valueAt } from '../events/json-pointer.ts';
 import { applyMergePatch } from '../events/merge-patch.ts';
 import type { ContextCommand, ContextState } from './context.ts';
-import { type PrivacyRules, retentionEnd, safekeepingOf } from './privacy.ts';
+import { type PrivacyRules, safekeepingOf } from './privacy.ts';
 import type { PersonalWords, Seal } from './words.ts';
 
 /** Whose words a context holds: what people say in notes and about proposals, and what its rules say of the metadata. */
@@ -60,14 +60,6 @@ export const contextWords: PersonalWords<ContextState, ContextCommand, ContextEv
     }
   },
 };
-
-/** What a context does by itself: erase all words when their time is up. */
-export function retentionChore(state: ContextState, subjects: readonly string[]) {
-  const end = state === null || subjects.length === 0 ? null : retentionEnd(state);
-  if (end === null) return null;
-  const command: ContextCommand = { type: 'applyRetention', subjects };
-  return { at: end, command };
-}
 
 function subjectsIn(rules: PrivacyRules): readonly string[] {
   return rules.map(({ subject }) => subject).filter(isActorId);

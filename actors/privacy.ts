@@ -84,12 +84,21 @@ export function withActivity(state: KeptContext, { actor, time }: Recorded<Conte
  * When the time of all words in a context is up, in milliseconds since 1970; null when it is not known yet, or does not
  * count because of a legal hold.
  */
-export function retentionEnd(state: KeptContext): number | null {
+function retentionEnd(state: KeptContext): number | null {
   const { retention: rule, hold, activeAt } = safekeepingOf(state);
   if (rule === null || hold !== null) return null;
   if (rule.after === 'deletion' && state.status !== 'deleted') return null;
   const from = rule.after === 'deletion' ? state.updatedAt : (activeAt ?? state.updatedAt);
   return Date.parse(from) + rule.days * DAY_MS;
+}
+
+/** What a context does by itself: erase all words when their time is up. @param subjects whose words it holds */
+export function retentionChore(
+  state: KeptContext | null,
+  subjects: readonly string[],
+): { readonly at: number; readonly command: PrivacyCommand } | null {
+  const end = state === null || subjects.length === 0 ? null : retentionEnd(state);
+  return end === null ? null : { at: end, command: { type: 'applyRetention', subjects } };
 }
 
 /** Decides about people's words. That the caller may ask for it was decided before. They count in deleted contexts as well. */

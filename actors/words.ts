@@ -4,7 +4,8 @@ import { isJsonObject, type Json, type JsonObject } from '../events/json.ts';
 import { countSealed, type PersonalField, readSealed, SEALED_MARK } from '../events/personal.ts';
 import { openValue, sealValue } from '../events/personal-cipher.ts';
 import type { Refusal } from './decider.ts';
-import { type KeyWrap, PersonalKeys } from './personal-keys.ts';
+import type { KeyWrap } from './key-wrap.ts';
+import { PersonalKeys } from './personal-keys.ts';
 import type { Principal } from './principal.ts';
 
 /** What stands in the place of words that were erased. */

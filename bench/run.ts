@@ -14,6 +14,7 @@ import { proofs } from './sections/proofs.ts';
 import { rebuild } from './sections/rebuild.ts';
 import { replay } from './sections/replay.ts';
 import { rows } from './sections/rows.ts';
+import { sealed } from './sections/sealed.ts';
 import { search } from './sections/search.ts';
 import { sinks } from './sections/sinks.ts';
 import { subscriber } from './sections/subscriber.ts';
@@ -26,6 +27,7 @@ const SECTIONS: readonly Section[] = [
   subscriber,
   agents,
   credentials,
+  sealed,
   neighbour,
   sinks,
   rows,

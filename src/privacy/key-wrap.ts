@@ -2,9 +2,8 @@ import { xchacha20poly1305 } from '@noble/ciphers/chacha.js';
 import { randomBytes } from '@noble/ciphers/utils.js';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
-import type { KeyWrap } from '../../actors/personal-keys.ts';
+import type { KeyWrap } from '../../actors/key-wrap.ts';
 import { fromBase64, toBase64 } from '../../events/bytes.ts';
-import type { Env } from '../env.ts';
 
 /**
  * The keys of people's words at rest: XChaCha20-Poly1305 under a key made from KEY_ENCRYPTION_KEY. WebCrypto, which seals
@@ -13,6 +12,12 @@ import type { Env } from '../env.ts';
  * A wrapped key is `w1.<id of the wrapping key>.<base 64 of nonce and ciphertext>`; `w0..<base 64>` is one that was stored
  * where there is no KEY_ENCRYPTION_KEY. It is destroyed like the others, and is wrapped when there is one.
  */
+
+/** The part of the configuration that says how keys are wrapped; see `Env`. */
+interface Wrapping {
+  readonly KEY_ENCRYPTION_KEY?: string;
+  readonly KEY_ENCRYPTION_KEY_PREVIOUS?: string;
+}
 
 /** Bytes of a nonce. */
 const NONCE_BYTES = 24;
@@ -28,7 +33,7 @@ interface WrappingKey {
 const made = new Map<string, WrappingKey>();
 
 /** How keys are wrapped in this configuration. */
-export function keyWrapOf(env: Pick<Env, 'KEY_ENCRYPTION_KEY' | 'KEY_ENCRYPTION_KEY_PREVIOUS'>): KeyWrap {
+export function keyWrapOf(env: Wrapping): KeyWrap {
   const present = wrappingKey(env.KEY_ENCRYPTION_KEY);
   const known = [present, wrappingKey(env.KEY_ENCRYPTION_KEY_PREVIOUS)];
   return {
