@@ -40,7 +40,7 @@ const ID = /^[a-z]{3,4}_[0-9A-HJKMNP-TV-Z]{26}(_[0-9A-HJKMNP-TV-Z]{26})?$/;
 const NAMES_MAX = 50;
 
 /** Events of a stream among which alike ones are one entry: so many versions, the first of which is 1, 257, 513 … */
-export const SPAN_VERSIONS = 256;
+const SPAN_VERSIONS = 256;
 
 /** The beginning of the minute that a time (ISO 8601) is in. */
 export function minuteOf(time: string): string {

@@ -3,7 +3,6 @@ import { env } from 'cloudflare:workers';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type ContextState, contextDecider } from '../../actors/context.ts';
 import { recorded } from '../../actors/decider.ts';
-import { EventLog } from '../../actors/log.ts';
 import { Outbox } from '../../actors/outbox.ts';
 import type { ContextEvent } from '../../events/context.ts';
 import { sealEvent } from '../../events/envelope.ts';
@@ -11,6 +10,7 @@ import { derivedId } from '../../events/id.ts';
 import { nextUlid } from '../../events/ulid.ts';
 import { auditSink } from '../../src/delivery/audit-sink.ts';
 import { readModelSink } from '../../src/delivery/sinks.ts';
+import { hotLog } from '../support/hot-log.ts';
 
 // Taken before a test puts its own in its place: the database answers in real time.
 const realSetTimeout = setTimeout;
@@ -71,10 +71,11 @@ async function rowsPerChange(name: string, perSecond: number, seconds: number): 
     let state: ContextState = null;
     let version = 0;
     let lastId: string | undefined;
-    const log = new EventLog(sql);
+    const { log, cold } = hotLog(sql);
     log.create();
     const source = {
       log,
+      cold,
       stream: () => `context/${id}`,
       state: () => state,
       version: () => version,
