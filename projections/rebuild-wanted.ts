@@ -3,6 +3,9 @@ interface Database {
   prepare(sql: string): { run(): Promise<unknown>; first(): Promise<unknown> };
 }
 
+/** What the Worker is told, in the place of the time of a schedule, to rebuild the read models now. */
+export const REBUILD_NOW = 'rebuild now';
+
 /** Whether lists and search lack rows that have to be written anew; until a rebuild has ended. */
 export async function isRebuildWanted(db: Database): Promise<boolean> {
   return (await db.prepare('SELECT 1 FROM rebuild_wanted LIMIT 1').first()) !== null;

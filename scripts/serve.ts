@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { isRebuildWanted, noteReadModelsLost } from '../projections/rebuild-wanted.ts';
+import { isRebuildWanted, noteReadModelsLost, REBUILD_NOW } from '../projections/rebuild-wanted.ts';
 import { BUNDLES } from './build.ts';
 import { StartError } from './data-folder.ts';
 import { migrate } from './migrate.ts';
@@ -35,8 +35,11 @@ export interface ServeOptions {
 /** A server that answers. */
 export interface RunningServer {
   readonly url: string;
-  /** Whether its read models have to be rebuilt: they come from an older version, or were lost. */
-  readonly isRebuildWanted: boolean;
+  /**
+   * The rebuild of its read models, when they come from an older version or were lost: whether it was done. It may also
+   * take longer than is waited for.
+   */
+  readonly rebuilding: Promise<boolean> | null;
   stop(): Promise<void>;
 }
 
@@ -97,6 +100,16 @@ export async function serve({ host, port, dataFolder, variables }: ServeOptions)
   const isNew = await migrate(database, join(root, 'projections', 'migrations'));
   if (isNew && hadStreams) await noteReadModelsLost(database);
   const isWanted = await isRebuildWanted(database);
+  const rebuild = async () => {
+    try {
+      const worker = await miniflare.getWorker('chittyconnect');
+      await worker.scheduled({ cron: REBUILD_NOW });
+      return !(await isRebuildWanted(database));
+    } catch {
+      // Why is in the log, unless the server was stopped.
+      return false;
+    }
+  };
   const sweep = async () => {
     try {
       // Asked for each time: what was had before workerd crashed and came up again throws when it is touched.
@@ -111,7 +124,7 @@ export async function serve({ host, port, dataFolder, variables }: ServeOptions)
   const url = await miniflare.unsafeGetDirectURL('chittyconnect');
   return {
     url: url.origin,
-    isRebuildWanted: isWanted,
+    rebuilding: isWanted ? rebuild() : null,
     stop() {
       clearInterval(sweeper);
       return miniflare.dispose();

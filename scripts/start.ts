@@ -58,12 +58,14 @@ function examples(url: string, key: string): string {
   ].join('\n');
 }
 
-/** What to do about read models that an older version has written. */
-function rebuildAdvice(url: string): string {
-  return [
-    'These data are from an older version: lists and search do not yet show every context to everybody who may read it.',
-    `Once, while the server runs: CHITTYCONNECT_URL=${url} npm run rebuild`,
-  ].join('\n');
+/** Says how a rebuild goes that the start has begun. */
+async function tellOfRebuild(url: string, rebuilding: Promise<boolean>, isStopping: () => boolean): Promise<void> {
+  console.log('Lists and search are made anew from the logs; until that is done they do not show everything.');
+  const isDone = await rebuilding;
+  if (isStopping()) return;
+  if (isDone) console.log('Lists and search are complete.');
+  else
+    console.log(`Lists and search are not complete yet. To make them anew: CHITTYCONNECT_URL=${url} npm run rebuild`);
 }
 
 async function start(): Promise<void> {
@@ -90,13 +92,15 @@ async function start(): Promise<void> {
   key.keep();
   const shown = key.made ?? '$BOOTSTRAP_API_KEY';
   if (!key.made) console.log('The lines below expect your API key in BOOTSTRAP_API_KEY.');
-  if (server.isRebuildWanted) console.log(rebuildAdvice(server.url));
   console.log(`Create a context, change it, replay what happened:\n${examples(server.url, shown)}`);
 
+  let isStopping = false;
   stop.with(async () => {
+    isStopping = true;
     await server.stop();
     folder.release();
   });
+  if (server.rebuilding) await tellOfRebuild(server.url, server.rebuilding, () => isStopping);
 }
 
 /** Ends the process with status 0 on SIGINT and SIGTERM: at once while there is nothing to stop yet, then by stopping. */

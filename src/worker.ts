@@ -1,5 +1,7 @@
+import { REBUILD_NOW } from '../projections/rebuild-wanted.ts';
 import { consumeContextOps } from './delivery/consumer.ts';
 import { consumeDeadLetters } from './delivery/dead-letters.ts';
+import { rebuildAll } from './delivery/rebuild.ts';
 import { sweep } from './delivery/sweeper.ts';
 import type { Env } from './env.ts';
 import { handleRequest } from './http/router.ts';
@@ -30,5 +32,5 @@ export default {
     if (batch.queue === DEAD_LETTER_QUEUE) return consumeDeadLetters(counted, env);
     return consumeContextOps(counted, env, execution);
   },
-  scheduled: (_controller, env) => sweep(env),
+  scheduled: ({ cron }, env) => (cron === REBUILD_NOW ? rebuildAll(env) : sweep(env)),
 } satisfies ExportedHandler<Env>;

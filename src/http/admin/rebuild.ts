@@ -1,48 +1,11 @@
 import { z } from 'zod';
-import type { Connection } from '../../../actors/connection.ts';
-import type { Context } from '../../../actors/context.ts';
-import { isRefusal } from '../../../actors/decider.ts';
 import { Directory } from '../../../actors/directory.ts';
-import { SYSTEM } from '../../../actors/principal.ts';
-import { SYSTEM_ACTOR } from '../../../actors/system-actor.ts';
-import type { Envelope } from '../../../events/envelope.ts';
-import { clearActors, projectActor } from '../../../projections/actors.ts';
-import { clearAudit, projectAudit } from '../../../projections/audit.ts';
-import { type AuditRow, auditRowsOf } from '../../../projections/audit-entries.ts';
-import { clearChittyIds, projectChittyIds } from '../../../projections/chitty-ids.ts';
-import { clearConnections, projectConnection } from '../../../projections/connections.ts';
-import { clearContexts, projectContexts } from '../../../projections/contexts.ts';
-import { clearDeadLetters, projectDeadLetter } from '../../../projections/dead-letters.ts';
-import { clearFeed } from '../../../projections/feed.ts';
-import { clearInstallations, projectInstallation } from '../../../projections/installations.ts';
-import { type ContextInvitations, clearInvitations, projectInvitations } from '../../../projections/invitations.ts';
-import { noteRebuilt } from '../../../projections/rebuild-wanted.ts';
-import { clearWebhooks, projectWebhook } from '../../../projections/webhooks.ts';
-import { AUDIT_DESTINATION } from '../../delivery/audit-sink.ts';
-import { endWhenContextIsDeleted } from '../../delivery/connection-ends.ts';
-import { streamObject } from '../../delivery/stream-object.ts';
-import { redeliver } from '../../delivery/wake.ts';
-import type { Env } from '../../env.ts';
+import { type RebuildPlace, rebuildPart } from '../../delivery/rebuild.ts';
 import { problems } from '../operations.ts';
 import { invalid, isProblem } from '../problem.ts';
 import { readQuery } from '../query.ts';
 import { jsonText } from '../respond.ts';
 import type { AuthenticatedRoute } from '../route.ts';
-
-/** Streams that one request rebuilds: as many as a request can ask within the platform's limit of calls. */
-const PAGE_STREAMS = 200;
-
-/** Streams that are read and written together: what their logs begin with is in memory at the same time. */
-const TOGETHER = 50;
-
-/** Events of a stream that are written together with those of others; the rest is for the stream to deliver. */
-const FIRST_EVENTS = 200;
-
-/** Characters of rows in one query, below D1's 2 MB of UTF-8. */
-const QUERY_CHARS = 400_000;
-
-/** How long a stream is waited for that has more to deliver, in milliseconds. */
-const REDELIVERY_MS = 20_000;
 
 /** A place in the directory: the shard, and the stream after which to go on. */
 const CURSOR = /^(\d{1,2})\.([\w/]*)$/;
@@ -79,152 +42,17 @@ export const rebuildReadModels: AuthenticatedRoute = {
   async handle(exchange) {
     const query = readQuery(exchange.request, ['cursor']);
     if (isProblem(query)) return query;
-    const shards = new Directory(exchange.env.DIRECTORY).shards();
-    const place = CURSOR.exec(query.cursor ?? '0.');
-    const shardIndex = Number(place?.[1]);
-    const shard = shards[shardIndex];
-    if (!place || !shard) return invalid('cursor', 'must be the nextCursor of the answer before');
-    if (query.cursor === undefined) {
-      const { DB } = exchange.env;
-      await Promise.all([
-        clearActors(DB),
-        clearAudit(DB),
-        clearConnections(DB),
-        clearContexts(DB),
-        clearChittyIds(DB),
-        clearDeadLetters(DB),
-        clearFeed(DB),
-        clearInstallations(DB),
-        clearInvitations(DB),
-        clearWebhooks(DB),
-      ]);
-    }
-    const streams = await shard.list(place[2] ?? '', PAGE_STREAMS);
-    for (let from = 0; from < streams.length; from += TOGETHER) {
-      await rebuild(exchange.env, streams.slice(from, from + TOGETHER));
-    }
-    const counts = await Promise.all(shards.map((each) => each.count()));
-    const isShardDone = streams.length < PAGE_STREAMS;
-    const isDone = isShardDone && shardIndex === shards.length - 1;
-    if (isDone) await noteRebuilt(exchange.env.DB);
-    const next = isShardDone ? `${shardIndex + 1}.` : `${shardIndex}.${streams.at(-1)}`;
-    return jsonText(
-      exchange,
-      200,
-      JSON.stringify({
-        rebuilt: streams.length,
-        total: counts.reduce((sum, count) => sum + count, 0),
-        nextCursor: isDone ? null : next,
-      }),
-    );
+    const shards = new Directory(exchange.env.DIRECTORY).shards().length;
+    const place = query.cursor === undefined ? null : readPlace(query.cursor, shards);
+    if (place === undefined) return invalid('cursor', 'must be the nextCursor of the answer before');
+    const { rebuilt, total, next } = await rebuildPart(exchange.env, place);
+    const nextCursor = next && `${next.shard}.${next.after}`;
+    return jsonText(exchange, 200, JSON.stringify({ rebuilt, total, nextCursor }));
   },
 };
 
-/** Writes what lists show of a stream. @param body its present state, as JSON */
-type Write = (env: Env, body: string) => Promise<unknown>;
-
-/** The types of streams that have rows, but for contexts, which are written many at a time. */
-const READ_MODELS: ReadonlyMap<string, Write> = new Map<string, Write>([
-  ['actor', ({ DB }, body) => projectActor(DB, JSON.parse(body))],
-  ['connection', rebuildConnection],
-  ['dead_letter', ({ DB }, body) => projectDeadLetter(DB, JSON.parse(body))],
-  ['installation', ({ DB }, body) => projectInstallation(DB, JSON.parse(body))],
-  ['webhook', ({ DB }, body) => projectWebhook(DB, JSON.parse(body))],
-]);
-
-/** A stream as it is read: its state, and what its log begins with. */
-interface Read {
-  readonly stream: string;
-  /** Its present state as JSON; null when it has none or nothing is shown of it. */
-  readonly body: string | null;
-  readonly events: readonly Envelope[];
-  /** Whether these were all when they were read. */
-  readonly isWhole: boolean;
-}
-
-/**
- * Writes the present state of these streams into the read models, their first events into the feed and the audit trail,
- * all of them together: a transaction for each stream would take many times as long. Then each stream is told to go on
- * from there, which those have nothing to do for that are shorter and were not changed meanwhile.
- */
-async function rebuild(env: Env, streams: readonly string[]): Promise<void> {
-  const read = await Promise.all(streams.map((stream) => readStream(env, stream)));
-  const contexts: Context[] = [];
-  const invitations: ContextInvitations[] = [];
-  await Promise.all(
-    read.map(async ({ stream, body }) => {
-      if (body === null) return;
-      const write = READ_MODELS.get(typeOf(stream));
-      if (write !== undefined) {
-        await write(env, body);
-        return;
-      }
-      const context: Context = JSON.parse(body);
-      if (context.owner === SYSTEM_ACTOR) return;
-      contexts.push(context);
-      if (context.status === 'active') invitations.push(...(await invitationsTo(env, context.id)));
-    }),
-  );
-  const eventsOf = new Map(read.map(({ stream, events }) => [stream.slice(stream.indexOf('/') + 1), events]));
-  await projectContexts(env.DB, contexts, eventsOf);
-  await projectInvitations(env.DB, invitations);
-  await projectChittyIds(
-    env.DB,
-    contexts.flatMap(({ id, chittyId }) => (chittyId === null ? [] : [{ id, chittyId }])),
-  );
-  for (const rows of parts(read.flatMap(({ events }) => auditRowsOf(events)))) await projectAudit(env.DB, rows);
-  await Promise.all([
-    // Also those that are whole: what they delivered while they had no row has no place in the feed yet.
-    ...contexts.map(({ id }) => goOn(env, `context/${id}`, 'd1', eventsOf.get(id) ?? [])),
-    ...read.flatMap(({ stream, events, isWhole }) => (isWhole ? [] : [goOn(env, stream, AUDIT_DESTINATION, events)])),
-  ]);
-}
-
-/** Has a stream deliver what comes after these events. What takes longer than its time it goes on with by itself. */
-function goOn(env: Env, stream: string, destination: string, events: readonly Envelope[]): Promise<boolean> {
-  return redeliver(env, stream, destination, (events.at(-1)?.version ?? 0) + 1, REDELIVERY_MS);
-}
-
-async function readStream(env: Env, stream: string): Promise<Read> {
-  const object = streamObject(env, stream);
-  // The events before the state, which then has all of them.
-  const history = await object?.history(SYSTEM, 0, FIRST_EVENTS);
-  const isShown = typeOf(stream) === 'context' || READ_MODELS.has(typeOf(stream));
-  // Rows of contexts have no words of people in them; those of actors have.
-  const form = typeOf(stream) === 'context' ? 'sealed' : 'opened';
-  const view = isShown ? await object?.view(SYSTEM, undefined, form) : undefined;
-  const body = view === undefined || isRefusal(view) ? null : view.body;
-  if (history === undefined || isRefusal(history)) return { stream, body, events: [], isWhole: false };
-  const events = history.events.map((text): Envelope => JSON.parse(text));
-  return { stream, body, events, isWhole: history.isUpToDate };
-}
-
-function typeOf(stream: string): string {
-  return stream.slice(0, stream.indexOf('/'));
-}
-
-/** Rows of the audit trail in such numbers as one query takes. */
-function* parts(rows: readonly AuditRow[]): Generator<readonly AuditRow[]> {
-  let [from, chars] = [0, 0];
-  for (const [index, row] of rows.entries()) {
-    chars += JSON.stringify(row).length;
-    if (chars < QUERY_CHARS) continue;
-    yield rows.slice(from, index + 1);
-    [from, chars] = [index + 1, 0];
-  }
-  yield rows.slice(from);
-}
-
-async function rebuildConnection(env: Env, body: string): Promise<void> {
-  const connection: Connection = JSON.parse(body);
-  await projectConnection(env.DB, connection);
-  // While its row was not there, nobody could find it whose context was deleted.
-  await endWhenContextIsDeleted(env, connection);
-}
-
-/** The open invitations to a context, when there are any. */
-async function invitationsTo(env: Env, context: string): Promise<ContextInvitations[]> {
-  const answer = await env.CONTEXTS.get(env.CONTEXTS.idFromName(context)).invitations(SYSTEM);
-  if (isRefusal(answer) || answer.seen === '[]') return [];
-  return [{ context, version: answer.version, invitations: answer.seen }];
+/** @returns undefined when it is none that was given out */
+function readPlace(cursor: string, shards: number): RebuildPlace | undefined {
+  const [, shard, after = ''] = CURSOR.exec(cursor) ?? [];
+  return shard === undefined || Number(shard) >= shards ? undefined : { shard: Number(shard), after };
 }
