@@ -177,7 +177,17 @@ export class ColdHistory {
     }
   }
 
-  /** The same for somebody who is to be told when it cannot be read. */
+  /** A read that fetches nothing. @returns null when something that it needs is not in memory */
+  readingAtOnce<Answer extends object>(read: () => Answer): Answer | null {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof Absent)) throw error;
+      return null;
+    }
+  }
+
+  /** As `reading`, for somebody who is to be told when it cannot be read. */
   answering<Answer>(read: () => Answer | RefusalReply): Reading<Answer> {
     try {
       const answer = this.reading(read);

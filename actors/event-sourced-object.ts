@@ -89,9 +89,10 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     });
     const last = log.last();
     const head = new StreamHead(type.view, decider.initialState, last && lastEventOf(open(last.text)));
-    const begun = cold.reading(() => snapshots.at(LATEST));
-    if (begun instanceof Promise) this.#beginLater(head, begun);
-    else head.begin(begun);
+    const latest = () => snapshots.at(LATEST);
+    const begun = cold.readingAtOnce(latest);
+    if (begun) head.begin(begun);
+    else this.#beginLater(head, async () => cold.reading(latest));
     const past = new StreamPast({
       log,
       snapshots,
@@ -154,12 +155,14 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
   }
 
   /** Nothing is asked of the object before its state is there, or it is known that it cannot be told. */
-  #beginLater(head: StreamHead<State>, begun: Promise<Hydrated<State>>): void {
+  #beginLater(head: StreamHead<State>, latest: () => Promise<Hydrated<State>>): void {
     this.ctx.blockConcurrencyWhile(async () => {
       try {
-        head.begin(await begun);
+        // Begun in here: what was begun before would be kept waiting by this.
+        head.begin(await latest());
       } catch (error) {
-        if (!(error instanceof UnreadableHistory)) throw error;
+        // What may pass ends this object, and whoever comes next makes another one that tries again.
+        if (!(error instanceof UnreadableHistory) || error.isPassing) throw error;
         head.cannotBegin(error);
       }
     });

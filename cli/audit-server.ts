@@ -1,8 +1,9 @@
+import { z } from 'zod';
 import type { LogTrust } from '../client/checkpoints.ts';
 import { auditLog } from '../client/log-audit.ts';
 import { ByteLines } from '../events/byte-lines.ts';
 import type { Checkpoint, TreeHead } from '../events/checkpoint.ts';
-import { type FindingCode, Findings } from '../events/finding.ts';
+import { type Finding, type FindingCode, Findings } from '../events/finding.ts';
 import { EventsVerifier } from '../events/verify-events.ts';
 import { ContextReplay } from './context-replay.ts';
 import { ServerError } from './errors.ts';
@@ -108,10 +109,13 @@ async function auditContext(
       // Where events do not fit, the states that follow from them cannot either, and would hide what is wrong.
       if (own.list.length === 0) compared = await compareStates(server, path, stream, read.states, own);
     } catch (error) {
-      if (!(error instanceof ServerError) || error.status === null || error.status === 401) throw error;
-      isShown = error.status >= 500;
-      if (isShown || isNamed || scope.isComplete) {
-        own.add(finding('stream-not-given', stream, null, `the log has ${newest.size} events of it: ${error.message}`));
+      const why = await whyNot(server, path, error);
+      if (why.status === null || why.status === 401) throw why;
+      const damage = damageSchema.safeParse(why.body);
+      isShown = why.status >= 500;
+      if (damage.success) own.add(damageIn(stream, damage.data));
+      else if (isShown || isNamed || scope.isComplete) {
+        own.add(finding('stream-not-given', stream, null, `the log has ${newest.size} events of it: ${why.message}`));
       }
     }
   }
@@ -119,6 +123,31 @@ async function auditContext(
   all.more += own.more;
   const isVerified = own.list.length === 0;
   return { stream, events: read.events, states: compared, isShown, isVerified };
+}
+
+/** The problem of a server that cannot read events itself (docs/protocol.md). */
+const damageSchema = z.object({
+  type: z.string().endsWith('/history-damaged'),
+  detail: z.string(),
+  first: z.int(),
+  last: z.int(),
+});
+
+function damageIn(stream: string, { detail, first, last }: z.infer<typeof damageSchema>): Finding {
+  return { code: 'history-damaged', stream, version: first, through: last, message: `${stream}: ${detail}` };
+}
+
+/** Why a history was not given. One that ended in the middle is asked for again: by then the server knows. */
+async function whyNot(server: Server, path: string, error: unknown): Promise<ServerError> {
+  if (!(error instanceof ServerError)) throw error;
+  if (error.status !== null) return error;
+  try {
+    const response = await server.get(`${path}/events`, 'application/x-ndjson');
+    await response.body?.cancel();
+    return error;
+  } catch (again) {
+    return again instanceof ServerError ? again : error;
+  }
 }
 
 interface HistoryRead {

@@ -50,6 +50,8 @@ export const auditEvents = {
   refusals_counted: z.strictObject({ count: z.int().min(1), since: z.iso.datetime({ precision: 3 }) }),
   /** Somebody was given something to read that not everybody is. Recorded before it was given. */
   sensitive_read: z.strictObject({ ...request, reason: word }),
+  /** An administrator had something done to a stream that no event of its own tells of. Recorded before it was done. */
+  administered: z.strictObject({ ...request, reason: word }),
 };
 
 /** What can stand in an audit stream. */

@@ -48,6 +48,8 @@ export type FindingCode =
   | 'entry-altered'
   /** The history of a stream that the log names is not given. */
   | 'stream-not-given'
+  /** The server itself says that it cannot read events, because they are missing or altered where it keeps them. */
+  | 'history-damaged'
   /** The state that is served is not the one that the events lead to. */
   | 'state-differs'
   /** The bytes cannot be read: they are compressed and damaged, or too many. */

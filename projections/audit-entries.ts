@@ -123,7 +123,7 @@ function rowOf(envelope: Envelope): AuditRow {
     return { ...common, stream, action: type, outcome: 'allowed', detail: JSON.stringify(detail) };
   }
   const { stream: about = null, action = type, ...rest }: Told = data;
-  const outcome = type === 'sensitive_read' ? 'allowed' : 'refused';
+  const outcome = type === 'sensitive_read' || type === 'administered' ? 'allowed' : 'refused';
   return { ...common, stream: about, action, outcome, detail: JSON.stringify({ ...event, type, ...rest }) };
 }
 

@@ -5,12 +5,14 @@ import { freePort, type Server, startServer, stopServer, temporaryFolder } from 
 import { type Random, seededRandom } from './fault/random.ts';
 import { Auditor, type AuditVerdict } from './tamper/auditor.ts';
 import { type Expected, type Scene, TAMPERINGS } from './tamper/tamperings.ts';
-import { change, create, whenLogged } from './tamper/writer.ts';
+import { archive, change, create, whenLogged } from './tamper/writer.ts';
 
 /** Tamperings that are tried on copies of one state of a server; between two such states it goes on. */
 const TAMPERINGS_PER_STATE = 5;
 /** Changes of the contexts at the beginning: the first gets a snapshot, which is taken every 100 events. */
 const FIRST_CHANGES = [130, 12, 7] as const;
+/** Changes of the contexts of which a part is moved into a segment: it has 256 events. */
+const ARCHIVED_CHANGES = 270;
 const TWO_VIEWS = 'two views';
 
 const USAGE = 'Usage: npm run tamper -- [--rounds <1 or more, 100>] [--seed <0 to 4294967295, random>]';
@@ -95,6 +97,7 @@ class Stage {
   readonly #random: Random;
   readonly #auditor: Auditor;
   #contexts: [string, string, ...string[]] = ['', ''];
+  #archived: [string, string] = ['', ''];
   #states = 0;
   #server: Server | null = null;
 
@@ -117,10 +120,20 @@ class Stage {
     }
     const [first = '', second = '', ...more] = ids;
     this.#contexts = [first, second, ...more];
-    await whenLogged(target, ids);
+    this.#archived = [await this.#makeArchived(target, random), await this.#makeArchived(target, random)];
+    await whenLogged(target, [...ids, ...this.#archived]);
     await this.#auditor.meet(target);
     await this.#auditor.keep(target);
     await this.#stop();
+  }
+
+  /** Makes a context whose history begins in a segment. */
+  async #makeArchived(target: Server, random: Random): Promise<string> {
+    progress('making a context with a segment');
+    const id = await create(target, 'long ago');
+    await change(target, id, ARCHIVED_CHANGES, random);
+    await archive(target, id);
+    return id;
   }
 
   /** Goes on to the next state: changes things and has the auditor look, `times` times. */
@@ -152,6 +165,7 @@ class Stage {
       dataFolder,
       earlierFolder: this.#state(this.#states - 1),
       contexts: this.#contexts,
+      archived: this.#archived,
       random,
     };
     const expected = TAMPERINGS[name]?.(scene);

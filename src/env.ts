@@ -36,7 +36,7 @@ export interface Env extends ChittyOsEnv {
   /** Its tiles, for everybody to read. */
   readonly LOG_TILES: R2Bucket;
   /** Where the older part of long histories is kept; without it all of it stays in the objects. */
-  readonly COLD_HISTORY?: R2Bucket;
+  readonly COLD_HISTORY?: R2Bucket | undefined;
   /** After how many days events are moved there: a number, 30 when left out; `off` for never. */
   readonly COLD_AFTER_DAYS?: string;
   /** What the log is called when it begins; afterwards its name stays. */

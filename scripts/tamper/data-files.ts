@@ -8,8 +8,9 @@ import { DatabaseSync } from 'node:sqlite';
  */
 
 const OBJECTS = join('v3', 'do');
-const TILES = join('v3', 'r2');
-const BUCKET = 'chittyconnect-log';
+const BUCKETS = join('v3', 'r2');
+const LOG_BUCKET = 'chittyconnect-log';
+const HISTORY_BUCKET = 'chittyconnect-history';
 /** What belongs to a database: the file itself, its write-ahead log, and the index of that. */
 const PARTS = ['', '-wal', '-shm'] as const;
 
@@ -34,12 +35,17 @@ function hasTable(database: DatabaseSync, name: string): boolean {
   return database.prepare('SELECT 1 FROM sqlite_master WHERE name = ?').get(name) !== undefined;
 }
 
-/** The database of a context. */
+/** The database of a context whose whole history is in it. */
 export function contextFile(dataFolder: string, id: string): string {
+  return objectFile(dataFolder, id, 'version = 1');
+}
+
+/** The database of a context. */
+export function objectFile(dataFolder: string, id: string, which = 'TRUE'): string {
   const file = databasesIn(join(dataFolder, OBJECTS, 'chittyconnect-ContextObject')).find((candidate) =>
     withDatabase(candidate, (database) => {
       if (!hasTable(database, 'events')) return false;
-      const query = "SELECT 1 FROM events WHERE version = 1 AND event ->> '$.stream' = ?";
+      const query = `SELECT 1 FROM events WHERE ${which} AND event ->> '$.stream' = ? LIMIT 1`;
       return database.prepare(query).get(`context/${id}`) !== undefined;
     }),
   );
@@ -58,12 +64,25 @@ export function logFile(dataFolder: string): string {
 
 /** Where the log's published files are, by their C2SP tlog-tiles paths. */
 export function tileFiles(dataFolder: string): Map<string, string> {
-  const [index] = databasesIn(join(dataFolder, TILES, 'miniflare-R2BucketObject'));
-  if (index === undefined) throw new Error('There is no bucket');
-  const rows = withDatabase(index, (database) => database.prepare('SELECT key, blob_id FROM _mf_objects').all());
-  return new Map(
-    rows.map(({ key, blob_id }) => [String(key), join(dataFolder, TILES, BUCKET, 'blobs', String(blob_id))]),
+  return filesIn(dataFolder, LOG_BUCKET);
+}
+
+/** Where the segments of cold history are, by their names. */
+export function segmentFiles(dataFolder: string): Map<string, string> {
+  return filesIn(dataFolder, HISTORY_BUCKET);
+}
+
+/** The files of a bucket by their keys. All buckets' indexes are in one folder; only its own lead to files in its own. */
+function filesIn(dataFolder: string, bucket: string): Map<string, string> {
+  const indexes = databasesIn(join(dataFolder, BUCKETS, 'miniflare-R2BucketObject'));
+  const rows = indexes.flatMap((index) =>
+    withDatabase(index, (database) => database.prepare('SELECT key, blob_id FROM _mf_objects').all()),
   );
+  const files = rows.map(({ key, blob_id }): [string, string] => [
+    String(key),
+    join(dataFolder, BUCKETS, bucket, 'blobs', String(blob_id)),
+  ]);
+  return new Map(files.filter(([, file]) => existsSync(file)));
 }
 
 /** Deletes a database. */

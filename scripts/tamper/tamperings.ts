@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { z } from 'zod';
 import { envelopeSchema, sealEvent } from '../../events/envelope.ts';
@@ -7,7 +7,16 @@ import type { FindingCode } from '../../events/finding.ts';
 import { formatNote, signText } from '../../events/note.ts';
 import { SIGNATURE_TYPE, signingKey } from '../../events/note-keys.ts';
 import type { Random } from '../fault/random.ts';
-import { contextFile, logFile, removeDatabase, replaceDatabase, tileFiles, withDatabase } from './data-files.ts';
+import {
+  contextFile,
+  logFile,
+  objectFile,
+  removeDatabase,
+  replaceDatabase,
+  segmentFiles,
+  tileFiles,
+  withDatabase,
+} from './data-files.ts';
 
 /** What a tampering has to work with. */
 export interface Scene {
@@ -17,6 +26,8 @@ export interface Scene {
   readonly earlierFolder: string;
   /** Contexts, the first of which has a snapshot. */
   readonly contexts: readonly [string, string, ...string[]];
+  /** Contexts of whose history a part is in segments. */
+  readonly archived: readonly [string, string];
   readonly random: Random;
 }
 
@@ -111,6 +122,17 @@ export const TAMPERINGS: Readonly<Record<string, Tampering>> = {
     rmSync(newestTile(dataFolder, 'tile/0/'));
     return { codes: ['tile-missing'], stream: null, version: null };
   },
+  'a segment removed': inSegment((file) => rmSync(file)),
+  'a segment cut': inSegment((file) => truncateSync(file, Math.floor(statSync(file).size / 2))),
+  'a segment altered': inSegment((file, { random }) => flipByte(file, random)),
+  'a segment put in the place of another': inSegment((file, { dataFolder, archived }) =>
+    cpSync(segmentOf(dataFolder, archived[1]), file),
+  ),
+  'a segment struck from its object': (scene) => {
+    const [id] = scene.archived;
+    withDatabase(objectFile(scene.dataFolder, id), (database) => database.exec('DELETE FROM segments'));
+    return { codes: ['history-damaged'], stream: `context/${id}`, version: 5 };
+  },
   'the log rolled back': ({ dataFolder, earlierFolder }) => {
     replaceDatabase(logFile(dataFolder), logFile(earlierFolder));
     // What was written since may be logged again by now, in another order.
@@ -132,6 +154,21 @@ export const TAMPERINGS: Readonly<Record<string, Tampering>> = {
     return { codes: ['stream-not-given'], stream: `context/${id}`, version: null };
   },
 };
+
+/** A tampering with the file of a segment, of which the server itself has to say that it cannot be read. */
+function inSegment(tamper: (file: string, scene: Scene) => void): Tampering {
+  return (scene) => {
+    const [id] = scene.archived;
+    tamper(segmentOf(scene.dataFolder, id), scene);
+    return { codes: ['history-damaged'], stream: `context/${id}`, version: 5 };
+  };
+}
+
+function segmentOf(dataFolder: string, id: string): string {
+  const [first] = [...segmentFiles(dataFolder)].filter(([name]) => name.startsWith(`context/${id}/`)).sort();
+  if (!first) throw new Error(`${id} has no segment`);
+  return first[1];
+}
 
 /** A tampering with one event of one context. @param shift from the version that is drawn to the one that is named */
 function inContext(tamper: (database: DatabaseSync, version: number) => readonly FindingCode[], shift = 0): Tampering {

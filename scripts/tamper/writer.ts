@@ -5,6 +5,8 @@ import type { Target } from './auditor.ts';
 /** Seconds to wait for the log, and for a context to have its place in ChittyOS. */
 const LOGGED_S = 60;
 const PROVISIONED_MS = 60_000;
+/** How long until ChittyOS has had every event, in milliseconds. */
+const DELIVERED_MS = 90_000;
 
 async function send({ url, apiKey }: Target, method: string, path: string, body?: object): Promise<Response> {
   const response = await fetch(`${url}${path}`, {
@@ -36,6 +38,16 @@ export async function change(target: Target, id: string, times: number, random: 
   for (let time = 0; time < times; time++) {
     const note = `words ${random.between(0, 1_000_000)}`;
     await send(target, 'PATCH', `/v1/contexts/${id}`, { metadata: { note } });
+  }
+}
+
+/** Has a part of a context's history moved into a segment, as soon as every destination has had it. */
+export async function archive(target: Target, id: string): Promise<void> {
+  for (const deadline = Date.now() + DELIVERED_MS; ; await pause(500)) {
+    const response = await send(target, 'POST', `/v1/admin/streams/context/${id}/archive`);
+    const { segments }: { segments: number } = await response.json();
+    if (segments > 0) return;
+    if (Date.now() > deadline) throw new Error(`nothing of ${id} could be moved`);
   }
 }
 

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { nextUlid } from '../../events/ulid.ts';
 import { mayReadMetrics } from '../auth/authenticate.ts';
 import type { Env } from '../env.ts';
+import { coldFamilies } from '../metrics/cold.ts';
 import { databaseFamily } from '../metrics/database.ts';
 import { type MetricFamily, OPENMETRICS_TYPE, openMetricsText } from '../metrics/openmetrics.ts';
 import { outboxFamilies } from '../metrics/outbox.ts';
@@ -43,6 +44,7 @@ export const metrics: SelfAuthenticatingRoute = {
       isolateFamily(),
       ...requestFamilies(),
       ...(await outboxFamilies(exchange.env)),
+      ...(await coldFamilies(exchange.env)),
       queueFamily(),
       breakerFamily(exchange.env),
       databaseFamily(),

@@ -20,6 +20,7 @@ import {
   refreshSession,
   startSession,
 } from './actors/sessions.ts';
+import { archiveStream, readColdHistory } from './admin/cold-history.ts';
 import { dropLetter, listLetters, readLetter, replayLetter } from './admin/dead-letters.ts';
 import { listInstallations, readInstallation } from './admin/installations.ts';
 import { changeLimits, readLimits } from './admin/limits.ts';
@@ -236,6 +237,8 @@ export const routes: readonly Route[] = [
   readAudit,
   readOutbox,
   retryOutbox,
+  readColdHistory,
+  archiveStream,
   rebuildReadModels,
   listSigningKeys,
   rotateSigningKeys,

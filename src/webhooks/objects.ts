@@ -5,6 +5,7 @@ import { WebhookActor } from '../../actors/webhook-object.ts';
 import { WebhookRegistryActor } from '../../actors/webhook-registry-object.ts';
 import { feedEnd } from '../../projections/feed.ts';
 import { projectWebhook, readersOf } from '../../projections/webhooks.ts';
+import { coldPorts } from '../cold/cold.ts';
 import { auditSink } from '../delivery/audit-sink.ts';
 import type { Env } from '../env.ts';
 import { handInTo } from '../log/log.ts';
@@ -46,6 +47,7 @@ export class WebhookObject extends WebhookActor {
       sinks: [webhookSink(env), auditSink(env)],
       monitor: new Directory(env.DIRECTORY).monitor(),
       log: handInTo(env),
+      cold: coldPorts(env),
       ownerStatus: (owner) => ownerStatus(env, owner),
       news: (webhook, after, limit) => newsFor(env, webhook, after, limit),
       events: (webhook, contextId, after, limit) => eventsFor(env, webhook, contextId, after, limit),

@@ -5,7 +5,8 @@ import { CounterObject, RecordingSink } from './counter.ts';
 import { hotLog } from './hot-log.ts';
 import { ADMINISTRATOR } from './principals.ts';
 
-const CAUSE = { correlationId: 'r', causationId: null, commandId: 'c' };
+/** What all that is done here came of. */
+export const CAUSE = { correlationId: 'r', causationId: null, commandId: 'c' };
 
 /** Events of a history that are read at once. */
 const PAGE = 1_000;

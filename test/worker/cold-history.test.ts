@@ -1,8 +1,15 @@
+import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
+import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js';
 import fc from 'fast-check';
-import { afterEach, describe, expect, it } from 'vitest';
-import { answerTo, type Cuttable, cuttable, type Question, twinOf } from '../support/cold-world.ts';
-import { CounterObject } from '../support/counter.ts';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { isRefusal } from '../../actors/decider.ts';
+import type { Envelope } from '../../events/envelope.ts';
+import { verifyInclusion } from '../../events/merkle.ts';
+import { sha256 } from '../../events/sha256.ts';
+import { answerTo, CAUSE, type Cuttable, cuttable, type Question, twinOf } from '../support/cold-world.ts';
+import { CounterObject, RecordingSink } from '../support/counter.ts';
 import { STORE_FATES } from '../support/memory-segments.ts';
+import { ADMINISTRATOR } from '../support/principals.ts';
 import { printedSeed } from '../support/seed.ts';
 
 afterEach(() => {
@@ -121,4 +128,216 @@ describe('a history of which a part is cold', () => {
     },
     60_000,
   );
+
+  it('moves what is old enough by itself, a whole segment at a time, and keeps what reads need every day', async () => {
+    const cut = cuttable('by-age');
+    CounterObject.afterMs = 30 * 24 * 60 * 60_000;
+    await cut.grow(5_000);
+    await cut.evict();
+    await cut.stub.flushOutbox();
+    expect(cut.files()).toEqual([]);
+    CounterObject.afterMs = -1;
+    await cut.evict();
+    await cut.stub.flushOutbox();
+    // Four at an alarm; what follows the last snapshot but 1,024 events stays.
+    await vi.waitFor(async () => expect((await cut.segments()).at(-1)?.last).toBe(3_072), 20_000);
+    await runDurableObjectAlarm(cut.stub);
+    expect(await cut.segments()).toHaveLength(3);
+    await expectTwinAnswers(cut, 12, 3);
+  }, 60_000);
+
+  it('waits for every destination before it moves anything', async () => {
+    const cut = cuttable('not-delivered');
+    RecordingSink.failing.add(cut.stream);
+    await cut.grow(600);
+    expect(await cut.archive()).toMatchObject({ moved: { segments: 0 }, isComplete: true });
+    RecordingSink.failing.delete(cut.stream);
+    await cut.stub.flushOutbox();
+    expect(await cut.archive()).toMatchObject({ moved: { segments: 1, events: 512 } });
+  });
+
+  it('makes segments smaller where events are large, down to one event', async () => {
+    const cut = cuttable('large');
+    await cut.stub.execute({
+      id: cut.id,
+      command: { type: 'addEach', amounts: Array.from({ length: 300 }, (_, n) => n + 1) },
+      principal: ADMINISTRATOR,
+      cause: { correlationId: 'r'.repeat(30_000), causationId: null, commandId: 'c' },
+    });
+    await cut.grow(300);
+    await cut.archive();
+    const sizes = (await cut.segments()).map(({ first, last }) => last - first + 1);
+    expect(sizes).toEqual([128, 128, 256]);
+    await expectTwinAnswers(cut, 20, 4);
+    await cut.evict();
+    await expectTwinAnswers(cut, 20, 5);
+  }, 60_000);
+
+  it('rebuilds its state from segments when the form of states has changed, also a long one', async () => {
+    const cut = cuttable('new-schema');
+    await cut.grow(9_000);
+    await cut.archive();
+    CounterObject.stateSchema = 2;
+    await cut.evict();
+    await expectTwinAnswers(cut, 15, 6);
+    // Two replays do not begin at the beginning: what was passed left snapshots behind.
+    CounterObject.segments.gets = 0;
+    await cut.evict();
+    await cut.stub.view(ADMINISTRATOR, { version: 7_000 });
+    expect(CounterObject.segments.gets).toBeLessThan(4);
+    await cut.grow(2_000);
+    await cut.archive();
+    await expectTwinAnswers(cut, 15, 7);
+  }, 60_000);
+
+  it('keeps an object small: of 100,000 events it holds less than 4 MB', async () => {
+    const cut = cuttable('hundred-thousand');
+    CounterObject.afterMs = null;
+    for (let grown = 0; grown < 100_000; grown += 10_000) {
+      await cut.grow(10_000);
+      await cut.archive();
+    }
+    const bytes = await runInDurableObject(cut.stub, (_object, { storage }) => storage.sql.databaseSize);
+    expect(bytes).toBeLessThan(4_000_000);
+    // Uncut, it is some 40 MB: the events alone are more than that.
+    expect(await cut.hot()).toBeLessThan(1_000);
+    const head = await cut.stub.treeHead(ADMINISTRATOR);
+    expect(head).toMatchObject({ size: 100_000 });
+    const proof = await cut.stub.prove(ADMINISTRATOR, { version: 54_321 });
+    expect(proof).toMatchObject({ size: 100_000 });
+    if (isRefusal(proof) || isRefusal(head)) throw new Error('no proof');
+    const page = await cut.stub.history(ADMINISTRATOR, 54_320, 1);
+    if (isRefusal(page)) throw new Error(page.detail);
+    const event: Envelope = JSON.parse(page.events[0] ?? '{}');
+    const [leafHash, root] = [hexToBytes(event.leafHash), hexToBytes(head.root)];
+    const claim = { index: 54_320, size: 100_000, leafHash, root, proof: proof.proof.map(hexToBytes) };
+    expect(verifyInclusion(claim)).toBe(true);
+  }, 120_000);
+});
+
+describe('a segment that is missing or altered', () => {
+  /** A stream with three segments, asleep. */
+  async function damaged(
+    name: string,
+    damage: (files: readonly string[], cut: Cuttable) => unknown,
+  ): Promise<Cuttable> {
+    const cut = cuttable(name);
+    await cut.grow(3_300);
+    await cut.archive();
+    await damage(cut.files(), cut);
+    await cut.evict();
+    return cut;
+  }
+
+  const { files: store } = CounterObject.segments;
+
+  async function resealed(name: string, alter: (text: string) => string): Promise<void> {
+    const file = store.get(name);
+    if (!file) throw new Error(`there is no file ${name}`);
+    const text = await new Response(new Blob([file]).stream().pipeThrough(new DecompressionStream('gzip'))).text();
+    const stream = new Blob([alter(text)]).stream().pipeThrough(new CompressionStream('gzip'));
+    store.set(name, new Uint8Array(await new Response(stream).arrayBuffer()));
+  }
+
+  /** Puts a file in the place of another. */
+  function put(name: string, of: string): void {
+    store.set(name, store.get(of) ?? Uint8Array.of());
+  }
+
+  const cases: readonly (readonly [string, (files: readonly string[], cut: Cuttable) => unknown])[] = [
+    ['missing', (files) => store.delete(files[1] ?? '')],
+    ['empty', (files) => store.set(files[1] ?? '', Uint8Array.of())],
+    ['cut', (files) => store.set(files[1] ?? '', store.get(files[1] ?? '')?.slice(0, 2_000) ?? Uint8Array.of())],
+    ['altered in one number', (files) => resealed(files[1] ?? '', (text) => text.replace('"amount":3', '"amount":4'))],
+    ['without one event', (files) => resealed(files[1] ?? '', (text) => text.replace(/\n[^\n]*\n$/, '\n'))],
+    ['longer by one event', (files) => resealed(files[1] ?? '', (text) => `${text}{}\n`)],
+    ['a bomb', (files) => resealed(files[1] ?? '', (text) => text + ' '.repeat(50_000_000))],
+    ['swapped with another of its stream', (files) => put(files[1] ?? '', files[0] ?? '')],
+    [
+      'swapped with one of another stream',
+      async (files) => {
+        const other = cuttable(`other-${files.length}`);
+        await other.grow(3_300);
+        await other.archive();
+        put(files[1] ?? '', other.files()[1] ?? '');
+      },
+    ],
+    [
+      'altered together with its row',
+      async (files, cut) => {
+        const name = files[1] ?? '';
+        await resealed(name, (text) => text.replace(/"leafHash":"0/, '"leafHash":"1'));
+        const file = store.get(name) ?? Uint8Array.of();
+        const stream = new Blob([file]).stream().pipeThrough(new DecompressionStream('gzip'));
+        const content = new Uint8Array(await new Response(stream).arrayBuffer());
+        const hash = bytesToHex(sha256(content));
+        store.set(name.replace(/\.[0-9a-f]{64}\./, `.${hash}.`), file);
+        await cut.sql('UPDATE segments SET sha256 = ?, bytes = ? WHERE first = 1025', hash, content.length);
+      },
+    ],
+    ['unknown to its object', (_files, cut) => cut.sql('DELETE FROM segments WHERE first = 1025')],
+    ['unknown, and all after it', (_files, cut) => cut.sql('DELETE FROM segments WHERE first > 1')],
+  ];
+
+  it.each(cases)(
+    'is reported wherever it is needed, and never skipped: %s',
+    async (what, damage) => {
+      const cut = await damaged(`damaged-${what.replaceAll(' ', '-')}`, damage);
+      const refused = { refused: 'history-damaged', unreadable: { stream: cut.stream } };
+      const { stub } = cut;
+      expect(await stub.history(ADMINISTRATOR, 1_000, 100)).toMatchObject(refused);
+      expect(await stub.history(ADMINISTRATOR, 1_500, 100)).toMatchObject(refused);
+      expect(await stub.historyStream(ADMINISTRATOR, 1_500)).toMatchObject(refused);
+      expect(await stub.view(ADMINISTRATOR, { version: 1_500 })).toMatchObject(refused);
+      expect(await stub.fieldHistory(ADMINISTRATOR, ['total'], 1_500, 10)).toMatchObject(refused);
+      expect(await stub.prove(ADMINISTRATOR, { version: 1_500 }, 3_000)).toMatchObject(refused);
+      // Who reads all of it gets what is before, and then no end that looks like one.
+      const lines = await stub.historyStream(ADMINISTRATOR, 0);
+      if ('refused' in lines) expect(lines).toMatchObject(refused);
+      else await expect(new Response(lines.lines).text()).rejects.toThrow();
+      RecordingSink.received.set(cut.stream, []);
+      await stub.resend('recording', 900);
+      await stub.flushOutbox();
+      expect((RecordingSink.received.get(cut.stream) ?? []).every((version) => version <= 1_024)).toBe(true);
+      expect((await stub.outboxCursors()).recording?.lastError).toMatch(/cannot be read/);
+      // What has nothing to do with it goes on.
+      expect(await stub.history(ADMINISTRATOR, 3_200, 100)).toMatchObject({ lastVersion: 3_300 });
+      expect(await stub.view(ADMINISTRATOR)).toMatchObject({ version: 3_300 });
+      await stub.execute({ id: cut.id, command: { type: 'add', amount: 1 }, principal: ADMINISTRATOR, cause: CAUSE });
+      expect(await stub.view(ADMINISTRATOR)).toMatchObject({ version: 3_301 });
+    },
+    60_000,
+  );
+
+  it('is read again when it is back', async () => {
+    const lost = new Map<string, Uint8Array>();
+    const cut = await damaged('repaired', ([, name = '']) => {
+      lost.set(name, store.get(name) ?? Uint8Array.of());
+      store.delete(name);
+    });
+    expect(await cut.stub.historyStream(ADMINISTRATOR, 0)).toMatchObject({ lastVersion: 3_300 });
+    expect(await cut.stub.view(ADMINISTRATOR, { version: 2_000 })).toMatchObject({ refused: 'history-damaged' });
+    // Known by now, so that nobody begins a history that cannot be ended.
+    expect(await cut.stub.historyStream(ADMINISTRATOR, 0)).toMatchObject({ refused: 'history-damaged' });
+    for (const [name, file] of lost) store.set(name, file);
+    expect(await cut.stub.historyStream(ADMINISTRATOR, 0)).toMatchObject({ lastVersion: 3_300 });
+    await expectTwinAnswers(cut, 12, 8);
+  }, 60_000);
+
+  it('is told from a bucket that does not answer, which says nothing of the events', async () => {
+    const cut = await damaged('out-of-reach', () => undefined);
+    CounterObject.segments.fate = 'get-fails';
+    expect(await cut.stub.view(ADMINISTRATOR, { version: 1_500 })).toMatchObject({ refused: 'history-unavailable' });
+    expect(await cut.stub.view(ADMINISTRATOR, { version: 1_500 })).toMatchObject({ version: 1_500 });
+  }, 60_000);
+
+  it('is named by everything when the state itself cannot be told without it', async () => {
+    const cut = await damaged('stateless', ([name = '']) => store.delete(name));
+    CounterObject.stateSchema = 2;
+    await cut.evict();
+    expect(await cut.stub.view(ADMINISTRATOR)).toMatchObject({ refused: 'history-damaged' });
+    const command = { type: 'add' as const, amount: 1 };
+    const reply = await cut.stub.execute({ id: cut.id, command, principal: ADMINISTRATOR, cause: CAUSE });
+    expect(reply).toMatchObject({ refused: 'history-damaged' });
+  }, 60_000);
 });

@@ -31,6 +31,7 @@ const wrongKey = { 'X-API-Key': 'wrong' };
 const stale = { 'If-Match': '"9"' };
 const live = { Upgrade: 'websocket' };
 const outbox = '/v1/admin/outbox';
+const coldHistory = '/v1/admin/cold-history';
 const json = { 'Content-Type': 'application/json' };
 const signingKeys = '/v1/admin/signing-keys';
 const letters = '/v1/admin/dead-letters';
@@ -155,6 +156,14 @@ const cases: Case[] = [
   ['retryOutbox', 413, (id) => send(`${outbox}/context/${id}/retry`, json, 'x'.repeat(1024 * 1024 + 1))],
   ['retryOutbox', 415, (id) => send(`${outbox}/context/${id}/retry`, { 'Content-Type': 'text/plain' }, '{}')],
   ['retryOutbox', 404, (id) => send(`${outbox}/actor/${id}/retry`)],
+  ['readColdHistory', 200, () => api(coldHistory)],
+  ['readColdHistory', 400, () => api(`${coldHistory}?x=1`)],
+  ['readColdHistory', 401, () => api(coldHistory, { headers: wrongKey })],
+  ['archiveStream', 200, (id) => send(`/v1/admin/streams/context/${id}/archive`)],
+  ['archiveStream', 400, (id) => send(`/v1/admin/streams/context/${id}/archive?x=1`)],
+  ['archiveStream', 401, (id) => send(`/v1/admin/streams/context/${id}/archive`, wrongKey)],
+  ['archiveStream', 503, (id) => withoutBucket(`/v1/admin/streams/context/${id}/archive`)],
+  ['archiveStream', 404, () => send(`/v1/admin/streams/context/${nobody}/archive`)],
   ['rebuildReadModels', 200, () => send('/v1/admin/rebuild')],
   ['rebuildReadModels', 400, () => send('/v1/admin/rebuild?cursor=x')],
   ['rebuildReadModels', 401, () => send('/v1/admin/rebuild', wrongKey)],
@@ -255,6 +264,12 @@ function withoutReadModels(path: string): Promise<Response> {
 function withoutEncryptionKey(path: string): Promise<Response> {
   const headers = { 'X-API-Key': String(env.BOOTSTRAP_API_KEY) };
   return configured({ KEY_ENCRYPTION_KEY: '' }, path, { method: 'POST', headers });
+}
+
+/** A request to a Worker that has nowhere to move old events to. */
+function withoutBucket(path: string): Promise<Response> {
+  const headers = { 'X-API-Key': String(env.BOOTSTRAP_API_KEY) };
+  return configured({ COLD_HISTORY: undefined }, path, { method: 'POST', headers });
 }
 
 /** A request to a Worker that has embedded services. */

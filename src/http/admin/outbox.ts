@@ -1,13 +1,6 @@
 import { z } from 'zod';
 import { Directory } from '../../../actors/directory.ts';
 import type { StreamBehind } from '../../../actors/directory-object.ts';
-import { isActorId } from '../../../events/actor.ts';
-import { isAuditStreamId } from '../../../events/audit.ts';
-import { CONNECTION_PREFIX } from '../../../events/connection.ts';
-import { CONTEXT_PREFIX } from '../../../events/context.ts';
-import { DEAD_LETTER_PREFIX } from '../../../events/dead-letter.ts';
-import { isId } from '../../../events/id.ts';
-import { INSTALLATION_PREFIX } from '../../../events/installation.ts';
 import { resend, wake } from '../../delivery/wake.ts';
 import { readOptionalBody } from '../body.ts';
 import { jsonBody, problems } from '../operations.ts';
@@ -15,6 +8,7 @@ import { invalid, isProblem } from '../problem.ts';
 import { readQuery } from '../query.ts';
 import { jsonText } from '../respond.ts';
 import type { AuthenticatedRoute } from '../route.ts';
+import { streamIn } from './streams.ts';
 
 /** Streams that are listed for each directory shard at most. */
 const LISTED = 20;
@@ -48,16 +42,6 @@ const outboxBody = z
     behind: z.array(streamSummary).meta({ description: 'The streams that have been behind longest' }),
   })
   .meta({ id: 'Outbox' });
-
-/** What tells the ids of each type of stream. */
-const IDS: ReadonlyMap<string, (id: string) => boolean> = new Map([
-  ['actor', isActorId],
-  ['audit', isAuditStreamId],
-  ['connection', (id) => isId(CONNECTION_PREFIX, id)],
-  ['context', (id) => isId(CONTEXT_PREFIX, id)],
-  ['dead_letter', (id) => isId(DEAD_LETTER_PREFIX, id)],
-  ['installation', (id) => isId(INSTALLATION_PREFIX, id)],
-]);
 
 /** GET /v1/admin/outbox */
 export const readOutbox: AuthenticatedRoute = {
@@ -126,11 +110,10 @@ export const retryOutbox: AuthenticatedRoute = {
   async handle(exchange) {
     const query = readQuery(exchange.request, []);
     if (isProblem(query)) return query;
-    const { type = '', id = '' } = exchange.request.params ?? {};
-    if (!IDS.get(type)?.(id)) return { problem: 'not-found', detail: 'There is no such stream.' };
+    const stream = streamIn(exchange);
+    if (isProblem(stream)) return stream;
     const body = await readOptionalBody(exchange, retryBody);
     if (isProblem(body)) return body;
-    const stream = `${type}/${id}`;
     const { destination, from } = body;
     if (destination !== undefined && from !== undefined && !(await resend(exchange.env, stream, destination, from))) {
       return invalid('/destination', 'must be a destination of this stream');

@@ -362,6 +362,8 @@ export const rows: Readonly<Record<string, Row>> = {
 
   readOutbox: onService(),
   retryOutbox: onService({ type: 'context', id: nobody('ctx') }),
+  readColdHistory: onService(),
+  archiveStream: onService({ type: 'context', id: nobody('ctx') }),
   rebuildReadModels: onService(),
   listSigningKeys: onService(),
   rotateSigningKeys: onService(),
