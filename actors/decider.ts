@@ -23,7 +23,6 @@ export type RefusalCode =
   | 'subject-erased'
   | 'already-erased'
   | 'legal-hold'
-  | 'not-configured'
   | 'already-exists'
   | 'conflict'
   | 'invalid'

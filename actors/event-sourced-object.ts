@@ -22,6 +22,7 @@ import type {
 } from './messages.ts';
 import { type DeliveryReport, Outbox } from './outbox.ts';
 import { type FieldHistoryPage, StreamPast } from './past.ts';
+import type { Standing } from './personal-keys.ts';
 import type { Present } from './presence.ts';
 import type { Principal } from './principal.ts';
 import { ProcessRunner } from './process.ts';
@@ -192,7 +193,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
   }
 
   /** How the key of somebody whose words may be here stands. */
-  protected standingOfSubject(subject: string): 'kept' | 'locked' | 'gone' | 'none' {
+  protected standingOfSubject(subject: string): Standing {
     return this.#words?.keys.standing(subject) ?? 'none';
   }
 

@@ -7,11 +7,14 @@ import type { KeyWrap } from './key-wrap.ts';
  */
 type KeyStatus = 'kept' | 'gone' | 'past';
 
-/** A row, opened as far as it can be. */
-interface KnownKey {
-  readonly status: KeyStatus;
-  /** Null when it is destroyed, or wrapped under a key that is not known here. */
-  readonly key: PersonalKey | null;
+/** What a stream knows of somebody's keys: whether there are some, are none any more for good, or may be some. */
+export type Standing = 'kept' | 'gone' | 'none';
+
+/** The keys of one person. There are several when one could not be opened and words had to be sealed all the same. */
+interface KnownKeys {
+  readonly isGone: boolean;
+  /** By id; null for one that was encrypted under a key that is not known here. */
+  readonly keys: ReadonlyMap<string, PersonalKey | null>;
 }
 
 /**
@@ -22,7 +25,7 @@ interface KnownKey {
 export class PersonalKeys {
   readonly #sql: SqlStorage;
   readonly #wrap: KeyWrap;
-  readonly #known = new Map<string, KnownKey>();
+  readonly #known = new Map<string, KnownKeys>();
   /** Made, and not stored yet. */
   #made = new Map<string, PersonalKey>();
 
@@ -45,25 +48,31 @@ export class PersonalKeys {
     return this.#made.size > 0;
   }
 
-  /** Those whose words can be read, and those whose key is locked. */
+  /** Those for whom there are keys. */
   get subjects(): readonly string[] {
-    return [...this.#known].filter(([, { status }]) => status === 'kept').map(([subject]) => subject);
+    return [...this.#known.keys()].filter((subject) => this.standing(subject) === 'kept');
   }
 
-  /** How somebody's key stands; `none` when there is none, or a new one may follow the last. */
-  standing(subject: string): 'kept' | 'locked' | 'gone' | 'none' {
+  /** How somebody's keys stand. */
+  standing(subject: string): Standing {
     const known = this.#known.get(subject);
-    if (known === undefined || known.status === 'past') return this.#made.has(subject) ? 'kept' : 'none';
-    if (known.status === 'gone') return 'gone';
-    return known.key === null ? 'locked' : 'kept';
+    if (known?.isGone) return 'gone';
+    return this.#made.has(subject) || (known !== undefined && known.keys.size > 0) ? 'kept' : 'none';
   }
 
-  /** Somebody's key, when it can be used. */
+  /** Somebody's key to seal with; null when there is none that can be used. */
   get(subject: string): PersonalKey | null {
-    return this.#made.get(subject) ?? this.#known.get(subject)?.key ?? null;
+    const keys = [...(this.#known.get(subject)?.keys.values() ?? [])];
+    return this.#made.get(subject) ?? keys.findLast((key) => key !== null) ?? null;
   }
 
-  /** Makes a key for somebody who has none. It counts when it is stored. */
+  /** One of somebody's keys; undefined when it is destroyed, null when it cannot be opened. */
+  find(subject: string, id: string): PersonalKey | null | undefined {
+    const made = this.#made.get(subject);
+    return made?.id === id ? made : this.#known.get(subject)?.keys.get(id);
+  }
+
+  /** Makes a key for somebody who has none that can be used. It counts when it is stored. */
   make(subject: string): PersonalKey {
     const key = newPersonalKey();
     this.#made.set(subject, key);
@@ -72,54 +81,68 @@ export class PersonalKeys {
 
   /** Forgets the keys that were made and not stored. */
   discard(): void {
-    this.#made = new Map();
+    if (this.#made.size > 0) this.#made = new Map();
   }
 
   /** Stores the keys that were made; in the transaction of the words that they seal. */
   store(): void {
-    for (const [subject, key] of this.#made) this.#put(subject, key.id, this.#wrap.wrap(key.bytes, subject), 'kept');
+    for (const [subject, key] of this.#made) {
+      this.#insert(subject, key.id, this.#wrap.wrap(key.bytes, subject), 'kept');
+    }
   }
 
   /** What was stored is kept; called when the transaction is through. */
   stored(): void {
-    for (const [subject, key] of this.#made) this.#known.set(subject, { status: 'kept', key });
+    for (const [subject, key] of this.#made) {
+      const keys = this.#known.get(subject)?.keys ?? [];
+      this.#known.set(subject, { isGone: false, keys: new Map([...keys, [key.id, key]]) });
+    }
     this.discard();
   }
 
-  /** Destroys somebody's key; in the transaction of the event that says so. @param isForGood whether no other may follow */
+  /** Destroys somebody's keys; in the transaction of the event that says so. @param isForGood whether no other may follow */
   destroy(subject: string, isForGood: boolean): void {
-    const status = isForGood ? 'gone' : 'past';
+    const status: KeyStatus = isForGood ? 'gone' : 'past';
     this.#createTable();
-    const [row] = this.#sql
-      .exec<{ wrapped: string }>('SELECT wrapped FROM personal_keys WHERE subject = ?', subject)
-      .toArray();
-    if (row === undefined) this.#put(subject, '', '', status);
-    else {
-      const nothing = '0'.repeat(row.wrapped.length);
-      this.#sql.exec('UPDATE personal_keys SET wrapped = ?, status = ? WHERE subject = ?', nothing, status, subject);
-    }
-    this.#known.set(subject, { status, key: null });
+    this.#sql.exec(
+      `UPDATE personal_keys SET wrapped = replace(hex(zeroblob(length(wrapped))), '00', '0'), status = ?
+       WHERE subject = ?`,
+      status,
+      subject,
+    );
+    // Also for those of whom there is nothing: what is gone is told by a row.
+    if (isForGood) this.#insert(subject, '', '', status);
+    this.#known.set(subject, { isGone: isForGood, keys: new Map() });
     this.#made.delete(subject);
   }
 
   #load(): void {
     type Row = { subject: string; key_id: string; wrapped: string; status: KeyStatus };
-    const rows = this.#sql.exec<Row>('SELECT subject, key_id, wrapped, status FROM personal_keys').toArray();
+    const rows = this.#sql
+      .exec<Row>('SELECT subject, key_id, wrapped, status FROM personal_keys ORDER BY id')
+      .toArray();
     for (const { subject, key_id: id, wrapped, status } of rows) {
-      const bytes = status === 'kept' ? this.#wrap.unwrap(wrapped, subject) : null;
-      const key = bytes?.length === PERSONAL_KEY_BYTES ? { id, bytes } : null;
-      this.#known.set(subject, { status, key });
-      if (key !== null && !this.#wrap.isCurrent(wrapped)) {
-        this.#put(subject, id, this.#wrap.wrap(key.bytes, subject), status);
-      }
+      const { isGone = false, keys = new Map() } = this.#known.get(subject) ?? {};
+      const entries: [string, PersonalKey | null][] = status === 'kept' ? [[id, this.#open(subject, id, wrapped)]] : [];
+      this.#known.set(subject, { isGone: isGone || status === 'gone', keys: new Map([...keys, ...entries]) });
     }
   }
 
-  #put(subject: string, id: string, wrapped: string, status: KeyStatus): void {
+  /** Opens a key, and wraps it anew when that is not as new ones are. */
+  #open(subject: string, id: string, wrapped: string): PersonalKey | null {
+    const bytes = this.#wrap.unwrap(wrapped, subject);
+    if (bytes?.length !== PERSONAL_KEY_BYTES) return null;
+    if (!this.#wrap.isCurrent(wrapped)) {
+      const anew = this.#wrap.wrap(bytes, subject);
+      this.#sql.exec('UPDATE personal_keys SET wrapped = ? WHERE subject = ? AND key_id = ?', anew, subject, id);
+    }
+    return { id, bytes };
+  }
+
+  #insert(subject: string, id: string, wrapped: string, status: KeyStatus): void {
     this.#createTable();
     this.#sql.exec(
-      `INSERT INTO personal_keys (subject, key_id, wrapped, status) VALUES (?1, ?2, ?3, ?4)
-       ON CONFLICT (subject) DO UPDATE SET key_id = ?2, wrapped = ?3, status = ?4`,
+      'INSERT OR IGNORE INTO personal_keys (subject, key_id, wrapped, status) VALUES (?, ?, ?, ?)',
       subject,
       id,
       wrapped,
@@ -131,8 +154,8 @@ export class PersonalKeys {
   #createTable(): void {
     // With rowids: only a row of such a table is overwritten where it stands.
     this.#sql.exec(`CREATE TABLE IF NOT EXISTS personal_keys (
-      id INTEGER PRIMARY KEY, subject TEXT NOT NULL UNIQUE, key_id TEXT NOT NULL, wrapped TEXT NOT NULL,
-      status TEXT NOT NULL
+      id INTEGER PRIMARY KEY, subject TEXT NOT NULL, key_id TEXT NOT NULL, wrapped TEXT NOT NULL, status TEXT NOT NULL,
+      UNIQUE (subject, key_id)
     )`);
   }
 }

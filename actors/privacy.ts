@@ -47,7 +47,7 @@ export type PrivacyCommand =
       readonly subject: string;
       readonly reason: Exclude<ErasureReason, 'retention'>;
       /** How the key for their words stands; the object that has the keys says so. */
-      readonly standing?: 'kept' | 'locked' | 'gone' | 'none';
+      readonly standing?: 'kept' | 'gone' | 'none';
     }
   /** The time of all words is up. @property subjects whose words there are */
   | { readonly type: 'applyRetention'; readonly subjects: readonly string[] };

@@ -2,7 +2,7 @@ import { isActorId } from '../events/actor-id.ts';
 import type { DomainEvent } from '../events/envelope.ts';
 import { isJsonObject, type Json, type JsonObject } from '../events/json.ts';
 import { countSealed, type PersonalField, readSealed, SEALED_MARK } from '../events/personal.ts';
-import { openValue, sealValue } from '../events/personal-cipher.ts';
+import { openValue, type PersonalKey, sealValue } from '../events/personal-cipher.ts';
 import type { Refusal } from './decider.ts';
 import type { KeyWrap } from './key-wrap.ts';
 import { PersonalKeys } from './personal-keys.ts';
@@ -164,19 +164,20 @@ export class Words {
     this.#opened = new WeakMap();
   }
 
-  #keyFor(subject: string, self: string) {
+  #keyFor(subject: string, self: string): PersonalKey | Refusal {
     const standing = this.#keys.standing(subject);
     switch (standing) {
       case 'kept':
-        return this.#keys.get(subject) ?? locked(subject);
-      case 'locked':
-        return locked(subject);
+        // Words that cannot be opened any more are no reason to take no new ones.
+        return this.#keys.get(subject) ?? this.#keys.make(subject);
       case 'gone':
         return erased(subject);
       case 'none': {
         if (subject === self || !isActorId(subject) || this.#introduced.has(subject)) return this.#keys.make(subject);
-        const detail = 'What is personal here has just been changed by somebody else. Try again.';
-        return { refused: 'conflict', detail } satisfies Refusal;
+        return {
+          refused: 'conflict',
+          detail: 'What is personal here has just been changed by somebody else. Try again.',
+        };
       }
       default:
         return standing satisfies never;
@@ -210,11 +211,9 @@ export class Words {
     if (remembered !== undefined) return remembered;
     const sealed = readSealed(text);
     if (sealed === null) return text;
-    const key = this.#keys.get(sealed.subject);
-    if (key === null || key.id !== sealed.key) {
-      return this.#keys.standing(sealed.subject) === 'locked' ? LOCKED : ERASED;
-    }
-    const value = openValue(text, key, this.#stream());
+    const key = this.#keys.find(sealed.subject, sealed.key);
+    if (key === undefined) return ERASED;
+    const value = key === null ? undefined : openValue(text, key, this.#stream());
     if (value === undefined) return LOCKED;
     this.#remember(text, value);
     return value;
@@ -233,11 +232,4 @@ export class Words {
 function erased(subject: string): Refusal {
   const detail = `The words of ${subject} were erased here, and no new ones of theirs are taken.`;
   return { refused: 'subject-erased', detail };
-}
-
-function locked(subject: string): Refusal {
-  const detail =
-    `The key of ${subject} cannot be opened: the secret KEY_ENCRYPTION_KEY is not the one that it was encrypted with. ` +
-    'Set that one as KEY_ENCRYPTION_KEY_PREVIOUS.';
-  return { refused: 'not-configured', detail };
 }

@@ -1,4 +1,4 @@
-import { runInDurableObject } from 'cloudflare:test';
+import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { expectJson } from '../support/actors.ts';
@@ -325,5 +325,41 @@ describe('the erasure of an actor', () => {
     const first = 'act_00000000000000000000000000';
     await expectProblem(await asAdministrator('/v1/erasures', 'POST', { subject: first }), 409, 'conflict');
     await expectProblem(await asAdministrator(`/v1/erasures/${ann.id}`, 'GET'), 404, 'not-found');
+  });
+});
+
+describe('the keys', () => {
+  /** The rows of keys in the database of a context's object. */
+  const rowsIn = (context: string) =>
+    runInDurableObject(objectOf(idOf(context)), (_object, state) =>
+      state.storage.sql
+        .exec<{ wrapped: string; status: string }>('SELECT wrapped, status FROM personal_keys')
+        .toArray(),
+    );
+
+  it('are stored encrypted, and overwritten when they are destroyed', async () => {
+    const context = await contextOf(ann, { metadata: { customer: 'Hedwig' }, privacy: PRIVACY });
+    const [kept] = await rowsIn(context);
+    expect(kept).toMatchObject({ status: 'kept', wrapped: expect.stringMatching(/^w1\.[0-9a-f]{16}\./) });
+    await expectJson(await ann.post(`${context}/erasures`, { subject: 'customer-42' }), 201);
+    const [gone] = await rowsIn(context);
+    expect(gone).toEqual({ status: 'gone', wrapped: '0'.repeat(kept?.wrapped.length ?? 0) });
+  });
+
+  it('that cannot be opened leave their words sealed, and others are taken under a new one', async () => {
+    const context = await contextOf(ann);
+    await note(ann, context, 'before');
+    await runInDurableObject(objectOf(idOf(context)), (_object, state) => {
+      state.storage.sql.exec("UPDATE personal_keys SET wrapped = replace(wrapped, 'w1.', 'w1.0')");
+    });
+    await evictDurableObject(objectOf(idOf(context)));
+    expect(await notesOf(ann, context)).toEqual(['[sealed]']);
+    await note(ann, context, 'after');
+    await evictDurableObject(objectOf(idOf(context)));
+    expect(await notesOf(ann, context)).toEqual(['[sealed]', 'after']);
+    await expectJson(await ann.post(`${context}/erasures`, { subject: ann.id }), 201);
+    await evictDurableObject(objectOf(idOf(context)));
+    expect(await notesOf(ann, context)).toEqual(['[erased]', '[erased]']);
+    await expectProblem(await ann.post(`${context}/notes`, { text: 'more' }), 409, 'subject-erased');
   });
 });
