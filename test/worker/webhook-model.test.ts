@@ -34,7 +34,10 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('rebuild' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('unshare' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('share' as const) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('suspend' as const), isSuspended: fc.boolean() }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('suspend' as const), isSuspended: fc.boolean(), isNoticed: fc.boolean() }),
+  },
 );
 
 type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never;
@@ -59,6 +62,8 @@ class World {
   isShared = true;
   wasUnshared = false;
   isSuspended = false;
+  /** Whether that is known when a delivery begins, or only when it reads. */
+  isNoticed = true;
   mood: (typeof moods)[number] = 'well';
   /** How many requests arrive before the sender is killed; null for all. */
   lives: number | null = null;
@@ -89,7 +94,7 @@ class World {
   }
 
   readonly ports: DeliveryPorts = {
-    ownerStatus: async () => (this.isSuspended ? 'suspended' : 'active'),
+    ownerStatus: async () => (this.isSuspended && this.isNoticed ? 'suspended' : 'active'),
     news: async (_webhook, after, limit) => {
       const all = this.feed.filter(({ position, context: name }) => position > after && name !== '');
       const news = all.slice(0, limit);
@@ -217,6 +222,7 @@ async function play(steps: readonly Step[], sql: SqlStorage): Promise<void> {
         break;
       case 'suspend':
         world.isSuspended = each.isSuspended;
+        world.isNoticed = each.isNoticed;
         break;
     }
   }
