@@ -7,6 +7,7 @@ import type { SigningPurpose } from '../../events/signing-keys.ts';
 import { nextUlid } from '../../events/ulid.ts';
 import type { Env } from '../env.ts';
 import type { Problem } from '../http/problem.ts';
+import { isWithin } from '../within.ts';
 import { type Sealer, sealerOf } from './sealing.ts';
 import { newSigningKey, openPrivateKey, openPublicKey } from './signing-key.ts';
 
@@ -119,7 +120,8 @@ export async function signersOf(
   const candidates = living.length > 0 ? living : await begin(env, sealer, purpose);
   const begun = candidates.filter(({ notBefore }) => Date.parse(notBefore) <= Date.now());
   const signers: { signingKey: SigningKey; key: CryptoKey }[] = [];
-  for (const signingKey of begun) {
+  // None has begun when the clock was put back: better early than none.
+  for (const signingKey of begun.length > 0 ? begun : candidates) {
     const key = await openPrivateKey(sealer, signingKey);
     if (key !== null) signers.push({ signingKey, key });
   }
@@ -172,10 +174,8 @@ export async function loadKeys(env: Env, maxAgeMs: number): Promise<readonly Sig
   return keys;
 }
 
-/** What was loaded at a time that is yet to come says that the clock was put back. */
 function isFresh({ loadedAt }: Loaded, maxAgeMs: number): boolean {
-  const age = Date.now() - loadedAt;
-  return age >= 0 && age < maxAgeMs;
+  return isWithin(maxAgeMs, loadedAt);
 }
 
 function ringOf(env: Env) {

@@ -1,3 +1,5 @@
+import { isWithin } from '../within.ts';
+
 /** Calls that fail one after the other before no more are sent. */
 const FAILURES_TO_OPEN = 5;
 
@@ -40,9 +42,9 @@ export class CircuitBreaker {
     const now = Date.now();
     const openedAt = this.#openedAt;
     if (openedAt !== null) {
-      if (now < openedAt + OPEN_MS) return openedAt + OPEN_MS - now;
+      if (isWithin(OPEN_MS, openedAt, now)) return openedAt + OPEN_MS - now;
       // A test that was lost with its request is given up.
-      if (this.#testingSince !== null && now < this.#testingSince + TEST_MAX_MS) return TEST_PAUSE_MS;
+      if (this.#testingSince !== null && isWithin(TEST_MAX_MS, this.#testingSince, now)) return TEST_PAUSE_MS;
       this.#testingSince = now;
     }
     const isWell = await work();

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isWithin } from '../within.ts';
 import { type Connection, call, type Operation } from './call.ts';
 import { type CallResult, forEachService, isTurnedAway, type ServiceName } from './failure.ts';
 import type { ServiceStatus } from './service-health.ts';
@@ -50,7 +51,7 @@ export class ProbeCache {
 
   /** The health of all services, not older than 30 seconds. Answers within `timeoutMs`, whatever they do. */
   async get(connections: Connections, timeoutMs: number): Promise<EcosystemHealth> {
-    if (this.#last && Date.now() - this.#last.at < FRESH_MS) return this.#last.health;
+    if (this.#last && isWithin(FRESH_MS, this.#last.at)) return this.#last.health;
     const found = await this.#flight.run(async () => {
       const health = await probeServices(connections, timeoutMs);
       this.#last = { health, at: Date.now() };

@@ -1,3 +1,4 @@
+import { isWithin } from '../within.ts';
 import type { RegisteredService } from './chitty-registry.ts';
 import type { CallResult } from './failure.ts';
 import { SingleFlight } from './single-flight.ts';
@@ -38,8 +39,8 @@ export class RegistryCache {
   readonly #flight = new SingleFlight<Loaded>();
   #list: readonly RegisteredService[] | null = null;
   #loadedAt = 0;
-  /** The last failure, and until when the registry is left alone for it. */
-  #failed: { readonly result: Loaded & { ok: false }; readonly until: number } | null = null;
+  /** The last failure, for which the registry is left alone for a while, and when it was. */
+  #failed: { readonly result: Loaded & { ok: false }; readonly at: number } | null = null;
 
   /**
    * The services: from memory while they are fresh, else from the registry, else what was known before.
@@ -49,7 +50,7 @@ export class RegistryCache {
    */
   async get(load: () => Promise<Loaded>, waitUntil: WaitUntil): Promise<CallResult<Discovery>> {
     const ageMs = Date.now() - this.#loadedAt;
-    if (this.#list && ageMs < FRESH_MS) {
+    if (this.#list && isWithin(FRESH_MS, this.#loadedAt)) {
       if (ageMs >= RENEW_MS && !this.#flight.isUnderWay && !this.#pausing()) waitUntil(this.#renew(load));
       return this.#known(this.#list, 'cache');
     }
@@ -60,7 +61,7 @@ export class RegistryCache {
   }
 
   #pausing() {
-    return this.#failed && Date.now() < this.#failed.until ? this.#failed : null;
+    return this.#failed && isWithin(FAILURE_PAUSE_MS, this.#failed.at) ? this.#failed : null;
   }
 
   #known(services: readonly RegisteredService[], source: DiscoverySource): CallResult<Discovery> {
@@ -75,7 +76,7 @@ export class RegistryCache {
         this.#loadedAt = Date.now();
         this.#failed = null;
       } else {
-        this.#failed = { result: loaded, until: Date.now() + FAILURE_PAUSE_MS };
+        this.#failed = { result: loaded, at: Date.now() };
       }
       return loaded;
     }, PATIENCE_MS);

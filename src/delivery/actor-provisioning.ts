@@ -4,7 +4,7 @@ import type { Process } from '../../actors/process.ts';
 import type { CallResult } from '../chittyos/failure.ts';
 import type { ChittyOs } from '../chittyos/services.ts';
 import { dnaRecordOf } from './dna-record.ts';
-import { failedStep, map } from './provisioning.ts';
+import { dueAt, failedStep, map } from './provisioning.ts';
 
 /**
  * How an actor gets its place in ChittyOS: an identity from the authority and a DNA record. As with contexts, each step
@@ -16,9 +16,8 @@ export function actorProvisioningProcess(services: ChittyOs): Process<ActorState
       if (state === null || state.status === 'deleted') return null;
       const step = nextActorStep(state.provisioning);
       if (step === undefined) return null;
-      const retryAt = state.provisioning.steps[step]?.retryAt;
       return {
-        dueAt: retryAt === undefined ? 0 : Date.parse(retryAt),
+        dueAt: dueAt(state.provisioning, step),
         async perform() {
           return { type: 'recordProvisioning', event: await makeStep(step, state, services) };
         },

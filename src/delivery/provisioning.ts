@@ -44,9 +44,8 @@ export function provisioningProcess(services: ChittyOs, publicUrl: string): Proc
       if (state === null || state.status === 'deleted') return null;
       const step = nextStep(state.provisioning);
       if (step === undefined) return null;
-      const retryAt = state.provisioning.steps[step]?.retryAt;
       return {
-        dueAt: retryAt === undefined ? 0 : Date.parse(retryAt),
+        dueAt: dueAt(state.provisioning, step),
         async perform() {
           return { type: 'recordProvisioning', event: await makeStep(step, state, services, publicUrl) };
         },
@@ -64,6 +63,18 @@ async function makeStep(
   const result = await outcome(step, context, services, publicUrl);
   if (result.ok) return result.value;
   return { type: 'provisioning_step_failed', data: failedStep(step, context.provisioning, result.failure) };
+}
+
+/**
+ * When a step may be made, in milliseconds since 1970. One that would have to wait for longer than any pause is was put
+ * off before the clock was put back.
+ */
+export function dueAt<Step extends string>(
+  { steps }: { readonly steps: Readonly<Partial<Record<Step, { readonly retryAt?: string }>>> },
+  step: Step,
+): number {
+  const retryAt = Date.parse(steps[step]?.retryAt ?? '');
+  return Number.isNaN(retryAt) || retryAt - Date.now() > BACKOFF_MS.cap ? 0 : retryAt;
 }
 
 /** What is recorded of a step that failed: how often in a row, why, and when it is tried again. */

@@ -4,6 +4,7 @@ import { SYSTEM } from '../../actors/principal.ts';
 import { DEFAULT_LIMITS, LIMITS_ID, type Limits } from '../../events/limits.ts';
 import type { Env } from '../env.ts';
 import { readModelBacklog } from '../metrics/outbox.ts';
+import { isWithin } from '../within.ts';
 import { pressure } from './pressure.ts';
 
 /** How long limits are used before it is looked whether they have changed, in milliseconds. */
@@ -20,7 +21,7 @@ let askedAt = 0;
  */
 export function limitsOf(env: Env, execution: ExecutionContext): Limits {
   const now = Date.now();
-  if (now - askedAt >= FRESH_MS) {
+  if (!isWithin(FRESH_MS, askedAt, now)) {
     askedAt = now;
     execution.waitUntil(refresh(env).catch(() => undefined));
   }

@@ -1,4 +1,5 @@
 import { SingleFlight, within } from '../chittyos/single-flight.ts';
+import { isWithin } from '../within.ts';
 
 /** How long something is remembered. */
 const FRESH_MS = 30_000;
@@ -15,7 +16,7 @@ export class Cached<Value> {
    * @returns null when it was not found in time
    */
   async get(find: () => Promise<Value>, patienceMs: number): Promise<Value | null> {
-    if (this.#last && Date.now() - this.#last.at < FRESH_MS) return this.#last.value;
+    if (this.#last && isWithin(FRESH_MS, this.#last.at)) return this.#last.value;
     return this.#flight.run(async () => {
       const value = await within(find(), patienceMs);
       if (value !== null) this.#last = { value, at: Date.now() };

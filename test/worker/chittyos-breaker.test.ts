@@ -118,6 +118,16 @@ describe('after 10 s', () => {
     expect(received).toHaveLength(6);
   });
 
+  it('or when the clock was put back meanwhile, the service is tried', async () => {
+    const { here, state, received } = patient();
+    await fail(here, 5);
+    vi.setSystemTime(Date.now() - 24 * 60 * 60_000);
+    state.isIll = false;
+    expect((await call(here, create, request)).ok).toBe(true);
+    expect(here.health.status.breaker).toBe('closed');
+    expect(received).toHaveLength(6);
+  });
+
   it('a hundred calls at once send one request, and none of the others waits for it', async () => {
     const { promise: answer, resolve } = Promise.withResolvers<Response>();
     let isTested = false;

@@ -103,6 +103,14 @@ describe('the list of services', () => {
     expect(await look()).toBe('list-2 from registry');
   });
 
+  it('is asked for anew when the clock was put back', async () => {
+    const { look } = registry();
+    await look();
+    vi.setSystemTime(Date.UTC(2026, 5, 1));
+    expect(await look()).toBe('list-2 from registry');
+    expect(await look()).toBe('list-2 from cache');
+  });
+
   it('is read page by page, and no more than ten of them', async () => {
     const { send, received } = network(({ url }) => {
       const after = Number(new URL(url).searchParams.get('after') ?? 0);

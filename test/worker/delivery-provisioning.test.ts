@@ -98,6 +98,20 @@ describe('provisioning', () => {
     expect(pauses.at(-1)).toBeGreaterThan(10 * 60_000);
   });
 
+  it('is not put off until a time that only a clock which was put back has to come to', async () => {
+    world.services.broken.set(PATHS.initializeDna, { answer: () => new Response('no', { status: 400 }) });
+    await world.create();
+    vi.setSystemTime(Date.now() - 24 * 60 * 60_000);
+    await world.run();
+    // Once, and then as late as after any failure.
+    expect(failures()).toHaveLength(2);
+    expect(Date.parse(failures()[1]?.retryAt ?? '') - Date.now()).toBeLessThan(10_000);
+    world.services.broken.clear();
+    await vi.advanceTimersByTimeAsync(10_000);
+    await world.run();
+    expect(world.state?.provisioning.status).toBe('complete');
+  });
+
   it('waits as long as a service asks for', async () => {
     const answer = () => new Response('busy', { status: 429, headers: { 'Retry-After': '120' } });
     world.services.broken.set(PATHS.initializeDna, { answer });

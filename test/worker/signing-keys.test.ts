@@ -2,7 +2,7 @@ import { listDurableObjectIds, runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { base64url, calculateJwkThumbprint, decodeProtectedHeader } from 'jose';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { RING_FRESH_MS } from '../../src/auth/key-ring.ts';
+import { RING_FRESH_MS, signersOf } from '../../src/auth/key-ring.ts';
 import { PUBLISHED_AHEAD_MS } from '../../src/auth/key-rotation.ts';
 import { sealerOf } from '../../src/auth/sealing.ts';
 import { mintToken, TOKEN_LIFE_MAX_MS, verifyToken } from '../../src/auth/tokens.ts';
@@ -166,6 +166,19 @@ it('the ring is no read model: rebuilding those passes it over', async () => {
   const before = await listDurableObjectIds(env.DEAD_LETTERS);
   expect((await api('/v1/admin/rebuild', { method: 'POST' })).status).toBe(200);
   expect(await listDurableObjectIds(env.DEAD_LETTERS)).toHaveLength(before.length);
+});
+
+describe('a clock that was put back', () => {
+  it('to before there were keys leaves tokens and the log signed by those that there are', async () => {
+    const kidsOfLog = async () => {
+      const signers = await signersOf(env, 'log');
+      return isProblem(signers) ? signers.detail : signers.map(({ signingKey }) => signingKey.kid);
+    };
+    const [kid, kids] = [kidOf(await token()), await kidsOfLog()];
+    vi.setSystemTime(Date.now() - 24 * 60 * 60_000);
+    expect(await kidsOfLog()).toEqual(kids);
+    expect(kidOf(await token())).toBe(kid);
+  });
 });
 
 describe('a private key', () => {
