@@ -1,10 +1,9 @@
 import { isActorId } from '../events/actor-id.ts';
 import type { ContextChange, ContextEvent } from '../events/context.ts';
 import { isJsonObject, type Json, type JsonObject } from '../events/json.ts';
-import { parsePointer, valueAt } from '../events/json-pointer.ts';
 import { applyMergePatch } from '../events/merge-patch.ts';
 import type { ContextCommand, ContextState } from './context.ts';
-import { type PrivacyRules, safekeepingOf } from './privacy.ts';
+import { memberAt, type PrivacyRules, placeOf, safekeepingOf } from './privacy.ts';
 import type { PersonalWords, Seal } from './words.ts';
 
 /** Whose words a context holds: what people say in notes and about proposals, and what its rules say of the metadata. */
@@ -65,15 +64,10 @@ function subjectsIn(rules: PrivacyRules): readonly string[] {
   return rules.map(({ subject }) => subject).filter(isActorId);
 }
 
-/** Where in the metadata a rule's value is. */
-function placeOf({ pointer }: PrivacyRules[number]): readonly string[] {
-  return parsePointer(pointer)?.slice(1) ?? [];
-}
-
 /** Metadata whose values are all there, with those sealed that a rule names. */
 function sealedIn(metadata: JsonObject, rules: PrivacyRules, seal: Seal): JsonObject {
   return rules.reduce((sealed, rule) => {
-    const value = valueAt(sealed, placeOf(rule));
+    const value = memberAt(sealed, placeOf(rule));
     return value === undefined ? sealed : replaced(sealed, placeOf(rule), seal(rule.subject, value));
   }, metadata);
 }
@@ -92,8 +86,8 @@ function sealedChange(change: ContextChange, metadata: JsonObject, rules: Privac
   const after = applyMergePatch(metadata, patch);
   const sealed = rules.reduce((result, rule) => {
     const place = placeOf(rule);
-    if (valueAt(patch, place) === undefined) return result;
-    const value = valueAt(after, place);
+    if (memberAt(patch, place) === undefined) return result;
+    const value = memberAt(after, place);
     return value === undefined ? result : replaced(result, place, seal(rule.subject, value));
   }, patch);
   return { ...change, metadata: sealed };

@@ -1,8 +1,10 @@
 import type { z } from 'zod';
 import type { ContextEvent } from '../events/context.ts';
 import type { privacyRules, retention } from '../events/context-privacy.ts';
-import { jsonEquals } from '../events/merge-patch.ts';
-import type { ERASURE_REASONS } from '../events/personal.ts';
+import { isJsonObject, type Json, type JsonObject } from '../events/json.ts';
+import { parsePointer } from '../events/json-pointer.ts';
+import { applyMergePatch, jsonEquals } from '../events/merge-patch.ts';
+import { ERASED, type ERASURE_REASONS } from '../events/personal.ts';
 import { type KeptContext, type Voice, voiceOf } from './collaboration.ts';
 import type { Recorded, Refusal } from './decider.ts';
 import { SYSTEM_ACTOR } from './system-actor.ts';
@@ -16,7 +18,7 @@ const DAY_MS = 86_400_000;
 export type PrivacyRules = Readonly<z.infer<typeof privacyRules>>;
 
 /** How long words are kept. */
-export type Retention = Readonly<z.infer<typeof retention>>;
+type Retention = Readonly<z.infer<typeof retention>>;
 
 type ErasureReason = (typeof ERASURE_REASONS)[number];
 
@@ -106,13 +108,11 @@ export function decidePrivacy(
   command: PrivacyCommand,
   state: KeptContext,
   now: number,
-): readonly PrivacyEvent[] | Refusal {
-  const { rules, hold, retention: rule } = safekeepingOf(state);
+): readonly ContextEvent[] | Refusal {
+  const { hold, retention: rule } = safekeepingOf(state);
   switch (command.type) {
     case 'setPrivacyRules':
-      return jsonEquals(rules, command.rules)
-        ? []
-        : [{ type: 'privacy_rules_set', data: { rules: [...command.rules] } }];
+      return setRules(command.rules, state);
     case 'placeHold':
       if (hold?.reason === command.reason) return [];
       return [{ type: 'legal_hold_placed', data: { reason: command.reason } }];
@@ -135,6 +135,40 @@ export function decidePrivacy(
     default:
       return command satisfies never;
   }
+}
+
+/** Sets the rules, and writes again what stands under new ones, so that it is sealed from now on. */
+function setRules(wanted: PrivacyRules, state: KeptContext): readonly ContextEvent[] {
+  const { rules } = safekeepingOf(state);
+  if (jsonEquals(rules, wanted)) return [];
+  const set: ContextEvent = { type: 'privacy_rules_set', data: { rules: [...wanted] } };
+  const added = wanted.filter((rule) => !rules.some((each) => jsonEquals(each, rule)));
+  const metadata = added.reduce<JsonObject>((patch, rule) => {
+    const value = memberAt(state.metadata, placeOf(rule));
+    return value === undefined || value === ERASED ? patch : applyMergePatch(patch, nested(placeOf(rule), value));
+  }, {});
+  const isWritten = state.status === 'active' && Object.keys(metadata).length > 0;
+  return isWritten ? [set, { type: 'context_updated', data: { metadata } }] : [set];
+}
+
+/** Where in the metadata a rule's value is, by the names of members. */
+export function placeOf({ pointer }: PrivacyRules[number]): readonly string[] {
+  return parsePointer(pointer)?.slice(1) ?? [];
+}
+
+/** What is at a place in an object, through objects alone: a merge patch reaches into no array. Undefined when there is nothing. */
+export function memberAt(object: JsonObject, place: readonly string[]): Json | undefined {
+  let current: Json | undefined = object;
+  for (const name of place) {
+    current = isJsonObject(current) && Object.hasOwn(current, name) ? current[name] : undefined;
+  }
+  return current;
+}
+
+/** An object that has a value at a place and nothing else. */
+function nested(place: readonly string[], value: Json): JsonObject {
+  const [name = '', ...rest] = place;
+  return { [name]: rest.length === 0 ? value : nested(rest, value) };
 }
 
 function erase(

@@ -1,15 +1,12 @@
 import { isActorId } from '../events/actor-id.ts';
 import type { DomainEvent } from '../events/envelope.ts';
 import { isJsonObject, type Json, type JsonObject } from '../events/json.ts';
-import { countSealed, type PersonalField, readSealed, SEALED_MARK } from '../events/personal.ts';
+import { countSealed, ERASED, type PersonalField, readSealed, SEALED_MARK } from '../events/personal.ts';
 import { openValue, type PersonalKey, sealValue } from '../events/personal-cipher.ts';
 import type { Refusal } from './decider.ts';
 import type { KeyWrap } from './key-wrap.ts';
 import { PersonalKeys } from './personal-keys.ts';
 import type { Principal } from './principal.ts';
-
-/** What stands in the place of words that were erased. */
-export const ERASED = '[erased]';
 
 /** What stands in the place of words whose key cannot be opened here. */
 const LOCKED = '[sealed]';

@@ -9,6 +9,9 @@ import { z } from 'zod';
 /** What every sealed value begins with. No text that comes from outside may. */
 export const SEALED_MARK = 'sealed:v1:';
 
+/** What readers see in the place of words that were erased. */
+export const ERASED = '[erased]';
+
 /** Characters of the id of a subject that is no actor. */
 const SUBJECT_MAX = 100;
 

@@ -245,6 +245,26 @@ describe('rules', () => {
   });
 });
 
+describe('rules that come later', () => {
+  it('seal what is there from then on, so that it can be erased; a pointer does not lead into an array', async () => {
+    const metadata = { customer: { name: 'Hedwig' }, list: ['Hedwig'] };
+    const context = await contextOf(ann, { metadata });
+    const rules = [
+      { pointer: '/metadata/customer/name', subject: 'customer-42' },
+      { pointer: '/metadata/list/0', subject: 'customer-42' },
+    ];
+    await expectJson(await put(ann, `${context}/privacy`, { rules }), 200);
+    expect((await read(ann, context)).metadata).toEqual(metadata);
+    const sealed = await read(ann, `${context}?form=sealed`);
+    expect(sealed.metadata).toEqual({
+      customer: { name: expect.stringMatching(/^sealed:v1:customer-42:/) },
+      list: ['Hedwig'],
+    });
+    await expectJson(await ann.post(`${context}/erasures`, { subject: 'customer-42' }), 201);
+    expect((await read(ann, context)).metadata).toEqual({ customer: { name: '[erased]' }, list: ['Hedwig'] });
+  });
+});
+
 describe('retention', () => {
   it('erases all words when their time is up, not under a legal hold, and takes new ones afterwards', async () => {
     const context = await contextOf(ann, { metadata: { customer: 'Hedwig' }, privacy: PRIVACY });

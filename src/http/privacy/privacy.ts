@@ -60,8 +60,9 @@ export const setPrivacyRules: AuthenticatedRoute = {
     tags: ['privacy'],
     summary: 'Say what of the metadata is whose words',
     description:
-      'Owners. In the place of the rules before. What is written from then on is encrypted under a key of that subject; ' +
-      'what was written before stays as it is in the history, so give the rules with the context (`privacy`) when you can.',
+      'Owners. In the place of the rules before. What is there now and what is written from then on is encrypted under a ' +
+      'key of that subject; events from before stay as they are, so give the rules with the context (`privacy`) when ' +
+      'you can. A pointer leads through objects, not into arrays.',
     requestParams: conditions,
     requestBody: jsonBody(privacyRulesBody),
     responses: { 200: changedResponse, ...problems(400, 401, 403, 404, 409, 412, 413, 415, 422) },
