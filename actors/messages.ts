@@ -57,6 +57,8 @@ export interface HistoryPage {
   readonly events: readonly string[];
   /** The version of the last event in the page, or where the caller stood. */
   readonly lastVersion: number;
+  /** The version of the newest event there is, also where the history was asked for as it was. */
+  readonly newestVersion: number;
   /** Whether the page ends with the newest event there is. */
   readonly isUpToDate: boolean;
   readonly isClosed: boolean;

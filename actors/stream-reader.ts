@@ -71,6 +71,7 @@ export class StreamReader<State, Command, Event extends DomainEvent> {
     return {
       events: events.map((event) => event.text),
       lastVersion,
+      newestVersion: head.version,
       isUpToDate: lastVersion === end,
       isClosed: end === head.version && type.isClosed(head.state),
       ...(treeHead && { treeHead }),

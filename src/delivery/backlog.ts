@@ -18,6 +18,13 @@ const PAGE_EVENTS = 500;
 /** Pages that are kept for the destination that comes to them later. */
 const PAGES_KEPT = 3;
 
+/** A stream that grows faster is in use, in events per second: most of the time is then left to what it is used for. */
+const IN_USE = 100;
+/** How many times as long as the work each pause is then, and how long at most, in milliseconds. */
+const PAUSE = { times: 4, maxMs: 1_000 };
+/** Over how long it is seen how fast it grows, in milliseconds. */
+const SEEN_MS = 100;
+
 /** Events that follow each other. */
 interface Page {
   readonly events: readonly OutgoingEvent[];
@@ -36,7 +43,8 @@ const underWay = new Map<string, number>();
 /**
  * What a stream has more than its message could carry: fetched from its object in pages and delivered in order, each
  * destination at its own speed, each page reported. So a backlog drains as fast as the services take it, while a message
- * waits in the queue once, and not once for every hundred events. It ends with the end of the log, with a failure, or
+ * waits in the queue once, and not once for every hundred events. While the stream is changed all the time it takes a fifth
+ * of the time, and what it leaves it makes up for when that is over. It ends with the end of the log, with a failure, or
  * when its time is up; if it is lost on the way, the object sends from the last report on.
  */
 export class Backlog {
@@ -48,6 +56,8 @@ export class Backlog {
   /** By the version that they come after. */
   readonly #pages = new Map<number, Promise<Page>>();
   readonly #work: Promise<void>[] = [];
+  /** How fast the stream grows, in events per second, as it was seen from then on. */
+  #growth = { version: Number.POSITIVE_INFINITY, at: 0, perSecond: 0 };
 
   private constructor(env: Env, event: OutgoingEvent, reporter: Reporter) {
     this.#object = originOf(env, event);
@@ -88,6 +98,7 @@ export class Backlog {
       goesOn = !page.isUpToDate && Date.now() < this.#endsAt;
       // Read while these are delivered; if that fails, it fails where it is waited for.
       if (goesOn) this.#page(page.last).catch(() => undefined);
+      const startedAt = Date.now();
       const report = await deliver(page.events);
       if (report === null) return;
       if (report.failed !== undefined) {
@@ -98,6 +109,9 @@ export class Backlog {
       // From the beginning on, so that one report makes up for those before it that were lost.
       this.#reporter.note(destination, { first, last: report.last, ...(goesOn && { goesOn }) });
       after = page.last;
+      if (goesOn && this.#growth.perSecond > IN_USE) {
+        await scheduler.wait(Math.min(PAUSE.maxMs, PAUSE.times * (Date.now() - startedAt)));
+      }
     }
   }
 
@@ -114,7 +128,8 @@ export class Backlog {
   async #read(after: number): Promise<Page> {
     const history = await this.#object.history(SYSTEM, after, PAGE_EVENTS);
     if (isRefusal(history) || history.events.length === 0) throw new Error(`${this.#source} ends at ${after}`);
-    const { lastVersion, isUpToDate, isClosed } = history;
+    const { lastVersion, newestVersion, isUpToDate, isClosed } = history;
+    this.#noteGrowth(newestVersion, Date.now());
     const events = history.events.map((text): OutgoingEvent => {
       const envelope: Envelope = JSON.parse(text);
       return {
@@ -123,5 +138,11 @@ export class Backlog {
       };
     });
     return { events, last: lastVersion, isUpToDate };
+  }
+
+  #noteGrowth(version: number, at: number): void {
+    const { version: before, at: since } = this.#growth;
+    if (at < since + SEEN_MS) return;
+    this.#growth = { version, at, perSecond: (Math.max(0, version - before) * 1000) / (at - since) };
   }
 }

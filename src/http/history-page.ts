@@ -132,7 +132,12 @@ function bodyOf({ events }: HistoryPage): string {
 }
 
 /** What the Durable Streams protocol has every answer say about where it ends (5.6). */
-function streamHeaders({ lastVersion, isUpToDate, isClosed, treeHead }: HistoryPage): Readonly<Record<string, string>> {
+function streamHeaders({
+  lastVersion,
+  isUpToDate,
+  isClosed,
+  treeHead,
+}: Omit<HistoryPage, 'newestVersion'>): Readonly<Record<string, string>> {
   return {
     'Cross-Origin-Resource-Policy': 'same-origin',
     'Stream-Next-Offset': offsetOf(lastVersion),

@@ -121,7 +121,7 @@ export function pageOf(log: readonly string[], after: number, limit: number) {
   const events = log.slice(after, after + Math.min(limit, PAGE_EVENTS));
   const isUpToDate = after + events.length === log.length;
   const isClosed = log.at(-1)?.includes('"context_deleted"') ?? false;
-  return { events, lastVersion: after + events.length, isUpToDate, isClosed };
+  return { events, lastVersion: after + events.length, newestVersion: log.length, isUpToDate, isClosed };
 }
 
 /** A context's object as the consumer sees it: it takes reports, and gives what its log holds. */

@@ -165,6 +165,27 @@ describe('catching up', () => {
     expect(services.sequences('dna_a')).toEqual(versions(last?.last ?? 0));
   });
 
+  it('leaves most of the time to whoever changes the stream all the while, and none when they have ended', async () => {
+    const pauses = vi.spyOn(scheduler, 'wait').mockImplementation(async (ms) => {
+      // Reports wait as well, for company.
+      if (ms !== 50) vi.setSystemTime(Date.now() + (ms ?? 0));
+    });
+    let parts = 0;
+    services.interfere = (service, path) => {
+      if (service !== 'chronicle' || !path.includes('batch')) return null;
+      vi.setSystemTime(Date.now() + 30);
+      parts += 1;
+      if (parts < 6) contexts.log.set('a', logOf('a', updates(20 + 40 * parts)));
+      return null;
+    };
+    await consume(bindings, { m1: partOf('a', 20, { deliverto: 'chronicle' }) });
+    expect(written('a')).toHaveLength(220);
+    const given = pauses.mock.calls.map(([ms]) => ms).filter((ms) => ms !== 50);
+    expect(given.length).toBeGreaterThan(1);
+    expect(given.length).toBeLessThan(12);
+    expect(new Set(given)).toEqual(new Set([120]));
+  });
+
   it('is done for few streams at once: the others are told to send the next message', async () => {
     const subjects = Array.from({ length: STREAMS_MAX + 2 }, (_, index) => `s${index}`);
     await consume(bindings, Object.fromEntries(subjects.map((subject) => [subject, partOf(subject, 9)])));
