@@ -169,6 +169,10 @@ function write(uses: readonly Use[], plain: Use): string {
         'design has them. An entry of the audit trail has 0.6 KB in D1 with its indexes: 0.6 GB for a million lone changes ' +
         `(${dollars(0.6 * STORAGE.d1.dollars)}), next to nothing where changes share entries; AUDIT_KEEP_DAYS bounds it, and ` +
         'removing an entry is as many billed rows as writing it.',
+      `- Cold history, a million events of that size: ${dollars(PRICES.objectRowsWritten.dollars * 1_000_000)} once, because ` +
+        `taking a row out of an object is billed as one written; then about 0.06 GB in R2 for ` +
+        `${dollars(0.06 * STORAGE.bucket.dollars)} a month instead of 0.4 GB in objects. Its files cost half a cent. It is ` +
+        'there for the 10 GB of an object, not to save: `COLD_AFTER_DAYS` says how long they stay where they are.',
       `- The sweeper, whatever else happens: every minute it asks ${SWEEP.shards} directory objects, each of which names ` +
         `up to ${SWEEP.streams} streams to look at: ${dollars(swept)} a month once there are more than ` +
         `${SWEEP.shards * SWEEP.streams} streams.`,

@@ -6,6 +6,7 @@ import type { RunOptions, Section } from './section.ts';
 import { agents } from './sections/agents.ts';
 import { append } from './sections/append.ts';
 import { broadcast } from './sections/broadcast.ts';
+import { cold } from './sections/cold.ts';
 import { credentials } from './sections/credentials.ts';
 import { d1 } from './sections/d1.ts';
 import { lag } from './sections/lag.ts';
@@ -38,6 +39,7 @@ const SECTIONS: readonly Section[] = [
   wake,
   verify,
   replay,
+  cold,
   proofs,
   broadcast,
 ];

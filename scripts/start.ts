@@ -2,6 +2,7 @@ import { CONTEXT_PREFIX } from '../events/context.ts';
 import { derivedId } from '../events/id.ts';
 import { isKeyName } from '../events/note-keys.ts';
 import { BOOTSTRAP_ACTOR } from '../src/auth/bootstrap-actor.ts';
+import { readAfterDays } from '../src/cold/after-days.ts';
 import { readKeepDays } from '../src/delivery/keep-days.ts';
 import { witnessesOf } from '../src/log/witnesses.ts';
 import { build } from './build.ts';
@@ -20,10 +21,15 @@ function readPort(text: string): number {
 }
 
 /** Looks at the settings that are read long after the start. @throws {StartError} when they make no sense */
-function checkSettings({ AUDIT_KEEP_DAYS, LOG_ORIGIN, WITNESSES }: NodeJS.ProcessEnv): void {
+function checkSettings({ AUDIT_KEEP_DAYS, COLD_AFTER_DAYS, LOG_ORIGIN, WITNESSES }: NodeJS.ProcessEnv): void {
   if (readKeepDays(AUDIT_KEEP_DAYS) === undefined) {
     throw new StartError(
       `AUDIT_KEEP_DAYS is "${AUDIT_KEEP_DAYS}". Set it to a number of days such as 400, or leave it out.`,
+    );
+  }
+  if (readAfterDays(COLD_AFTER_DAYS) === undefined) {
+    throw new StartError(
+      `COLD_AFTER_DAYS is "${COLD_AFTER_DAYS}". Set it to a number of days such as 30, or to "off".`,
     );
   }
   if (LOG_ORIGIN && !isKeyName(LOG_ORIGIN)) {
@@ -38,7 +44,7 @@ function checkSettings({ AUDIT_KEEP_DAYS, LOG_ORIGIN, WITNESSES }: NodeJS.Proces
 
 /** What is handed on to the Worker, when it is set: settings, and the tokens and addresses of the real ChittyOS services. */
 const HANDED_ON =
-  /^(AUDIT_KEEP_DAYS|CORS_ORIGINS|KEY_ENCRYPTION_KEY_PREVIOUS|LOG_ORIGIN|WITNESSES|CLIENT_ADDRESS_HEADER|METRICS_API_KEY|WEBHOOKS_TO_LOOPBACK|GITHUB_WEBHOOK_SECRET|CHITTY_[A-Z]+(_SERVICE)?_TOKEN|CHITTY_[A-Z]+_URL|CHITTY_REGISTRY_FALLBACK)$/;
+  /^(AUDIT_KEEP_DAYS|COLD_AFTER_DAYS|CORS_ORIGINS|KEY_ENCRYPTION_KEY_PREVIOUS|LOG_ORIGIN|WITNESSES|CLIENT_ADDRESS_HEADER|METRICS_API_KEY|WEBHOOKS_TO_LOOPBACK|GITHUB_WEBHOOK_SECRET|CHITTY_[A-Z]+(_SERVICE)?_TOKEN|CHITTY_[A-Z]+_URL|CHITTY_REGISTRY_FALLBACK)$/;
 
 function fromEnvironment(): Record<string, string> {
   return Object.fromEntries(

@@ -1,10 +1,7 @@
 import type { ColdPorts, SegmentStore } from '../../actors/cold-history.ts';
 import { Directory } from '../../actors/directory.ts';
 import type { Env } from '../env.ts';
-
-/** Days after which events are moved out of their objects, unless it is said otherwise. */
-const AFTER_DAYS = 30;
-const DAY_MS = 24 * 60 * 60_000;
+import { readAfterDays } from './after-days.ts';
 
 /** What of the environment says where old events go. */
 type ColdEnv = Pick<Env, 'COLD_HISTORY' | 'COLD_AFTER_DAYS' | 'DIRECTORY'>;
@@ -14,20 +11,10 @@ export function coldPorts({ COLD_HISTORY, COLD_AFTER_DAYS, DIRECTORY }: ColdEnv)
   if (!COLD_HISTORY) return undefined;
   return {
     store: segmentStore(COLD_HISTORY),
-    afterMs: afterMs(COLD_AFTER_DAYS),
+    // What makes no sense moves nothing: `npm start` refuses it, and elsewhere events that stay do no harm.
+    afterMs: readAfterDays(COLD_AFTER_DAYS) ?? null,
     monitor: new Directory(DIRECTORY).coldMonitor(),
   };
-}
-
-/**
- * The age of events that are moved, in milliseconds; null when none are unless somebody asks for it.
- *
- * @param days `off`, or a number; what is neither counts as left out, for nobody wants it to be `off` by a slip
- */
-function afterMs(days: string | undefined): number | null {
-  if (days?.trim().toLowerCase() === 'off') return null;
-  const number = days === undefined || days.trim() === '' ? AFTER_DAYS : Number(days);
-  return (number >= 0 && Number.isFinite(number) ? number : AFTER_DAYS) * DAY_MS;
 }
 
 function segmentStore(bucket: R2Bucket): SegmentStore {
