@@ -40,10 +40,12 @@ export interface Binder {
 const TIER = { name: 0, start: 1, words: 2, inName: 3, anywhere: 4 } as const;
 
 /**
- * Fragments by which candidates are looked for: the rarest ones. The index goes through a list for each, and the third
- * leaves hardly a candidate that does not fit; a common one would only be one more long list to keep up with.
+ * Fragments by which candidates are looked for: the rarest ones, of different terms as far as there are some, and the two
+ * rarest of all. The index goes through a list for each, and with these hardly a candidate is left that does not fit; a
+ * common one would only be one more long list to keep up with.
  */
 const RAREST = 3;
+const RAREST_OF_ALL = 2;
 /** Fragments of one wording of which the rarest are found out: a bound for long texts, each costs 0.1 ms. */
 const COMPARED_MAX = 32;
 /** How rare a fragment is tells the place in time of its newest context but this many. */
@@ -94,7 +96,9 @@ export function standIn(text: string, wordings: Wanted['wordings'], values: Bind
  */
 export function tierTables({ wordings }: Wanted, values: Binder): string {
   const compared = wordings.map((terms) => {
-    const fragments = [...new Set(terms.flatMap(fragmentsOfTerm))].map(escaped);
+    const fragments = terms.flatMap((term, place) =>
+      fragmentsOfTerm(term).map((each) => [escaped(each), place] as const),
+    );
     const step = Math.ceil(fragments.length / COMPARED_MAX);
     return fragments.filter((_, index) => index % step === 0);
   });
@@ -107,19 +111,22 @@ export function tierTables({ wordings }: Wanted, values: Binder): string {
     ${rareTable(compared, values)}`;
 }
 
-function rareTable(compared: readonly (readonly string[])[], values: Binder): string {
+function rareTable(compared: readonly (readonly (readonly [string, number])[])[], values: Binder): string {
   const each = `json_each(${values.add(JSON.stringify(compared))}) w CROSS JOIN json_each(w.value) f`;
   if (compared.every(({ length }) => length <= RAREST)) {
-    return `rare AS MATERIALIZED (SELECT w.key AS wording, f.value AS text FROM ${each})`;
+    return `rare AS MATERIALIZED (SELECT w.key AS wording, f.value ->> 0 AS text FROM ${each})`;
   }
-  const all = values.add(JSON.stringify([...new Set(compared.flat())]));
+  const all = values.add(JSON.stringify([...new Set(compared.flat().map(([fragment]) => fragment))]));
   return `fragment AS MATERIALIZED (SELECT value AS text, (SELECT rowid FROM contexts_fts
       WHERE contexts_fts MATCH '"${token('any', '')}' || value || '"' ORDER BY rowid DESC LIMIT 1 OFFSET ${DEPTH}) AS depth
       FROM json_each(${all})),
-    rare AS MATERIALIZED (SELECT wording, text FROM (SELECT w.key AS wording, f.value AS text,
-        row_number() OVER (PARTITION BY w.key ORDER BY fragment.depth) AS place
-      FROM ${each} JOIN fragment ON fragment.text = f.value)
-      WHERE place <= ${RAREST})`;
+    ranked AS (SELECT w.key AS wording, fragment.text AS text, depth,
+        row_number() OVER (PARTITION BY w.key ORDER BY depth) AS place,
+        row_number() OVER (PARTITION BY w.key, f.value ->> 1 ORDER BY depth) AS place_in_term
+      FROM ${each} JOIN fragment ON fragment.text = f.value ->> 0),
+    rare AS MATERIALIZED (SELECT wording, text FROM (SELECT wording, text, place,
+        row_number() OVER (PARTITION BY wording ORDER BY place_in_term > 1, depth) AS turn FROM ranked)
+      WHERE turn <= ${RAREST} OR place <= ${RAREST_OF_ALL})`;
 }
 
 /** An SQL expression for the candidates that have the rarest fragments, and the short terms, in any field or the name. */
