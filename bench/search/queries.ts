@@ -42,9 +42,14 @@ const list = (filters: Partial<ContextFilters>): Sample => ({
 });
 
 /** The same as an actor asks it who sees only what is shared with them; there is no plain index for that. */
-function readable({ find }: Sample, n: number): Sample {
-  return { find: { ...find, query: { ...find.query, readableBy: reader(n * 97) } }, match: null };
+function readable({ find }: Sample, readableBy: string): Sample {
+  return { find: { ...find, query: { ...find.query, readableBy } }, match: null };
 }
+
+/** One of many who have about as much as everybody else: at a million contexts, 400. */
+const oneReader = (n: number) => reader(n * 97);
+/** One of the few who have the most: at a million contexts, 14,000 to 2,000. */
+const greatOwner = (n: number) => owner(n % 12);
 
 /** A word of some context, drawn evenly over contexts. */
 function someWord(n: number, contexts: number): string {
@@ -106,10 +111,18 @@ export const queryKinds: readonly QueryKind[] = [
     name: 'common word, created before',
     sample: (n) => text(at(COMMON, n), { createdBefore: corpusContext(2000 + n).createdAt }),
   },
-  { name: 'common word, what one actor may read', sample: (n) => readable(text(at(COMMON, n)), n) },
-  { name: 'some word, what one actor may read', sample: (n, contexts) => readable(text(someWord(n, contexts)), n) },
+  { name: 'common word, what one actor may read', sample: (n) => readable(text(at(COMMON, n)), oneReader(n)) },
+  {
+    name: 'some word, what one actor may read',
+    sample: (n, contexts) => readable(text(someWord(n, contexts)), oneReader(n)),
+  },
+  { name: 'common word, what one with many may read', sample: (n) => readable(text(at(COMMON, n)), greatOwner(n)) },
+  {
+    name: 'some word, what one with many may read',
+    sample: (n, contexts) => readable(text(someWord(n, contexts)), greatOwner(n)),
+  },
   { name: 'list, newest', sample: () => list({}) },
-  { name: 'list, what one actor may read', sample: (n) => readable(list({}), n) },
+  { name: 'list, what one actor may read', sample: (n) => readable(list({}), oneReader(n)) },
   { name: 'list, one owner', sample: (n) => list({ owner: owner(n * 40) }) },
   { name: 'list, system and tool', sample: () => list({ system: 'github', tool: 'docusign' }) },
   { name: 'list, changed lately', sample: () => list({ updatedAfter: new Date(LATELY_MS).toISOString() }) },

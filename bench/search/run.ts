@@ -12,8 +12,10 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** Contexts that one request to the Worker loads. */
 const LOAD_STEP = 5_000;
 /** Samples of each kind of query, after as many that only warm the caches up. */
-const SAMPLES = 100;
+const SAMPLES = 300;
 const WARM_UP = 10;
+/** One sample in so many is also asked ranked: that takes a second each. */
+const RANKED = 30;
 
 interface Figures {
   /** The clock has whole milliseconds; the mean of many is finer than that. */
@@ -106,7 +108,7 @@ async function measure(contexts: number, kind: QueryKind): Promise<Line> {
     // Alternating, so that whatever else the machine does falls on all alike.
     const orders: Order[] = [{ do: 'find', ...find }];
     if (match !== null) orders.push({ do: 'raw', match, isRanked: false });
-    if (match !== null && sample % 10 === 0) orders.push({ do: 'raw', match, isRanked: true });
+    if (match !== null && sample % RANKED === 0) orders.push({ do: 'raw', match, isRanked: true });
     const outcomes = await ask(orders);
     if (sample < 0) continue;
     for (const [index, list] of [ours, raw, ranked].entries()) {
