@@ -1,6 +1,9 @@
 /** How long an answer is remembered for its Idempotency-Key: a day is promised, an hour more covers clock skew. */
 export const ANSWER_TTL_MS = 25 * 60 * 60 * 1000;
 
+/** Stands in the place of a fingerprint that was forgotten: it is that of any request. */
+export const ANY_REQUEST = '0'.repeat(64);
+
 /** A command's answer, as it was given the first time. */
 export interface Answer {
   /** Tells this command from another with the same key. */
@@ -27,6 +30,14 @@ export class Answers {
       )
       .toArray();
     return row ?? null;
+  }
+
+  /**
+   * Forgets what the requests were, and no answer: a fingerprint is a hash of what somebody wrote, by which a guess at it
+   * could be checked. Whoever sends a key again is given its answer then, whatever else is in the request.
+   */
+  forgetRequests(): void {
+    this.#sql.exec('UPDATE answers SET fingerprint = ?', ANY_REQUEST);
   }
 
   /** Remembers an answer until `expiresAt` (milliseconds since 1970). Writes one row. */

@@ -3,7 +3,7 @@ import { type Cause, type DomainEvent, sealEvent } from '../events/envelope.ts';
 import { countSealed, ERASURE, type PersonalField, personalFields, subjectErased } from '../events/personal.ts';
 import { nextUlid } from '../events/ulid.ts';
 import { currentSchemaVersion } from '../events/upcast.ts';
-import { ANSWER_TTL_MS, type Answers } from './answers.ts';
+import { ANSWER_TTL_MS, ANY_REQUEST, type Answers } from './answers.ts';
 import { isRefusal } from './decider.ts';
 import type { EventLog } from './log.ts';
 import type { CommandReply, CommandRequest, RefusalReply } from './messages.ts';
@@ -74,7 +74,7 @@ export class StreamWriter<State, Command, Event extends DomainEvent> {
     if (refusal) return refusal;
     if (idempotency && log.exists) {
       const answer = answers.get(idempotency.key, now);
-      if (answer?.fingerprint === idempotency.fingerprint) {
+      if (answer && [idempotency.fingerprint, ANY_REQUEST].includes(answer.fingerprint)) {
         const body = this.#target.words?.openText(answer.body) ?? answer.body;
         return { version: answer.version, body, changed: false, replayed: true };
       }
@@ -160,6 +160,7 @@ export class StreamWriter<State, Command, Event extends DomainEvent> {
       if (completesTile) tree.completeTiles(version);
       words?.keys.store();
       for (const { subject, isForGood } of erased) words?.keys.destroy(subject, isForGood);
+      if (erased.length > 0) answers.forgetRequests();
       if (request.idempotency) {
         const { key, fingerprint } = request.idempotency;
         answers.put(key, { fingerprint, version, body: kept }, isCreation ? FOR_EVER : now + ANSWER_TTL_MS);

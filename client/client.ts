@@ -29,6 +29,7 @@ export type {
   Proposal,
   RecordedEvent,
 } from './wire.ts';
+export { ERASED, sealedSubject } from './words.ts';
 
 /** Where the API is and who calls. */
 export interface ConnectOptions {

@@ -66,6 +66,8 @@ export interface NewContext {
   readonly systems?: readonly string[];
   readonly tools?: readonly string[];
   readonly metadata?: JsonObject;
+  /** What of the metadata is whose words: encrypted in events, and erased when they ask for it. */
+  readonly privacy?: readonly { readonly pointer: string; readonly subject: string }[];
 }
 
 /** A JSON Merge Patch (RFC 7396): only what is to change; null empties. */

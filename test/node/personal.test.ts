@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { sealedSubject } from '../../client/client.ts';
 import { actorEvents } from '../../events/actor.ts';
 import { contextEvents } from '../../events/context.ts';
 import { countSealed, personalFields, readSealed } from '../../events/personal.ts';
@@ -42,6 +43,11 @@ describe('a sealed value', () => {
     expect(one).not.toContain('name');
     expect(one).not.toBe(other);
     expect(short).toHaveLength(one.length);
+  });
+
+  it('is told from other values by the client, which says whose it is', () => {
+    expect(sealedSubject(seal('Hedwig'))).toBe('customer-42');
+    for (const value of ['Hedwig', 'sealed:v1:', 7, null, { a: seal('x') }]) expect(sealedSubject(value)).toBeNull();
   });
 
   it('is counted in JSON text where it is a value, and not where it is only spoken of', () => {

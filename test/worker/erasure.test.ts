@@ -137,6 +137,11 @@ describe('an erasure in a context', () => {
     expect(after.slice(before.length)).toContain('"type":"subject_erased"');
     expect((await read(ann, context)).metadata).toEqual({ customer: '[erased]' });
     expect((await read(ann, `${context}?at=1`)).metadata).toEqual({ customer: '[erased]' });
+    // Not even a hash of what was asked for is left, by which a guess could be checked.
+    const fingerprints = await runInDurableObject(objectOf(idOf(context)), (_object, state) =>
+      state.storage.sql.exec<{ fingerprint: string }>('SELECT DISTINCT fingerprint FROM answers').toArray(),
+    );
+    expect(fingerprints).toEqual([{ fingerprint: '0'.repeat(64) }]);
     const again = await patch();
     expect(again.headers.get('Idempotent-Replayed')).toBe('true');
     expect(await again.text()).toContain('"customer":"[erased]"');
