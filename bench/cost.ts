@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { type Billed, PRICES, PRICES_READ, STORAGE } from './prices.ts';
 import { figure, machine, verdict, writeTable } from './report.ts';
 import { ROOT, Workspace } from './servers.ts';
-import { measurePlain, measureUse, type Use } from './use.ts';
+import { CONTEXTS, measurePlain, measureUse, type Use } from './use.ts';
 
 /** What a busy context may cost of what the plain design does. */
 const AIM = 0.5;
@@ -22,7 +22,10 @@ const MONTH_S = 30 * 24 * 60 * 60;
 /** The sweeper: minutes of a month, directory shards, and streams that it wakes in each of them at most. */
 const SWEEP = { minutes: 30 * 24 * 60, shards: 16, streams: 20 };
 
-const { values } = parseArgs({ options: { quick: { type: 'boolean' }, out: { type: 'string' } } });
+const { values } = parseArgs({
+  options: { quick: { type: 'boolean' }, contexts: { type: 'string' }, out: { type: 'string' } },
+});
+const contexts = Number(values.contexts ?? CONTEXTS);
 const workspace = new Workspace();
 const options = {
   workspace,
@@ -33,7 +36,7 @@ const options = {
 };
 try {
   const plain = await measurePlain(options);
-  const document = write(await measureUse(options), plain);
+  const document = write(await measureUse(options, contexts), plain);
   const file = values.out ?? join(ROOT, 'docs', 'cost.md');
   writeFileSync(file, document);
   console.error(`Written to ${file}`);
@@ -118,10 +121,13 @@ function write(uses: readonly Use[], plain: Use): string {
         .join('\n'),
     ],
     ...(values.quick ? [SHORT] : []),
+    ...(contexts < CONTEXTS
+      ? [`**${contexts} busy contexts instead of ${CONTEXTS} (\`--contexts ${contexts}\`)**, as often changed each.`]
+      : []),
     'Everything is counted in a run (`bench/workers/counting.mjs`): requests, calls and alarms of objects, each statement’s ' +
       'rows, each message, and how long objects were active. Each change gives a context a new name and description by ' +
-      '`PATCH`; all come from one caller. What the changes lead to later is counted too: it is waited until everything is delivered. A thousand ' +
-      'changes a second are asked for over the hundred busy contexts, and sixty on the hot one; made were ' +
+      '`PATCH`; all come from one caller. What the changes lead to later is counted too: it is waited until everything is delivered. Ten ' +
+      'changes a second are asked for on each of the busy contexts, and sixty on the hot one; made were in all ' +
       `${busy.map(({ perSecond }) => figure(perSecond)).join(' and ')} a second. The fewer, the less there is to share. A lone change is that of a context that has been ` +
       'idle for long. The audit trail, the feed and the transparency log are part of it. Changes that are alike share an ' +
       'entry of the trail for a minute; many callers that take turns on one stream would have an entry each.',
@@ -169,10 +175,6 @@ function write(uses: readonly Use[], plain: Use): string {
         'design has them. An entry of the audit trail has 0.6 KB in D1 with its indexes: 0.6 GB for a million lone changes ' +
         `(${dollars(0.6 * STORAGE.d1.dollars)}), next to nothing where changes share entries; AUDIT_KEEP_DAYS bounds it, and ` +
         'removing an entry is as many billed rows as writing it.',
-      `- Cold history, a million events of that size: ${dollars(PRICES.objectRowsWritten.dollars * 1_000_000)} once, because ` +
-        `taking a row out of an object is billed as one written; then about 0.06 GB in R2 for ` +
-        `${dollars(0.06 * STORAGE.bucket.dollars)} a month instead of 0.4 GB in objects. Its files cost half a cent. It is ` +
-        'there for the 10 GB of an object, not to save: `COLD_AFTER_DAYS` says how long they stay where they are.',
       `- The sweeper, whatever else happens: every minute it asks ${SWEEP.shards} directory objects, each of which names ` +
         `up to ${SWEEP.streams} streams to look at: ${dollars(swept)} a month once there are more than ` +
         `${SWEEP.shards * SWEEP.streams} streams.`,

@@ -7,11 +7,11 @@ import { load } from './load.ts';
 import type { RunOptions } from './section.ts';
 import { startWorker, type WorkerServer } from './servers.ts';
 
-/** Contexts that the wide load is spread over. */
-const CONTEXTS = 100;
+/** Contexts that the wide load is spread over, unless others are asked for. */
+export const CONTEXTS = 100;
 const CONNECTIONS = 32;
-/** Changes a second over the hundred contexts, and on one: what the queue can follow, one message at a time, for good. */
-const PER_SECOND = { wide: 1_000, hot: 60 };
+/** Changes a second on each of many contexts, and on a hot one: what the queue can follow, one message at a time, for good. */
+const PER_SECOND = { wide: 10, hot: 60 };
 /** Seconds of load: the time between two drains grows to its longest in half a minute. */
 const LOAD_S = 60;
 /** Contexts that are changed once, alone. */
@@ -62,18 +62,20 @@ export function usedBy(answer: unknown): Counts {
 /**
  * Has changes made and counts all that they have used, until everything they lead to is done: over a hundred contexts
  * and on one at a steady pace, and one by one on contexts that have long been idle.
+ *
+ * @param contexts fewer than a hundred for a machine that cannot make a thousand changes a second
  */
-export async function measureUse(options: RunOptions): Promise<Use[]> {
+export async function measureUse(options: RunOptions, contexts = CONTEXTS): Promise<Use[]> {
   const server = await startInstrumented(options, 'with ChittyOS', { isCounting: true });
   try {
-    const wide = await createContexts(server.url, CONTEXTS);
+    const wide = await createContexts(server.url, contexts);
     const [hot = ''] = await createContexts(server.url, 1);
     const lone = await createContexts(server.url, Math.max(5, Math.round(LONE / options.shrink)));
     options.progress('waiting until all are provisioned');
     await settled(server, [...wide, hot, ...lone]);
     const uses: Use[] = [];
     for (const { name, ids, perSecond } of [
-      { name: `${CONTEXTS} busy contexts`, ids: wide, perSecond: PER_SECOND.wide },
+      { name: `${contexts} busy contexts`, ids: wide, perSecond: contexts * PER_SECOND.wide },
       { name: 'one hot context', ids: [hot], perSecond: PER_SECOND.hot },
     ]) {
       options.progress(name);
