@@ -73,13 +73,20 @@ async function attempt(
     if (stop.signal.aborted) {
       return { ...nothing, outcome: 'timed_out', error: `There was no answer within ${TIMEOUT_MS / 1000} s` };
     }
-    const why = harmless(error instanceof Error ? error.message : String(error));
-    return { ...nothing, outcome: 'unreachable', error: `It could not be reached: ${why}`.slice(0, EXCERPT_CHARS) };
+    return { ...nothing, outcome: 'unreachable', error: `It could not be reached: ${reasonOf(error)}` };
   } finally {
     clearTimeout(timer);
     // Whatever of the answer was not read is not wanted.
     stop.abort();
   }
+}
+
+/** What went wrong before there was an answer. The runtime says as little of a name that does not resolve as of itself. */
+function reasonOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return /^internal error/.test(message)
+    ? 'its name has no address that may be used, or nothing is there'
+    : harmless(message);
 }
 
 async function resultOf(response: Response, signal: AbortSignal): Promise<Omit<AttemptResult, 'durationMs'>> {

@@ -145,6 +145,13 @@ describe('an attempt', () => {
     });
   });
 
+  it('to a name that does not resolve says what that may be, and no reference of the runtime’s', async () => {
+    const result = await post(() => Promise.reject(new Error('internal error; reference = 9h76nndcf7ndkntpdu9rt8u0')));
+    expect(result?.error).toBe(
+      'It could not be reached: its name has no address that may be used, or nothing is there',
+    );
+  });
+
   it('is not made to an address that must not be sent to, however it came there', async () => {
     const outgoing = vi.spyOn(globalThis, 'fetch');
     const result = await postMessage(env, await message({ url: 'https://169.254.169.254/latest' }));

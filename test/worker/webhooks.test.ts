@@ -27,7 +27,7 @@ async function listed(by: (path: string) => Promise<Response>, query = ''): Prom
   return items.map(({ id }) => id);
 }
 
-describe('a webhook', () => {
+describe('a webhook', { timeout: 30_000 }, () => {
   it('is shown with its secret once, and from then on without', async () => {
     const ann = await person('Ann');
     const sent = await ann.post(webhooks, { url, description: 'to the chat' }, { Prefer: 'wait=10' });
