@@ -163,7 +163,7 @@ function write(uses: readonly Use[], plain: Use): string {
         `${LOG.files} files: ${dollars(checkpoint * MILLION)} a million, up to that most. Where that is too much for what it ` +
         'is good for, a service without the bucket LOG_TILES has no log.',
       '- Files of tiles that are not full are listed and removed ten minutes later: one list for 256 heads, not in this run.',
-      `- The bucket keeps about 150 bytes a head: ${dollars(STORAGE.bucket.dollars)} a month for a gigabyte, 7 million heads.`,
+      `- The bucket keeps about 170 bytes a head, its entry and its hash: ${dollars(STORAGE.bucket.dollars)} a month for a gigabyte, 6 million heads.`,
     ].join('\n'),
     '## What is not in the table',
     [
