@@ -32,8 +32,9 @@ export const rebuild: Section = {
     'objects, page by page. Rows are what D1 says that it has written, those of the emptying included. “While changes ' +
     'go on” has 32 connections change contexts meanwhile, as fast as they are answered.',
   explanation:
-    'What bounds it, read from the code and not from a profile: each stream is one call to its object, which has to wake ' +
-    'up first (see “Waking up”), and 200 of them are written to D1 in a batch or a few. One page is under way at a time.',
+    'What bounds it, read from the code and not from a profile: each stream is a few calls to its object, which has to ' +
+    'wake up first (see “Waking up”); the states of 50, their first 200 events in the feed and in the audit trail are a ' +
+    'few transactions of D1 together, so it goes by the disk’s commit. What is longer is delivered by the stream itself.',
   async run(options) {
     const server = await startInstrumented(options, 'alone', { isCounting: true });
     try {

@@ -18,7 +18,9 @@ export const sinks: Section = {
   explanation:
     'What bounds it, read from the code and not from a profile: a drain begins with the change but does not hold its ' +
     'answer. What it takes is CPU of the same thread, once per interval and context, and the longer a context stays ' +
-    'busy, the more changes share an interval.',
+    'busy, the more changes share an interval. What goes to ChittyOS costs each event again, in this thread the services ' +
+    'included; while a context is changed all the time its backlog takes a fifth of the time at most ' +
+    '(`src/delivery/backlog.ts`).',
   async run(options) {
     const none = await startWorker(options.workspace, {
       name: 'no-sinks',

@@ -113,4 +113,15 @@ describe('kill -9', () => {
     for (const { id } of made) await expectArrived(id, { isHurried: true });
     await expectEachMintedOnce();
   });
+
+  it('with a backlog half delivered loses nothing of it, and nothing arrives twice', { timeout: 120_000 }, async () => {
+    const made = await create('Busy');
+    await expectArrived(made.id);
+    // More than two messages carry.
+    await Promise.all(Array.from({ length: 300 }, (_, index) => rename(made.id, `Busy ${index}`)));
+    await waitFor('some of them to arrive', async () => (await chronicle(made.id)).length > 20, ARRIVAL_MS);
+    await kill();
+    await start();
+    await expectArrived(made.id, { isHurried: true });
+  });
 });

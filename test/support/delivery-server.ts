@@ -80,7 +80,7 @@ export const hurry = (id: string) => request('POST', `/v1/admin/outbox/context/$
 
 /** The ids of a context's events, in the order of its log. */
 async function log(id: string): Promise<{ ids: string[]; types: string[] }> {
-  const events = await get(`/v1/contexts/${id}/events?offset=-1`, z.array(eventSchema));
+  const events = await get(`/v1/contexts/${id}/events?offset=-1&limit=1000`, z.array(eventSchema));
   expect(events.map(({ version }) => version)).toEqual(events.map((_, index) => index + 1));
   return { ids: events.map((event) => event.id), types: events.map(({ type }) => type) };
 }
