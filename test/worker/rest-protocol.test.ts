@@ -143,10 +143,14 @@ describe('an address that is not there', () => {
       makeProposal: { change: { name: 'x' } },
       commentProposal: { text: 'x' },
       patchRules: { approvalsRequired: 1 },
+      setPrivacyRules: { rules: [] },
+      setRetention: { days: 30, after: 'deletion' },
+      placeHold: { reason: 'a lawsuit' },
+      eraseInContext: { subject: 'nobody' },
       patchWebhook: { description: 'x' },
       replayWebhook: { from: '-1' },
     };
-    const queries: Record<string, string> = { readProof: '?version=1' };
+    const queries: Record<string, string> = { readProof: '?version=1', readActorProof: '?version=1' };
     for (const { method, path, operation } of routes.filter((route) => route.path.includes(':id'))) {
       // The address of the collection or of the root is another route.
       if (id === '..' || id === '%2e%2e') continue;
