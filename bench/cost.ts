@@ -19,6 +19,8 @@ const SHORT =
 /** The transparency log: its objects, the seconds between two checkpoints at least, and the files of one at most. */
 const LOG = { objects: 17, checkpointS: 2, files: 4 };
 const MONTH_S = 30 * 24 * 60 * 60;
+/** A delivery of a webhook by itself: rows in its object (test/worker/webhook-model.test.ts), and calls of objects. */
+const WEBHOOK = { rows: 4, calls: 3 };
 /** The sweeper: minutes of a month, directory shards, and streams that it wakes in each of them at most. */
 const SWEEP = { minutes: 30 * 24 * 60, shards: 16, streams: 20 };
 
@@ -108,6 +110,10 @@ function write(uses: readonly Use[], plain: Use): string {
   ];
   const checkpoint = LOG.files * PRICES.bucketWrites.dollars;
   const alwaysActive = LOG.objects * MONTH_S * 1000 * PRICES.objectMs.dollars;
+  const webhooks = {
+    million: MILLION * (WEBHOOK.rows * PRICES.objectRowsWritten.dollars + WEBHOOK.calls * PRICES.objectCalls.dollars),
+    month: MONTH_S * (PRICES.objectRowsWritten.dollars + PRICES.objectCalls.dollars),
+  };
   const swept = SWEEP.minutes * SWEEP.shards * (1 + SWEEP.streams) * PRICES.objectCalls.dollars;
   return [
     '# What a million changes cost',
@@ -178,6 +184,10 @@ function write(uses: readonly Use[], plain: Use): string {
       `- The sweeper, whatever else happens: every minute it asks ${SWEEP.shards} directory objects, each of which names ` +
         `up to ${SWEEP.streams} streams to look at: ${dollars(swept)} a month once there are more than ` +
         `${SWEEP.shards * SWEEP.streams} streams.`,
+      `- Webhooks: a delivery writes up to ${WEBHOOK.rows} rows in its own object and calls ${WEBHOOK.calls} objects, a million ` +
+        `of them ${dollars(webhooks.million)}, about half where they come together. While there are any, one object looks at ` +
+        `the feed every second: ${dollars(webhooks.month)} a month. While there are none they cost nothing, and an event ` +
+        'never costs more for them.',
       '- CPU is that of the whole server here, the embedded ChittyOS services included, which on the platform are somebody ' +
         'else’s.',
       '- A creation is more than a change: it is registered in the directory, and provisioning adds six events.',
