@@ -1,6 +1,6 @@
 import { isFault } from '../events/fault.ts';
 import { TILE_WIDTH } from '../events/proof.ts';
-import type { ColdHistory, ColdPorts, ColdTotals } from './cold-history.ts';
+import { type ColdHistory, type ColdPorts, type ColdTotals, FILE_MORE_BYTES } from './cold-history.ts';
 import type { EventLog } from './log.ts';
 import { gzip, openSegmentFile, segmentName, writeSegment } from './segment.ts';
 import type { Snapshots } from './snapshots.ts';
@@ -145,8 +145,8 @@ export class Archiver<State> {
     const { content, row } = writeSegment(draft);
     const name = segmentName(stream, row);
     await store.put(name, await gzip(content));
-    const written = await store.get(name);
-    if (!written) throw new Error(`the file ${name} is not there after it was written`);
+    const written = await store.get(name, content.length + FILE_MORE_BYTES);
+    if (!written || isFault(written)) throw new Error(`the file ${name} is not there after it was written`);
     const opened = await openSegmentFile(written, stream, row, tree.rootOf(first, last));
     if (isFault(opened)) throw new Error(`the file ${name}, just written, ${opened.fault}`);
     // A destination may have asked for them again since.

@@ -8,6 +8,8 @@ import { BrokenTree, type Damage, UnreadableHistory } from './unreadable-history
  * that a command looks back over (`past.ts`) and a segment at each end. An object has 128 MB. */
 const IDLE_CHARS = 8 * 1024 * 1024;
 const READING_CHARS = 24 * 1024 * 1024;
+/** What a file may have more than its content, which compressed is always shorter but for a few bytes. */
+export const FILE_MORE_BYTES = 64 * 1024;
 /** How often one read may ask for the same segment: more often means that it needs more at once than there is room for. */
 const LOADS_MAX = 3;
 /** Segments that are fetched for a sink before it is given up for now: a batch and what is before it are in a few. */
@@ -17,8 +19,12 @@ const FIRST_LOADS_MAX = 8;
 export interface SegmentStore {
   /** Writes a file; the same name is always given the same bytes. Rejects when it could not. */
   put(name: string, file: Uint8Array): Promise<void>;
-  /** Reads a file; null when there is none. Rejects when it cannot be told. */
-  get(name: string): Promise<Uint8Array | null>;
+  /**
+   * Reads a file of so many bytes at most. Rejects when it cannot be told what is there.
+   *
+   * @returns null when there is none; a fault when it is there and is longer, or cannot be read
+   */
+  get(name: string, maxBytes: number): Promise<Uint8Array | Fault | null>;
 }
 
 /** How much of a stream has been moved. */
@@ -261,18 +267,17 @@ export class ColdHistory {
       throw new UnreadableHistory({ stream, first, last, reason: 'there is no place that segments are kept in' }, true);
     }
     const name = segmentName(stream, row);
-    let file: Uint8Array | null;
+    let file: Uint8Array | Fault | null;
     try {
-      file = await this.#ports.store.get(name);
+      file = await this.#ports.store.get(name, row.bytes + FILE_MORE_BYTES);
     } catch (error) {
       console.error(
         JSON.stringify({ level: 'error', message: 'a segment cannot be fetched', name, error: `${error}` }),
       );
       throw new UnreadableHistory({ stream, first, last, reason: 'their place does not answer' }, true);
     }
-    const opened: Segment | Fault = file
-      ? await openSegmentFile(file, stream, row, this.#source.rootOf(first, last))
-      : { fault: 'is missing' };
+    const found = file ?? { fault: 'is missing' };
+    const opened = isFault(found) ? found : await openSegmentFile(found, stream, row, this.#source.rootOf(first, last));
     const fault = isFault(opened) ? `the file ${name} ${opened.fault}` : null;
     await this.#noteFault(first, fault);
     if (isFault(opened)) throw new UnreadableHistory({ stream, first, last, reason: fault ?? '' });

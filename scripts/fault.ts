@@ -247,7 +247,7 @@ function report(
   console.log(
     `fault: ${violations.length} violations, ${kills.length} of ${rounds} rounds, seed ${seed}, ` +
       `${counts.requests} requests, ${counts.acknowledged} acknowledged, ${counts.refused} refused, ` +
-      `${counts.unanswered} unanswered, ${counts.settled} settled by a retry, ${counts.repeated} repeated, ` +
+      `${counts.unanswered} unanswered, ${counts.settled} settled by a retry, ${counts.repeated} repeated, ${counts.moved} segments moved, ` +
       `${ledger.contexts.size} contexts, ${events} events, ${shared} changes of access, ${logged} logged heads, ${checks} checks; ` +
       `down for ${median} ms (median), workerd outlived node by ${orphaned} ms at most, ` +
       `${Math.round((Date.now() - startedAt) / 1000)} s`,

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { TrackedContext } from './ledger.ts';
 import type { Random } from './random.ts';
 import type { Client, Target } from './writers.ts';
@@ -8,6 +9,8 @@ const CONTEXTS = 4;
 const WRITERS_PER_CONTEXT = 4;
 /** Events after which a context is left alone and a new one takes its place: several snapshots (one per 100) long. */
 const EVENTS_PER_CONTEXT = 450;
+/** Pauses between two moves of older events, in milliseconds. */
+const ARCHIVE_PAUSE_MS = 20;
 /** Characters of a long description. */
 const DESCRIPTION_MAX = 600;
 
@@ -27,7 +30,19 @@ export class Writers {
         this.#writer(target, slot, random.fork(`writer ${slot} ${writer}`), signal),
       ),
     );
-    await Promise.all([this.#client.settle(target), ...writers]);
+    await Promise.all([
+      this.#client.settle(target),
+      this.#archiver(target, random.fork('archiver'), signal),
+      ...writers,
+    ]);
+  }
+
+  /** Has older events moved all the time: a kill finds it anywhere between two steps. */
+  async #archiver(target: Target, random: Random, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      if (!(await this.#client.archive(target, random))) return;
+      await pause(ARCHIVE_PAUSE_MS);
+    }
   }
 
   async #writer(target: Target, slot: number, random: Random, signal: AbortSignal): Promise<void> {

@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { CONTEXT_PREFIX } from '../../events/context.ts';
 import { derivedId } from '../../events/id.ts';
 import { BOOTSTRAP_ACTOR } from '../../src/auth/bootstrap-actor.ts';
@@ -6,6 +7,11 @@ import type { Random } from './random.ts';
 
 /** A request without an answer for so long is given up; the server answers within milliseconds. */
 const ANSWER_TIMEOUT_MS = 20_000;
+
+/** Events of a history of which something can be moved: a segment has 256 at least, and the last one stays. */
+const LONG_EVENTS = 257;
+
+const archived = z.object({ segments: z.int() });
 
 /** Where the server is and how to be let in. */
 export interface Target {
@@ -23,6 +29,8 @@ export interface Counts {
   settled: number;
   /** Changes that were sent again although they had been answered, or twice at once. */
   repeated: number;
+  /** Segments of older events that were moved into the bucket, as far as that was answered. */
+  moved: number;
 }
 
 /** A change on its way, with its context: null while a creation without a key has no answer. */
@@ -33,7 +41,15 @@ interface Sending {
 
 /** Sends changes and notes what comes of them. One for the whole run: it remembers what has to be sent again. */
 export class Client {
-  readonly counts: Counts = { requests: 0, acknowledged: 0, refused: 0, unanswered: 0, settled: 0, repeated: 0 };
+  readonly counts: Counts = {
+    requests: 0,
+    acknowledged: 0,
+    refused: 0,
+    unanswered: 0,
+    settled: 0,
+    repeated: 0,
+    moved: 0,
+  };
   readonly #ledger: Ledger;
   readonly #run: string;
   readonly #unsettled = new Map<Change, Sending>();
@@ -96,6 +112,28 @@ export class Client {
     for (const sending of [...this.#unsettled.values()]) {
       if ((await this.#deliver(target, sending, 1)) === null) return;
       this.counts.settled += 1;
+    }
+  }
+
+  /** Has what can be moved of a long history moved into segments. @returns whether it was answered */
+  async archive({ url, apiKey }: Target, random: Random): Promise<boolean> {
+    const [first, ...others] = [...this.#ledger.contexts.values()].filter((each) => each.acknowledged >= LONG_EVENTS);
+    if (!first) return true;
+    const context = random.pick([first, ...others]);
+    // It is looked at after the kill, whatever came of this.
+    context.touched = true;
+    const path = `/v1/admin/streams/context/${context.id}/archive`;
+    try {
+      const headers = { Authorization: `Bearer ${apiKey}` };
+      const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
+      const response = await fetch(url + path, { method: 'POST', headers, signal });
+      const text = await response.text();
+      if (response.status === 503) return true;
+      if (response.status !== 200) this.#ledger.violations.push(`${path} was answered ${response.status}: ${text}`);
+      else this.counts.moved += archived.parse(JSON.parse(text)).segments;
+      return true;
+    } catch {
+      return false;
     }
   }
 

@@ -17,14 +17,28 @@ export function coldPorts({ COLD_HISTORY, COLD_AFTER_DAYS, DIRECTORY }: ColdEnv)
   };
 }
 
+/** How often a file is asked for that the bucket does not give. */
+const ATTEMPTS = 3;
+
 function segmentStore(bucket: R2Bucket): SegmentStore {
   return {
     async put(name, file) {
       await bucket.put(name, file, { httpMetadata: { contentType: 'application/gzip' } });
     },
-    async get(name) {
-      const object = await bucket.get(name);
-      return object && new Uint8Array(await object.arrayBuffer());
+    async get(name, maxBytes) {
+      for (let attempt = 1; ; attempt++) {
+        try {
+          const object = await bucket.get(name);
+          // Before it is read: whoever can write to the bucket must not be able to fill an object's memory.
+          if (object && object.size > maxBytes) return { fault: 'is longer than what was moved there' };
+          return object && new Uint8Array(await object.arrayBuffer());
+        } catch (error) {
+          if (attempt < ATTEMPTS) continue;
+          // A bucket that answers and does not give this file has lost some of it.
+          if (await bucket.head(name).catch(() => null)) return { fault: 'is there and cannot be read' };
+          throw error;
+        }
+      }
     },
   };
 }

@@ -11,24 +11,26 @@ export class MemorySegments implements SegmentStore {
   readonly files = new Map<string, Uint8Array>();
   /** What becomes of the next move, taken up by the call that it is about. */
   fate: StoreFate = 'ok';
+  /** The stream whose calls these are: objects of other tests may still be at work. */
+  stream = '';
   puts = 0;
   gets = 0;
 
   async put(name: string, file: Uint8Array): Promise<void> {
     this.puts += 1;
-    if (this.#befalls('put-fails')) throw new Error('the store takes nothing');
-    this.files.set(name, this.#befalls('put-garbled') ? file.slice(0, file.length / 2) : file);
-    if (this.#befalls('put-lost')) throw new Error('nobody heard that it was written');
+    if (this.#befalls('put-fails', name)) throw new Error('the store takes nothing');
+    this.files.set(name, this.#befalls('put-garbled', name) ? file.slice(0, file.length / 2) : file);
+    if (this.#befalls('put-lost', name)) throw new Error('nobody heard that it was written');
   }
 
   async get(name: string): Promise<Uint8Array | null> {
     this.gets += 1;
-    if (this.#befalls('get-fails')) throw new Error('the store does not answer');
+    if (this.#befalls('get-fails', name)) throw new Error('the store does not answer');
     return this.files.get(name) ?? null;
   }
 
-  #befalls(fate: StoreFate): boolean {
-    if (this.fate !== fate) return false;
+  #befalls(fate: StoreFate, name: string): boolean {
+    if (this.fate !== fate || !name.startsWith(`${this.stream}/`)) return false;
     this.fate = 'ok';
     return true;
   }

@@ -76,7 +76,7 @@ describe('a history of which a part is cold', () => {
           if (each.do === 'grow') await cut.grow(each.events, runs);
           if (each.do === 'evict') await cut.evict();
           if (each.do !== 'archive') continue;
-          CounterObject.segments.fate = each.fate;
+          Object.assign(CounterObject.segments, { fate: each.fate, stream: cut.stream });
           // What goes wrong leaves everything where it was; the object may be lost by it.
           const { failure } = await cut.archive(each.segments);
           CounterObject.segments.fate = 'ok';
@@ -326,7 +326,7 @@ describe('a segment that is missing or altered', () => {
 
   it('is told from a bucket that does not answer, which says nothing of the events', async () => {
     const cut = await damaged('out-of-reach', () => undefined);
-    CounterObject.segments.fate = 'get-fails';
+    Object.assign(CounterObject.segments, { fate: 'get-fails', stream: cut.stream });
     expect(await cut.stub.view(ADMINISTRATOR, { version: 1_500 })).toMatchObject({ refused: 'history-unavailable' });
     expect(await cut.stub.view(ADMINISTRATOR, { version: 1_500 })).toMatchObject({ version: 1_500 });
   }, 60_000);
