@@ -8,6 +8,7 @@ import { witnessesOf } from '../src/log/witnesses.ts';
 import { build } from './build.ts';
 import { bootstrapKey, holdDataFolder, keyEncryptionKey, StartError } from './data-folder.ts';
 import { serve } from './serve.ts';
+import { emptyWriteAheadLogs } from './write-ahead.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
@@ -83,6 +84,8 @@ async function start(): Promise<void> {
   const key = bootstrapKey(folder, process.env.BOOTSTRAP_API_KEY);
   const encryptionKey = keyEncryptionKey(folder, process.env.KEY_ENCRYPTION_KEY);
   await build();
+  // After an end that was none of ours, too.
+  emptyWriteAheadLogs(folder.path);
   const server = await serve({
     host,
     port,
@@ -104,6 +107,7 @@ async function start(): Promise<void> {
   stop.with(async () => {
     isStopping = true;
     await server.stop();
+    emptyWriteAheadLogs(folder.path);
     folder.release();
   });
   if (server.rebuilding) await tellOfRebuild(server.url, server.rebuilding, () => isStopping);
