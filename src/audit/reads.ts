@@ -5,12 +5,14 @@ import type { AuditEvent } from '../../events/audit.ts';
 import { CONNECTION_PREFIX } from '../../events/connection.ts';
 import { delegatorOf } from '../../events/delegation.ts';
 import { isId } from '../../events/id.ts';
+import { WEBHOOK_PREFIX } from '../../events/webhook.ts';
 import type { Env } from '../env.ts';
 import { actorObject } from '../http/actors/address.ts';
 import { connectionObject } from '../http/connections/address.ts';
 import { findContextId } from '../http/contexts.ts';
 import type { AuthenticatedExchange } from '../http/exchange.ts';
 import type { Route } from '../http/route.ts';
+import { webhookObject } from '../http/webhooks/address.ts';
 import { OnceAMinute } from './once-a-minute.ts';
 import { describe, record } from './trail.ts';
 
@@ -82,7 +84,10 @@ function sensitivityOf(exchange: AuthenticatedExchange, route: Route, response: 
     case 'connection.list':
     case 'connection.read':
     case 'feed.read':
+    case 'webhook.read':
       return oversees(principal) ? 'oversight' : null;
+    case 'webhook.list':
+      return isAdministrator(principal) && !request.url.includes('owner=me') ? 'oversight' : null;
     // Those between whom the rights passed read what is theirs.
     case 'delegation.read':
       return oversees(principal) ? 'credentials' : null;
@@ -134,6 +139,7 @@ async function isGivenAnyway(exchange: AuthenticatedExchange, context: string | 
   const id = request.params?.id ?? '';
   const anybody = { ...principal, capabilities: [] };
   if (isId(CONNECTION_PREFIX, id)) return !isRefusal(await connectionObject(exchange, id).read(anybody));
+  if (isId(WEBHOOK_PREFIX, id)) return !isRefusal(await webhookObject(exchange, id).read(anybody));
   const delegator = delegatorOf(id);
   if (delegator === null) return false;
   return !isRefusal(await actorObject(exchange, delegator).delegation(anybody, id));

@@ -8,6 +8,7 @@ import { DEAD_LETTER_PREFIX } from '../../events/dead-letter.ts';
 import { delegatorOf } from '../../events/delegation.ts';
 import { isId } from '../../events/id.ts';
 import { INSTALLATION_PREFIX } from '../../events/installation.ts';
+import { WEBHOOK_PREFIX } from '../../events/webhook.ts';
 import { causeOf, type Exchange } from '../http/exchange.ts';
 import type { Route } from '../http/route.ts';
 
@@ -69,6 +70,7 @@ const PREFIXES = {
   connection: 'con',
   dead_letter: DEAD_LETTER_PREFIX,
   installation: INSTALLATION_PREFIX,
+  webhook: WEBHOOK_PREFIX,
 } as const;
 
 /** The stream that an id stands for; null when it is no id of a stream. */

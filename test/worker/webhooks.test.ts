@@ -2,6 +2,7 @@ import { runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { SCOPES } from '../../actors/principal.ts';
+import { BOOTSTRAP_ACTOR } from '../../events/bootstrap-actor.ts';
 import { as, expectJson, issueKey } from '../support/actors.ts';
 import { api } from '../support/api.ts';
 import { derivedId, expectInvalid, expectProblem } from '../support/rest.ts';
@@ -96,6 +97,15 @@ describe('a webhook', { timeout: 30_000 }, () => {
       'must be me, or left out; administrators may name others',
     );
     expect((await api(path)).status).toBe(200);
+    // What an administrator reads of somebody else's is recorded, what its owner reads is not, and who was refused is.
+    await vi.waitFor(async () => {
+      const { items } = await expectJson<{ items: { action: string; actor: string }[] }>(
+        await api(`/v1/audit?stream=webhook/${id}&limit=100`),
+        200,
+      );
+      const readers = items.filter(({ action }) => action === 'webhook.read').map(({ actor }) => actor);
+      expect([...new Set(readers)].sort()).toEqual([bob.id, BOOTSTRAP_ACTOR].sort());
+    }, 15_000);
     expect((await api(path, { method: 'DELETE' })).status).toBe(204);
     expect((await ann.call(path)).status).toBe(404);
     expect((await ann.remove(path)).status).toBe(404);
