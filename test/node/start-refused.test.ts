@@ -56,6 +56,8 @@ describe('a start that cannot be says why in one line and ends with 1', () => {
   it.each([
     ['AUDIT_KEEP_DAYS', 'a year', /AUDIT_KEEP_DAYS is "a year".*number of days/],
     ['AUDIT_KEEP_DAYS', '0', /AUDIT_KEEP_DAYS/],
+    ['COLD_AFTER_DAYS', 'never', /COLD_AFTER_DAYS is "never".*"off"/],
+    ['COLD_AFTER_DAYS', '-1', /COLD_AFTER_DAYS/],
     ['LOG_ORIGIN', 'no name', /LOG_ORIGIN.*without spaces/],
     ['WITNESSES', 'nobody', /WITNESSES.*nobody/],
     ['WITNESSES', 'log.example/contexts+46f0a2f7+AbN+7Rb3Zg= https://w.example', /WITNESSES/],

@@ -117,4 +117,21 @@ describe('a context with a segment that is gone', () => {
     const metrics = await (await api('/metrics')).text();
     expect(metrics).toMatch(/^chittyconnect_cold_damaged_streams [1-9]/m);
   }, 60_000);
+
+  it('closes a live subscriber that comes to it with 1011, and skips nothing', async () => {
+    const id = await contextOf(1_300);
+    await archive(id);
+    const [, second] = await filesOf(id);
+    await env.COLD_HISTORY?.delete(second?.key ?? '');
+    await evictDurableObject(objectOf(id));
+    const watcher = await watch(id, '?after=3');
+    watcher.confirm();
+    expect(await watcher.untilClosed()).toEqual({ code: 1011, reason: 'versions 1025 to 1280 cannot be read' });
+    expect(watcher.versions).toEqual(Array.from({ length: watcher.versions.length }, (_, n) => n + 4));
+    expect(watcher.versions.at(-1)).toBeLessThanOrEqual(1_024);
+    const present = await watch(id);
+    await api(`/v1/contexts/${id}`, { method: 'PATCH', json: { name: 'Now' } });
+    await present.untilVersion(1_301);
+    present.socket.close();
+  }, 60_000);
 });
