@@ -22,7 +22,11 @@ function readPort(text: string): number {
 }
 
 /** Looks at the settings that are read long after the start. @throws {StartError} when they make no sense */
-function checkSettings({ AUDIT_KEEP_DAYS, COLD_AFTER_DAYS, LOG_ORIGIN, WITNESSES }: NodeJS.ProcessEnv): void {
+function checkSettings(settings: NodeJS.ProcessEnv): void {
+  const { AUDIT_KEEP_DAYS, COLD_AFTER_DAYS, LOG_ORIGIN, WEBHOOKS_TO_LOOPBACK, WITNESSES } = settings;
+  if (WEBHOOKS_TO_LOOPBACK && !['true', 'false'].includes(WEBHOOKS_TO_LOOPBACK)) {
+    throw new StartError(`WEBHOOKS_TO_LOOPBACK is "${WEBHOOKS_TO_LOOPBACK}". Set it to true, or leave it out.`);
+  }
   if (readKeepDays(AUDIT_KEEP_DAYS) === undefined) {
     throw new StartError(
       `AUDIT_KEEP_DAYS is "${AUDIT_KEEP_DAYS}". Set it to a number of days such as 400, or leave it out.`,

@@ -60,6 +60,7 @@ describe('a start that cannot be says why in one line and ends with 1', () => {
     ['COLD_AFTER_DAYS', '-1', /COLD_AFTER_DAYS/],
     ['LOG_ORIGIN', 'no name', /LOG_ORIGIN.*without spaces/],
     ['WITNESSES', 'nobody', /WITNESSES.*nobody/],
+    ['WEBHOOKS_TO_LOOPBACK', '1', /WEBHOOKS_TO_LOOPBACK.*true/],
     ['WITNESSES', 'log.example/contexts+46f0a2f7+AbN+7Rb3Zg= https://w.example', /WITNESSES/],
   ])('when %s is %j', async (name, value, what) => {
     expect(await endOf({ environment: { [name]: value } })).toMatchObject(refusal(what));
