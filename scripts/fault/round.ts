@@ -30,11 +30,11 @@ export class Writers {
         this.#writer(target, slot, random.fork(`writer ${slot} ${writer}`), signal),
       ),
     );
-    await Promise.all([
-      this.#client.settle(target),
-      this.#archiver(target, random.fork('archiver'), signal),
-      ...writers,
-    ]);
+    const written = new AbortController();
+    const archiving = this.#archiver(target, random.fork('archiver'), AbortSignal.any([signal, written.signal]));
+    // The archiver may have nothing to ask for, and so not notice that the server is gone.
+    await Promise.all([this.#client.settle(target), ...writers]).finally(() => written.abort());
+    await archiving;
   }
 
   /** Has older events moved all the time: a kill finds it anywhere between two steps. */
