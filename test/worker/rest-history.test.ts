@@ -147,7 +147,8 @@ describe('history in pages', () => {
 
   it('an unknown parameter and one that comes twice are 400', async () => {
     const { id } = await createContext();
-    const known = 'is not a query parameter here; known are: offset, limit, at, live, cursor, timeout, ticket, presence';
+    const known =
+      'is not a query parameter here; known are: offset, limit, at, live, cursor, timeout, ticket, presence';
     await expectInvalid(await events(id, '?after=1'), 'after', known);
     await expectInvalid(await events(id, '?limit=1&limit=2'), 'limit', 'must be given once');
   });

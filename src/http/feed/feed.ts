@@ -14,7 +14,7 @@ import { invalid, isProblem, type Problem } from '../problem.ts';
 import { offsetOf, readInteger, readMoment, readOffset, readQuery } from '../query.ts';
 import { jsonText } from '../respond.ts';
 import type { AuthenticatedRoute } from '../route.ts';
-import { eventsOf } from './events.ts';
+import { eventsOf, type UnreadableRun } from './events.ts';
 import { feedLines, feedStream, type Part } from './stream.ts';
 
 const LIMIT_DEFAULT = 100;
@@ -36,7 +36,8 @@ export const readFeed: AuthenticatedRoute = {
       'In the order in which they came in, which keeps that of each context. Accept decides the form: a page as a JSON ' +
       'array (the default), all up to the present as NDJSON, or server-sent events that go on and resume from ' +
       'Last-Event-ID. At least once: after a rebuild of the read models ' +
-      'everything comes again, so take an event by its id once. An event shows a moment after it happened. Of a context ' +
+      'everything comes again, so take an event by its id once. An event shows a moment after it happened. Where events ' +
+      'cannot be read, the problem says where it goes on after them; in server-sent events one called `unreadable` does. Of a context ' +
       'that was shared with you later, what came before is in its own history.',
     requestParams: {
       query: z.object({
@@ -114,7 +115,14 @@ export const readFeed: AuthenticatedRoute = {
     if (form === 'application/x-ndjson') {
       return feedLines(exchange, after, end, (from) => nextPart(exchange, filters, from));
     }
-    const { events, position, isUpToDate } = await part(exchange, exchange.principal, filters, after, limit);
+    const { events, position, isUpToDate, unreadable } = await part(
+      exchange,
+      exchange.principal,
+      filters,
+      after,
+      limit,
+    );
+    if (events.length === 0 && unreadable !== null) return notReadable(unreadable);
     return jsonText(exchange, 200, `[${events.map(({ text }) => text).join(',')}]`, {
       'Stream-Next-Offset': offsetOf(position),
       ...(isUpToDate && { 'Stream-Up-To-Date': 'true' }),
@@ -159,10 +167,18 @@ async function partOf(
   { runs, position, isUpToDate }: FeedPart,
   limit: number,
 ): Promise<Part> {
-  const all = runs.length === 0 ? [] : await eventsOf(env, principal, runs, wanted);
-  if (all.length <= limit) return { events: all, position, isUpToDate };
+  const { events: all, upTo, unreadable } = await eventsOf(env, principal, runs, wanted);
   const events = all.slice(0, limit);
-  return { events, position: events.at(-1)?.position ?? position, isUpToDate: false };
+  if (events.length < all.length) {
+    return { events, position: events.at(-1)?.position ?? position, isUpToDate: false, unreadable: null };
+  }
+  return { events, position: upTo ?? position, isUpToDate: isUpToDate && upTo === null, unreadable };
+}
+
+/** Nothing is left out in silence: whoever pages decides to go on without it. */
+function notReadable({ position, reason, isPassing }: UnreadableRun): Problem {
+  const problem = isPassing ? 'history-unavailable' : 'history-damaged';
+  return { problem, detail: `${reason} The rest of the feed goes on after it, at offset=${offsetOf(position)}.` };
 }
 
 /** The next part for an answer that goes on; null when their credential has ended, which is looked at each time. */
