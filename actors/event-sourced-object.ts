@@ -4,6 +4,7 @@ import type { Action } from './access.ts';
 import { AlarmClock } from './alarm-clock.ts';
 import { Answers } from './answers.ts';
 import { type Archived, Archiver } from './archiver.ts';
+import { Beginning } from './beginning.ts';
 import { ColdHistory } from './cold-history.ts';
 import type { Moment } from './decider.ts';
 import type { EndedAccess } from './ended-access.ts';
@@ -26,7 +27,7 @@ import type { Standing } from './personal-keys.ts';
 import type { Present } from './presence.ts';
 import type { Principal } from './principal.ts';
 import { ProcessRunner } from './process.ts';
-import { type Hydrated, Snapshots } from './snapshots.ts';
+import { Snapshots } from './snapshots.ts';
 import { StreamAccess } from './stream-access.ts';
 import { lastEventOf, StreamHead } from './stream-head.ts';
 import { StreamReader } from './stream-reader.ts';
@@ -35,9 +36,10 @@ import { type Append, FOR_EVER, StreamWriter } from './stream-writer.ts';
 import { Subscribers } from './subscribers.ts';
 import { Tickets } from './tickets.ts';
 import { type Head, type Proof, StreamTree } from './tree.ts';
-import { UnreadableHistory } from './unreadable-history.ts';
 import { Words } from './words.ts';
 
+/** How long after the alarm could not do something it tries again. */
+const RETRY_MS = 10 * 60_000;
 /** The latest version there can be; asks for the present. */
 const LATEST = Number.MAX_SAFE_INTEGER;
 
@@ -51,6 +53,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
   readonly #log: EventLog;
   readonly #cold: ColdHistory;
   readonly #head: StreamHead<State>;
+  readonly #beginning: Beginning<State>;
   readonly #access: StreamAccess<State, Command, Event>;
   readonly #reader: StreamReader<State, Command, Event>;
   readonly #answers: Answers;
@@ -92,8 +95,14 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     const head = new StreamHead(type.view, decider.initialState, last && lastEventOf(open(last.text)));
     const latest = () => snapshots.at(LATEST);
     const begun = cold.readingAtOnce(latest);
+    this.#beginning = new Beginning({
+      head,
+      latest: async () => cold.reading(latest),
+      begun: () => this.#alarm.armBy(Date.now()),
+    });
     if (begun) head.begin(begun);
-    else this.#beginLater(head, async () => cold.reading(latest));
+    // Nothing is asked of the object before its state is there, or it is known that it cannot be told.
+    else context.blockConcurrencyWhile(() => this.#beginning.begin());
     const past = new StreamPast({
       log,
       snapshots,
@@ -155,20 +164,6 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     this.#process = ports.process ? new ProcessRunner(this.#alarm, { ...source, record }, ports.process) : null;
   }
 
-  /** Nothing is asked of the object before its state is there, or it is known that it cannot be told. */
-  #beginLater(head: StreamHead<State>, latest: () => Promise<Hydrated<State>>): void {
-    this.ctx.blockConcurrencyWhile(async () => {
-      try {
-        // Begun in here: what was begun before would be kept waiting by this.
-        head.begin(await latest());
-      } catch (error) {
-        // What may pass ends this object, and whoever comes next makes another one that tries again.
-        if (!(error instanceof UnreadableHistory) || error.isPassing) throw error;
-        head.cannotBegin(error);
-      }
-    });
-  }
-
   /**
    * Carries out a command, when its principal may have it done. Callers must have checked that the input is valid.
    *
@@ -209,17 +204,28 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
 
   /** Takes no words of somebody any more: there are none, and from now on there will not be. */
   protected bar(subject: string): void {
-    if (!this.#log.exists || this.#words === null) return;
-    this.#words.keys.destroy(subject, true);
-    this.#words.forget(subject);
+    // Also when nothing is written yet: a creation may be waiting for others whose words it brings.
+    this.#words?.bar(subject);
+    if (this.#log.exists) this.#words?.keys.destroy(subject, true);
   }
 
-  /** What the stream does by itself, if it is time for that; sees to it that the alarm rings when it is. */
+  /** What the stream is to do next by itself, null when that is nothing. */
+  get #chore() {
+    return this.#type.chore?.(this.#head.state, this.subjects) ?? null;
+  }
+
+  /** Does what the stream does by itself, if it is time for that; sees to it that the alarm rings when it is. Never rejects. */
   async #doChore(): Promise<void> {
-    const chore = this.#type.chore?.(this.#head.state, this.subjects) ?? null;
-    if (chore === null) return;
-    if (chore.at <= Date.now()) await this.#record(chore.command);
-    else this.#alarm.armBy(chore.at);
+    try {
+      const chore = this.#chore;
+      if (chore !== null && chore.at <= Date.now()) await this.#record(chore.command);
+    } catch (error) {
+      const message = `${this.#head.stream}: what it does by itself failed`;
+      console.error(JSON.stringify({ level: 'error', message, error: String(error) }));
+    }
+    const next = this.#chore;
+    // What is still due could not be done.
+    if (next !== null) this.#alarm.armBy(next.at > Date.now() ? next.at : Date.now() + RETRY_MS);
   }
 
   /** What has to be done in the turn of an append. */
@@ -230,7 +236,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     if (this.#type.isClosed(this.#head.state)) this.#subscribers.closeEnded();
     this.#outbox.appended(now);
     void this.#process?.run();
-    const chore = this.#type.chore?.(this.#head.state, this.subjects) ?? null;
+    const chore = this.#chore;
     if (chore !== null) this.#alarm.armBy(Math.max(chore.at, now));
   }
 
@@ -287,6 +293,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
   /** Does everything that is due now: brings every sink up to date, and makes the next step. @returns whether all sinks are up to date */
   async flushOutbox(): Promise<boolean> {
     void this.#process?.run();
+    void this.#doChore();
     const isUpToDate = await this.#outbox.flush();
     this.ctx.waitUntil(this.#archiver.alarm(Date.now()));
     return isUpToDate;
@@ -376,6 +383,8 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
   override async alarm(): Promise<void> {
     await this.#alarm.ring(async () => {
       if (!this.#log.exists) return;
+      await this.#beginning.again();
+      if (this.#head.unreadable) this.#alarm.armBy(Date.now() + RETRY_MS);
       await Promise.all([this.#outbox.alarm(), this.#process?.alarm()]);
       await this.#doChore();
       await this.#archiver.alarm(Date.now());

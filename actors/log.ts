@@ -80,6 +80,11 @@ export class EventLog {
     return this.#page(query, [], 1)[0] ?? null;
   }
 
+  /** The first event of all, null when it is cold or there is none. */
+  firstIfHot(): StoredEvent | null {
+    return this.#page('SELECT version, event FROM events WHERE version = 1', [], 1)[0] ?? null;
+  }
+
   /**
    * Events after `after`, oldest first.
    *

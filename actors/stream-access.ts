@@ -24,7 +24,10 @@ export class StreamAccess<State, Command, Event extends DomainEvent> {
   /** Why the principal may not have this done, which can be that the stream begins; null when they may. */
   refuseCommand(principal: Principal, action: Action, id: string): RefusalReply | null {
     const { version, state, unreadable } = this.#head;
-    if (unreadable) return unreadable.asRefusal(version);
+    if (unreadable) {
+      this.#head.beginAgain();
+      return unreadable.asRefusal(version);
+    }
     const relation = this.#type.relation(principal, id, state);
     const verdict = decideAccess(principal, action, relation);
     switch (verdict) {

@@ -26,6 +26,7 @@ export class StreamHead<State> {
   #snapshotVersion = 0;
   #last: LastEvent | null;
   #unreadable: UnreadableHistory | null = null;
+  #again: () => void = () => undefined;
   #text: string | null = null;
   #words: Pick<Words, 'open'> | null = null;
 
@@ -41,11 +42,19 @@ export class StreamHead<State> {
     this.#state = state;
     this.#version = version;
     this.#snapshotVersion = snapshotVersion;
+    this.#unreadable = null;
+    this.#text = null;
   }
 
-  /** Notes that the state cannot be told, because of events that cannot be read. */
-  cannotBegin(why: UnreadableHistory): void {
+  /** Notes that the state cannot be told, because of events that cannot be read. @param again has it tried again */
+  cannotBegin(why: UnreadableHistory, again: () => void): void {
     this.#unreadable = why;
+    this.#again = again;
+  }
+
+  /** Has it tried again to tell the state, for those who come later. */
+  beginAgain(): void {
+    this.#again();
   }
 
   /** Why the state cannot be told; null when it can. */

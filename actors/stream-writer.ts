@@ -95,9 +95,10 @@ export class StreamWriter<State, Command, Event extends DomainEvent> {
   /** Carries out what the object's own process reports, as a consequence of the last event. */
   recordStep(command: Command): void {
     const { type, head, log } = this.#target;
-    const [first] = log.read(0, 1);
-    if (!first) return;
-    const { correlationId } = openEvent(type, first.text);
+    // The first of all says what the stream came of. Where that is cold, the last tells the same or what came since.
+    const origin = log.firstIfHot() ?? log.last();
+    if (!origin) return;
+    const { correlationId } = openEvent(type, origin.text);
     const cause = { correlationId, causationId: head.last?.id ?? null, commandId: nextUlid(Date.now()) };
     this.apply({ id: head.id, command, principal: SYSTEM, cause });
   }
