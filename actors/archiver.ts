@@ -2,14 +2,14 @@ import { isFault } from '../events/fault.ts';
 import { TILE_WIDTH } from '../events/proof.ts';
 import { type ColdHistory, type ColdPorts, type ColdTotals, FILE_MORE_BYTES } from './cold-history.ts';
 import type { EventLog } from './log.ts';
-import { gzip, openSegmentFile, segmentName, writeSegment } from './segment.ts';
+import { charsOf, gzip, openSegmentFile, segmentName, writeSegment } from './segment.ts';
 import type { Snapshots } from './snapshots.ts';
 import type { StreamHead } from './stream-head.ts';
 import type { StreamTree } from './tree.ts';
 
 /** Events of a segment: four tiles of the tree. Reading one takes some ten milliseconds. */
 const SEGMENT_EVENTS = 4 * TILE_WIDTH;
-/** Characters of the events in a segment at most, unless it is one event: what a move holds in memory is some six times that. */
+/** Characters of a segment at most, unless one event or one snapshot has more: what a move holds in memory is some six times that. */
 const SEGMENT_CHARS = 4 * 1024 * 1024;
 /** Events that stay behind the last snapshot in any case, so that the reads of every day find all they need here. */
 const HOT_EVENTS = SEGMENT_EVENTS;
@@ -141,7 +141,7 @@ export class Archiver<State> {
     tree.completeTiles(head.version);
     const texts = log.read(first - 1, last - first + 1).map(({ text }) => text);
     if (texts.length !== last - first + 1) throw new Error(`of versions ${first} to ${last} some are missing`);
-    const draft = { stream, first, texts, ...snapshots.between(first - 1, last) };
+    const draft = { stream, first, texts, ...snapshots.between(first - 1, last, SEGMENT_CHARS - charsOf(texts)) };
     const { content, row } = writeSegment(draft);
     const name = segmentName(stream, row);
     await store.put(name, await gzip(content));

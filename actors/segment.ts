@@ -6,7 +6,7 @@ import { sha256 } from '../events/sha256.ts';
 
 /**
  * A segment: events of one stream that follow each other, as a gzip file of NDJSON. The first line says what it is and
- * holds the snapshots that were taken among these events, so that the past in it is not far from one; then one event a
+ * holds snapshots that were taken among these events, so that the past in it is not far from one; then one event a
  * line, as they were stored. The events are the leaves of a perfect subtree of the stream's tree: 2^n of them, beginning
  * at a multiple of 2^n, so that one hash in the tree stands for them all.
  */
@@ -55,8 +55,9 @@ export interface Segment {
   /** The leaf hashes of its events, one after the other. */
   readonly leafHashes: Uint8Array;
   readonly stateSchema: number;
-  readonly snapshots: readonly { readonly version: number; readonly state: unknown }[];
-  /** Characters of its events. */
+  /** As text: states are several times as large when they are parsed, and few of them are ever looked at. */
+  readonly snapshots: readonly SnapshotText[];
+  /** Characters of its events and of its snapshots. */
   readonly chars: number;
 }
 
@@ -67,7 +68,7 @@ interface Header {
   readonly first: number;
   readonly last: number;
   readonly stateSchema: number;
-  readonly snapshots: Segment['snapshots'];
+  readonly snapshots: readonly { readonly version: number; readonly state: unknown }[];
 }
 
 /** Where the leaf hash is in an event's text: behind `data`, which alone could hold the same characters. */
@@ -76,6 +77,9 @@ const LEAF_HASH = '"leafHash":"';
 const TIME = '"time":"';
 /** Characters of a time in ISO 8601 with milliseconds. */
 const TIME_CHARS = 24;
+
+/** The byte that ends a line. */
+const LINE_END = 0x0a;
 
 /** Digits of a version in a file's name: as many as the largest has, so that names sort as versions do. */
 const VERSION_DIGITS = 16;
@@ -124,9 +128,11 @@ function openSegment(
   root: string,
 ): Segment | Fault {
   if (bytesToHex(sha256(content)) !== row.sha256) return { fault: 'is not what was moved there' };
-  const [headerText = '', ...texts] = new TextDecoder().decode(content).split('\n');
+  // Apart from each other: a piece of a text keeps all of it in memory.
+  const headerEnd = content.indexOf(LINE_END);
+  const header: Header = JSON.parse(new TextDecoder().decode(content.subarray(0, headerEnd)));
+  const texts = new TextDecoder().decode(content.subarray(headerEnd + 1)).split('\n');
   texts.pop();
-  const header: Header = JSON.parse(headerText);
   const { first, last } = row;
   if (header.stream !== stream || header.first !== first || header.last !== last || texts.length !== last - first + 1) {
     return { fault: 'holds other events' };
@@ -134,8 +140,14 @@ function openSegment(
   const leafHashes = hexToBytes(texts.map(leafHashOf).join(''));
   const hasRoot = bytesToHex(perfectRoot(hashesOf(leafHashes))) === root;
   if (!hasRoot || root !== row.root) return { fault: 'is not what the stream’s tree stands for' };
-  const chars = texts.reduce((sum, text) => sum + text.length, 0);
-  return { first, last, texts, leafHashes, stateSchema: header.stateSchema, snapshots: header.snapshots, chars };
+  const snapshots = header.snapshots.map(({ version, state }) => ({ version, state: JSON.stringify(state) }));
+  const chars = charsOf(texts) + charsOf(snapshots.map(({ state }) => state));
+  return { first, last, texts, leafHashes, stateSchema: header.stateSchema, snapshots, chars };
+}
+
+/** How many characters texts have together. */
+export function charsOf(texts: readonly string[]): number {
+  return texts.reduce((sum, text) => sum + text.length, 0);
 }
 
 /** The leaf hash that stands in an event's text, in hexadecimal digits. */

@@ -66,12 +66,32 @@ export class Snapshots<State> {
     return { version: reached, state, snapshotVersion };
   }
 
-  /** The snapshots in the present form from one version to another, as a segment keeps them. */
-  between(from: number, to: number): { readonly stateSchema: number; readonly snapshots: readonly SnapshotText[] } {
+  /**
+   * Snapshots in the present form from one version to another, as a segment keeps them: the first in any case, for what
+   * is before it is in another segment; and of the others as many as there is room for, spread evenly.
+   *
+   * @param maxChars of their states, give or take the first
+   */
+  between(
+    from: number,
+    to: number,
+    maxChars: number,
+  ): { readonly stateSchema: number; readonly snapshots: readonly SnapshotText[] } {
     const { stateSchema } = this.#replay;
-    const query =
-      'SELECT version, state FROM snapshots WHERE state_schema = ? AND version BETWEEN ? AND ? ORDER BY version';
-    const snapshots = this.#sql.exec<{ version: number; state: string }>(query, stateSchema, from, to).toArray();
+    const where = 'FROM snapshots WHERE state_schema = ? AND version BETWEEN ? AND ? ORDER BY version';
+    const sizes = this.#sql
+      .exec<{ version: number; chars: number }>(
+        `SELECT version, length(state) AS chars ${where}`,
+        stateSchema,
+        from,
+        to,
+      )
+      .toArray();
+    const snapshots = thinned(sizes, maxChars).flatMap(({ version }) =>
+      this.#sql
+        .exec<{ version: number; state: string }>(`SELECT version, state ${where}`, stateSchema, version, version)
+        .toArray(),
+    );
     return { stateSchema, snapshots };
   }
 
@@ -114,10 +134,19 @@ export class Snapshots<State> {
     const { stateSchema, snapshots } = this.#cold.segmentOf(version);
     const found = stateSchema === this.#replay.stateSchema && snapshots.findLast((each) => each.version <= version);
     // What is in a segment was written here, from a state of this schema.
-    return found ? { version: found.version, state: found.state as State } : null;
+    return found ? { version: found.version, state: JSON.parse(found.state) } : null;
   }
 
   #isOutdated(version: number): boolean {
     return this.#cold.segmentOf(version).stateSchema !== this.#replay.stateSchema;
   }
+}
+
+/** Every n-th from the first on, for the least n with which they have so many characters at most; at least the first. */
+function thinned<Size extends { readonly chars: number }>(sizes: readonly Size[], maxChars: number): readonly Size[] {
+  for (let n = 1; n < sizes.length; n++) {
+    const kept = sizes.filter((_, index) => index % n === 0);
+    if (kept.reduce((sum, { chars }) => sum + chars, 0) <= maxChars) return kept;
+  }
+  return sizes.slice(0, 1);
 }

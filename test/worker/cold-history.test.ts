@@ -173,6 +173,26 @@ describe('a history of which a part is cold', () => {
     await expectTwinAnswers(cut, 20, 5);
   }, 60_000);
 
+  it('keeps as many snapshots in a segment as there is room for, and reads the past from those', async () => {
+    const cut = cuttable('large-states');
+    await cut.grow(1_300);
+    const at = [0, 99, 100, 101, 550, 1_023, 1_024];
+    const totals = async () => {
+      const views = await Promise.all(at.map((version) => cut.stub.view(ADMINISTRATOR, { version })));
+      return views.map((view) => (isRefusal(view) ? view.refused : JSON.parse(view.body).total));
+    };
+    const before = await totals();
+    // As those of a stream whose state is a megabyte.
+    await cut.sql("UPDATE snapshots SET state = json_set(state, '$.padding', hex(zeroblob(500000)))");
+    expect(await cut.archive(1)).toMatchObject({ moved: { segments: 1, events: 1_024 }, isComplete: false });
+    const [row] = await cut.sql<{ bytes: number }>('SELECT bytes FROM segments');
+    expect(row?.bytes).toBeGreaterThan(2_000_000);
+    expect(row?.bytes).toBeLessThan(4 * 1024 * 1024 + 1_000);
+    expect(await totals()).toEqual(before);
+    await cut.evict();
+    expect(await totals()).toEqual(before);
+  }, 60_000);
+
   it('rebuilds its state from segments when the form of states has changed, also a long one', async () => {
     const cut = cuttable('new-schema');
     await cut.grow(9_000);
