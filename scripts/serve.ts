@@ -8,13 +8,17 @@ import { fileURLToPath } from 'node:url';
 import { isRebuildWanted, noteReadModelsLost, REBUILD_NOW } from '../projections/rebuild-wanted.ts';
 import { BUNDLES } from './build.ts';
 import { StartError } from './data-folder.ts';
-import { migrate } from './migrate.ts';
+import { isNew, migrate } from './migrate.ts';
 import { webhookEgress } from './webhook-egress.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 /** How long workerd may take to come up: it takes well under a second on an idle machine. */
 const READY_MS = 12_000;
+
+/** How often the database is asked at the start, and the pause before it is asked again, which grows. */
+const ATTEMPTS = 5;
+const PAUSE_MS = 200;
 
 /** How often the sweeper runs: what `triggers.crons` in wrangler.toml says, which Miniflare does not act on. Tests are in more of a hurry. */
 const SWEEP_MS = 60_000;
@@ -97,9 +101,10 @@ export async function serve({ host, port, dataFolder, variables }: ServeOptions)
   });
   await ready(miniflare);
   const database = await miniflare.getD1Database('DB', 'chittyconnect');
-  const isNew = await migrate(database, join(root, 'projections', 'migrations'));
-  if (isNew && hadStreams) await noteReadModelsLost(database);
-  const isWanted = await isRebuildWanted(database);
+  const areLost = hadStreams && (await persistently(() => isNew(database)));
+  await persistently(() => migrate(database, join(root, 'projections', 'migrations')));
+  if (areLost) await persistently(() => noteReadModelsLost(database));
+  const isWanted = await persistently(() => isRebuildWanted(database));
   const rebuild = async () => {
     try {
       const worker = await miniflare.getWorker('chittyconnect');
@@ -130,6 +135,21 @@ export async function serve({ host, port, dataFolder, variables }: ServeOptions)
       return miniflare.dispose();
     },
   };
+}
+
+/**
+ * Does something that may be done twice until it is done: workerd closes connections that it had no time for, also those
+ * on which it has just been asked, and right after a start it has little.
+ */
+async function persistently<Result>(work: () => Promise<Result>): Promise<Result> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (attempt === ATTEMPTS) throw error;
+      await wait(attempt * PAUSE_MS);
+    }
+  }
 }
 
 /** A bundle by its text: workerd must not pick up a newer one when it is started again after a crash. */
