@@ -1,3 +1,4 @@
+import { backoffMs } from '../../actors/backoff.ts';
 import type { ColdPorts, SegmentStore } from '../../actors/cold-history.ts';
 import { Directory } from '../../actors/directory.ts';
 import type { Env } from '../env.ts';
@@ -17,8 +18,9 @@ export function coldPorts({ COLD_HISTORY, COLD_AFTER_DAYS, DIRECTORY }: ColdEnv)
   };
 }
 
-/** How often a file is asked for that the bucket does not give. */
+/** How often a file is asked for, and the pauses between. */
 const ATTEMPTS = 3;
+const PAUSE_MS = { base: 100, cap: 1_000 };
 
 function segmentStore(bucket: R2Bucket): SegmentStore {
   return {
@@ -33,12 +35,27 @@ function segmentStore(bucket: R2Bucket): SegmentStore {
           if (object && object.size > maxBytes) return { fault: 'is longer than what was moved there' };
           return object && new Uint8Array(await object.arrayBuffer());
         } catch (error) {
-          if (attempt < ATTEMPTS) continue;
-          // A bucket that answers and does not give this file has lost some of it.
-          if (await bucket.head(name).catch(() => null)) return { fault: 'is there and cannot be read' };
-          throw error;
+          if (attempt < ATTEMPTS) await scheduler.wait(backoffMs(attempt, PAUSE_MS));
+          else if (await givesOnlyOthers(bucket, name)) return { fault: 'is there and cannot be read' };
+          else throw error;
         }
       }
     },
   };
+}
+
+/**
+ * Whether a bucket that failed to give a file has it, and gives another: it has lost some of this one. What it throws
+ * otherwise passes, and says nothing of what is in it.
+ */
+async function givesOnlyOthers(bucket: R2Bucket, name: string): Promise<boolean> {
+  try {
+    if ((await bucket.head(name)) === null) return false;
+    const { objects } = await bucket.list({ limit: 2 });
+    const other = objects.find(({ key }) => key !== name);
+    const object = other && (await bucket.get(other.key, { range: { offset: 0, length: 1 } }));
+    return object ? (await object.arrayBuffer()).byteLength === 1 : false;
+  } catch {
+    return false;
+  }
 }
