@@ -1,10 +1,11 @@
 import { isActorId } from '../events/actor-id.ts';
 import type { ContextChange, ContextEvent } from '../events/context.ts';
-import { isJsonObject, type Json, type JsonObject } from '../events/json.ts';
-import { applyMergePatch } from '../events/merge-patch.ts';
+import type { JsonObject } from '../events/json.ts';
+import { collaborationOf } from './collaboration.ts';
 import type { ContextCommand, ContextState } from './context.ts';
-import { memberAt, type PrivacyRules, placeOf, safekeepingOf } from './privacy.ts';
-import type { PersonalWords, Seal } from './words.ts';
+import { type PrivacyRules, safekeepingOf } from './privacy.ts';
+import { SealedPlaces } from './sealed-places.ts';
+import type { PersonalWords } from './words.ts';
 
 /** Whose words a context holds: what people say in notes and about proposals, and what its rules say of the metadata. */
 export const contextWords: PersonalWords<ContextState, ContextCommand, ContextEvent> = {
@@ -34,25 +35,34 @@ export const contextWords: PersonalWords<ContextState, ContextCommand, ContextEv
     }
   },
 
-  seal(event, state, seal) {
+  seal(event, state, sealer, at) {
     const rules = event.type === 'context_created' ? (event.data.privacy ?? []) : safekeepingOf(state).rules;
-    if (rules.length === 0) return event.data;
+    const places = new SealedPlaces(rules, sealer);
+    const changed = (change: ContextChange, sealed: (patch: JsonObject) => JsonObject): ContextChange =>
+      change.metadata == null ? change : { ...change, metadata: sealed(change.metadata) };
     switch (event.type) {
       case 'context_created':
-        return { ...event.data, metadata: sealedIn(event.data.metadata, rules, seal) };
+        return { ...event.data, metadata: places.written(event.data.metadata) };
       case 'context_updated':
-        return sealedChange(event.data, state?.metadata ?? {}, rules, seal);
-      case 'proposal_applied':
-        return { ...event.data, change: sealedChange(event.data.change, state?.metadata ?? {}, rules, seal) };
+        return changed(event.data, (patch) => places.merged(patch, state?.metadata));
+      case 'proposal_applied': {
+        const { proposal, change } = event.data;
+        const proposed = proposedIn(state, proposal);
+        return { ...event.data, change: changed(change, (patch) => places.merged(patch, state?.metadata, proposed)) };
+      }
       // What is proposed waits as it was written: what it leads to depends on what else happens first.
       case 'proposal_made':
-        return { ...event.data, change: sealedProposal(event.data.change, rules, seal) };
+        return { ...event.data, change: changed(event.data.change, (patch) => places.written(patch)) };
       case 'proposal_rebased':
-        return { ...event.data, change: sealedProposal(event.data.change, rules, seal) };
+      case 'proposal_sealed': {
+        const { proposal, change } = event.data;
+        const proposed = proposedIn(state, proposal);
+        return { ...event.data, change: changed(change, (patch) => places.written(patch, proposed)) };
+      }
       case 'context_reverted': {
-        const { metadata } = event.data;
+        const { metadata, to } = event.data;
         if (!metadata) return event.data;
-        return { ...event.data, metadata: { ...metadata, set: sealedIn(metadata.set, rules, seal) } };
+        return { ...event.data, metadata: { ...metadata, set: places.written(metadata.set, at(to)?.metadata) } };
       }
       default:
         return event.data;
@@ -60,44 +70,11 @@ export const contextWords: PersonalWords<ContextState, ContextCommand, ContextEv
   },
 };
 
+/** What a proposal would do to the metadata, as it is stored. */
+function proposedIn(state: ContextState, id: string): JsonObject | undefined {
+  return collaborationOf(state).proposals.find((each) => each.id === id)?.change.metadata ?? undefined;
+}
+
 function subjectsIn(rules: PrivacyRules): readonly string[] {
   return rules.map(({ subject }) => subject).filter(isActorId);
-}
-
-/** Metadata whose values are all there, with those sealed that a rule names. */
-function sealedIn(metadata: JsonObject, rules: PrivacyRules, seal: Seal): JsonObject {
-  return rules.reduce((sealed, rule) => {
-    const value = memberAt(sealed, placeOf(rule));
-    return value === undefined ? sealed : replaced(sealed, placeOf(rule), seal(rule.subject, value));
-  }, metadata);
-}
-
-function sealedProposal(change: ContextChange, rules: PrivacyRules, seal: Seal): ContextChange {
-  return change.metadata == null ? change : { ...change, metadata: sealedIn(change.metadata, rules, seal) };
-}
-
-/**
- * A change with the values sealed that a rule names. A sealed value is one whole, which cannot be merged into: so the
- * patch gets the whole value that it leads to.
- */
-function sealedChange(change: ContextChange, metadata: JsonObject, rules: PrivacyRules, seal: Seal): ContextChange {
-  const { metadata: patch } = change;
-  if (patch == null) return change;
-  const after = applyMergePatch(metadata, patch);
-  const sealed = rules.reduce((result, rule) => {
-    const place = placeOf(rule);
-    if (memberAt(patch, place) === undefined) return result;
-    const value = memberAt(after, place);
-    return value === undefined ? result : replaced(result, place, seal(rule.subject, value));
-  }, patch);
-  return { ...change, metadata: sealed };
-}
-
-/** An object with another value at a place that is in it. */
-function replaced(object: JsonObject, [name = '', ...rest]: readonly string[], value: Json): JsonObject {
-  const entries = Object.entries(object).map(([key, member]): [string, Json] => {
-    if (key !== name) return [key, member];
-    return [key, rest.length === 0 || !isJsonObject(member) ? value : replaced(member, rest, value)];
-  });
-  return Object.fromEntries(entries);
 }

@@ -187,6 +187,7 @@ export function isBookkeeping(type: ContextEvent['type']): boolean {
     case 'proposal_rejected':
     case 'proposal_withdrawn':
     case 'proposal_rebased':
+    case 'proposal_sealed':
       return true;
     default:
       return isProvisioning(type);
@@ -254,6 +255,7 @@ function apply(state: ContextState, event: Recorded<ContextEvent>): KeptContext 
     case 'proposal_rejected':
     case 'proposal_withdrawn':
     case 'proposal_rebased':
+    case 'proposal_sealed':
     case 'proposal_applied':
       return evolveProposals(state, event);
     default:

@@ -4,8 +4,8 @@ import type { privacyRules, retention } from '../events/context-privacy.ts';
 import { isJsonObject, type Json, type JsonObject } from '../events/json.ts';
 import { parsePointer } from '../events/json-pointer.ts';
 import { applyMergePatch, jsonEquals } from '../events/merge-patch.ts';
-import { ERASED, type ERASURE_REASONS } from '../events/personal.ts';
-import { type KeptContext, type Voice, voiceOf } from './collaboration.ts';
+import { type ERASURE_REASONS, isUnreadable } from '../events/personal.ts';
+import { collaborationOf, type KeptContext, type Voice, voiceOf } from './collaboration.ts';
 import type { Recorded, Refusal } from './decider.ts';
 import { SYSTEM_ACTOR } from './system-actor.ts';
 
@@ -137,18 +137,26 @@ export function decidePrivacy(
   }
 }
 
-/** Sets the rules, and writes again what stands under new ones, so that it is sealed from now on. */
+/**
+ * Sets the rules, and writes again what stands under new ones, so that it is sealed from now on: in the metadata, also
+ * while the context is deleted, and in open proposals. What no rule names any more stays sealed as it is.
+ */
 function setRules(wanted: PrivacyRules, state: KeptContext): readonly ContextEvent[] {
   const { rules } = safekeepingOf(state);
   if (jsonEquals(rules, wanted)) return [];
-  const set: ContextEvent = { type: 'privacy_rules_set', data: { rules: [...wanted] } };
-  const added = wanted.filter((rule) => !rules.some((each) => jsonEquals(each, rule)));
-  const metadata = added.reduce<JsonObject>((patch, rule) => {
-    const value = memberAt(state.metadata, placeOf(rule));
-    return value === undefined || value === ERASED ? patch : applyMergePatch(patch, nested(placeOf(rule), value));
+  const places = wanted.filter((rule) => !rules.some((each) => jsonEquals(each, rule))).map(placeOf);
+  const metadata = places.reduce<JsonObject>((patch, place) => {
+    const value = memberAt(state.metadata, place);
+    return value === undefined || isUnreadable(value) ? patch : applyMergePatch(patch, nested(place, value));
   }, {});
-  const isWritten = state.status === 'active' && Object.keys(metadata).length > 0;
-  return isWritten ? [set, { type: 'context_updated', data: { metadata } }] : [set];
+  const proposals = collaborationOf(state).proposals.filter(({ change }) =>
+    places.some((place) => memberAt(change.metadata ?? {}, place) !== undefined),
+  );
+  return [
+    { type: 'privacy_rules_set', data: { rules: [...wanted] } },
+    ...proposals.map(({ id, change }): ContextEvent => ({ type: 'proposal_sealed', data: { proposal: id, change } })),
+    ...(Object.keys(metadata).length > 0 ? [{ type: 'context_updated', data: { metadata } } as const] : []),
+  ];
 }
 
 /** Where in the metadata a rule's value is, by the names of members. */
@@ -157,7 +165,7 @@ export function placeOf({ pointer }: PrivacyRules[number]): readonly string[] {
 }
 
 /** What is at a place in an object, through objects alone: a merge patch reaches into no array. Undefined when there is nothing. */
-export function memberAt(object: JsonObject, place: readonly string[]): Json | undefined {
+function memberAt(object: JsonObject, place: readonly string[]): Json | undefined {
   let current: Json | undefined = object;
   for (const name of place) {
     current = isJsonObject(current) && Object.hasOwn(current, name) ? current[name] : undefined;

@@ -209,6 +209,10 @@ export function evolveProposals(state: KeptContext, event: Recorded<ProposalEven
       const { proposal, change, base } = event.data;
       return withProposal(proposal, () => ({ change, base, staleSince: null, approvals: [] }));
     }
+    case 'proposal_sealed': {
+      const { proposal, change } = event.data;
+      return withProposal(proposal, () => ({ change }));
+    }
     case 'proposal_rejected':
       return close(state, event.data.proposal, 'rejected', event);
     case 'proposal_withdrawn':

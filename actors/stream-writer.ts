@@ -198,13 +198,14 @@ export class StreamWriter<State, Command, Event extends DomainEvent> {
    * @returns its data and how many values were sealed, null where words are not kept apart; or why they cannot be
    */
   #sealWords(event: Event, state: State, { principal, id }: CommandRequest<Command>, stream: string) {
-    const { type, head, words } = this.#target;
+    const { type, words, snapshots } = this.#target;
     if (words === null) return { data: event.data, sealed: null };
     const fields = this.#marked.get(event.type) ?? [];
     const who = { author: principal.subject, self: id };
     const { personal } = type;
-    return words.seal(event.data, fields, who, stream, (data, seal) =>
-      personal?.seal ? personal.seal({ ...event, data }, head.open(state), seal) : data,
+    const at = (version: number) => snapshots.at(version).state;
+    return words.seal(event.data, fields, who, stream, (data, sealer) =>
+      personal?.seal ? personal.seal({ ...event, data }, state, sealer, at) : data,
     );
   }
 

@@ -1,15 +1,12 @@
 import { isActorId } from '../events/actor-id.ts';
 import type { DomainEvent } from '../events/envelope.ts';
 import { isJsonObject, type Json, type JsonObject } from '../events/json.ts';
-import { countSealed, ERASED, type PersonalField, readSealed, SEALED_MARK } from '../events/personal.ts';
+import { countSealed, ERASED, LOCKED, type PersonalField, readSealed, SEALED_MARK } from '../events/personal.ts';
 import { openValue, type PersonalKey, sealValue } from '../events/personal-cipher.ts';
 import type { Refusal } from './decider.ts';
 import type { KeyWrap } from './key-wrap.ts';
 import { PersonalKeys } from './personal-keys.ts';
 import type { Principal } from './principal.ts';
-
-/** What stands in the place of words whose key cannot be opened here. */
-const LOCKED = '[sealed]';
 
 /** Why a text that looks like sealed words is not taken. */
 export const FORGED_WORDS: Refusal = {
@@ -30,15 +27,29 @@ export interface WordsPort {
   introduce(subject: string, stream: string): Promise<Introduction>;
 }
 
-/** Seals a value in somebody's name. */
-export type Seal = (subject: string, value: Json) => Json;
+/** Seals values, for what is not marked in the schemas. */
+export interface Sealer {
+  /** Seals a value in somebody's name. */
+  seal(subject: string, value: Json): Json;
+  /** Lets sealed text of this stream stand as it is. */
+  keep(text: string): Json;
+  /** A value of this stream with the words that it holds. */
+  open(value: Json): Json;
+  /** Has the event refused. */
+  refuse(refusal: Refusal): void;
+}
 
 /** Which words a kind of stream holds, and whose they are. */
 export interface PersonalWords<State, Command, Event extends DomainEvent> {
   /** Whose words a command may bring: they are asked for a key before it is carried out. */
   subjectsOf(command: Command, state: State, by: Principal): readonly string[];
-  /** Seals what is not marked in the event's schema. @param state before the event, opened */
-  seal?(event: Event, state: State, seal: Seal): Event['data'];
+  /**
+   * Seals what is not marked in the event's schema.
+   *
+   * @param state before the event, with its words sealed
+   * @param at gives it as it was at an earlier version
+   */
+  seal?(event: Event, state: State, sealer: Sealer, at: (version: number) => State): Event['data'];
   /** Whether its sinks are given the words; they get the state as it is stored otherwise. */
   readonly areInSinks: boolean;
 }
@@ -52,6 +63,8 @@ export class Words {
   readonly #introduce: WordsPort['introduce'];
   /** Who knows that this stream holds their words, or has just been told. */
   readonly #introduced = new Set<string>();
+  /** Who was erased everywhere while there was no stream yet that could say so. */
+  readonly #barred = new Set<string>();
   readonly #stream: () => string;
   /** Opened words by their sealed text. */
   readonly #remembered = new Map<string, Json>();
@@ -86,7 +99,8 @@ export class Words {
   async introduce(strangers: readonly string[], stream: string): Promise<Refusal | null> {
     for (const subject of strangers) {
       const introduction = await this.#introduce(subject, stream);
-      if (introduction === 'erased') return erased(subject);
+      // Erased meanwhile: what was answered before that counts no more.
+      if (introduction === 'erased' || this.#barred.has(subject)) return erased(subject);
       if (introduction === 'unknown') {
         const detail = `There is no actor ${subject}, whose words these would be. Name another subject.`;
         return {
@@ -123,13 +137,11 @@ export class Words {
     fields: readonly PersonalField[],
     who: { readonly author: string; readonly self: string },
     stream: string,
-    more: (data: Data, seal: Seal) => Data,
+    more: (data: Data, sealer: Sealer) => Data,
   ): { readonly data: Data; readonly sealed: number } | Refusal {
     let refusal: Refusal | null = null;
     let sealed = 0;
-    const seal: Seal = (subject, value) => {
-      // The service itself is nobody.
-      if (value === null || subject === '') return value;
+    const seal = (subject: string, value: Json): Json => {
       const key = this.#keyFor(subject, who.self);
       if ('refused' in key) {
         refusal ??= key;
@@ -144,12 +156,22 @@ export class Words {
       sealed += 1;
       return text;
     };
+    const keep = (text: string) => {
+      sealed += 1;
+      return text;
+    };
+    const refuse = (why: Refusal) => {
+      refusal ??= why;
+    };
+    const sealer: Sealer = { seal, keep, refuse, open: (value) => this.open(value) };
+    // The service itself is nobody.
     const author = isActorId(who.author) ? who.author : '';
     const marked = fields.flatMap(({ name, whose }) => {
       const value = data[name];
-      return value === undefined ? [] : [[name, seal(whose === 'self' ? who.self : author, value)]];
+      const subject = whose === 'self' ? who.self : author;
+      return value === undefined || value === null || subject === '' ? [] : [[name, seal(subject, value)]];
     });
-    const result = more(marked.length === 0 ? data : { ...data, ...Object.fromEntries(marked) }, seal);
+    const result = more(marked.length === 0 ? data : { ...data, ...Object.fromEntries(marked) }, sealer);
     return refusal ?? { data: result, sealed };
   }
 
@@ -161,6 +183,12 @@ export class Words {
     this.#opened = new WeakMap();
   }
 
+  /** Takes no words of somebody any more, though nothing may be written yet that could say so. */
+  bar(subject: string): void {
+    this.#barred.add(subject);
+    this.forget(subject);
+  }
+
   #keyFor(subject: string, self: string): PersonalKey | Refusal {
     const standing = this.#keys.standing(subject);
     switch (standing) {
@@ -170,6 +198,7 @@ export class Words {
       case 'gone':
         return erased(subject);
       case 'none': {
+        if (this.#barred.has(subject)) return erased(subject);
         if (subject === self || !isActorId(subject) || this.#introduced.has(subject)) return this.#keys.make(subject);
         return {
           refused: 'conflict',

@@ -48,6 +48,8 @@ export const collaborationEvents = <Change extends JsonObject>(change: z.ZodType
   proposal_withdrawn: z.strictObject({ proposal }),
   /** Its author looked at it again at version `base`; the approvals are void. */
   proposal_rebased: z.strictObject({ proposal, change, base: version }),
+  /** What it would change is written again, for rules of privacy that came after it; nothing else of it changes. */
+  proposal_sealed: z.strictObject({ proposal, change }),
   /** The last approval that was needed came, and the context has changed as `context_updated` changes it. */
   proposal_applied: z.strictObject({ proposal, change, proposedBy: actor, approvedBy: z.array(actor) }),
 });

@@ -12,6 +12,14 @@ export const SEALED_MARK = 'sealed:v1:';
 /** What readers see in the place of words that were erased. */
 export const ERASED = '[erased]';
 
+/** What they see in the place of words whose key cannot be opened where they read. */
+export const LOCKED = '[sealed]';
+
+/** Whether what stands for words is not they: they are erased, or their key cannot be opened. */
+export function isUnreadable(opened: unknown): boolean {
+  return opened === ERASED || opened === LOCKED;
+}
+
 /** Characters of the id of a subject that is no actor. */
 const SUBJECT_MAX = 100;
 
