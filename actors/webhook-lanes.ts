@@ -1,7 +1,8 @@
 /**
  * How far a webhook is, beside its log. The feed says which contexts have something new; what that is stands in their
  * logs, and each context is a lane of its own: one that fails holds up no other, and within one nothing overtakes. A lane
- * knows up to which version everything was delivered, so what the feed shows again, after a rebuild, is not sent again.
+ * knows up to which version everything was delivered, so what the feed shows again, after a rebuild, is not sent again; nor
+ * is what happened before the webhook began, which no lane knows of.
  */
 
 /** A context with events that wait for their delivery. */
@@ -16,17 +17,23 @@ export interface Lane {
   /** When that began, and when it is sent again; in milliseconds since 1970, 0 for never and for now. */
   since: number;
   retryAt: number;
+  /** Why the event that is next cannot be read; null when it was not found that it cannot. */
+  unreadable: string | null;
 }
 
 /** What is the same for all lanes. */
 interface Progress {
   /** The position of the feed up to which it was read. */
   position: number;
+  /** Nothing is sent that happened before this time (ISO 8601). */
+  begin: string;
   /** Until when the receiver asked to be left alone, in milliseconds since 1970. */
   pausedUntil: number;
   /** When something was last delivered, in milliseconds since 1970; 0 for never. */
   deliveredAt: number;
 }
+
+const NO_PROGRESS: Progress = { position: 0, begin: '', pausedUntil: 0, deliveredAt: 0 };
 
 /** The lanes of a webhook. */
 export class Lanes {
@@ -63,7 +70,7 @@ export class Lanes {
       .toArray();
     const delivered = Math.max(row?.delivered ?? 0, first - 1);
     if (last <= delivered) return;
-    const lane = { context, delivered, until: last, attempts: 0, since: 0, retryAt: 0 };
+    const lane = { context, delivered, until: last, attempts: 0, since: 0, retryAt: 0, unreadable: null };
     this.#behind.set(context, lane);
     this.#write(lane);
   }
@@ -75,6 +82,7 @@ export class Lanes {
 
   /** Notes that everything up to a version is done. */
   advance(lane: Lane, version: number): void {
+    this.#setUnreadable(lane, null);
     lane.delivered = version;
     lane.attempts = 0;
     lane.since = 0;
@@ -89,6 +97,23 @@ export class Lanes {
     lane.since ||= now;
     lane.retryAt = retryAt;
     this.#write(lane);
+  }
+
+  /** Notes that the next event cannot be read, and when that is tried again. */
+  stand(lane: Lane, reason: string, retryAt: number): void {
+    this.#setUnreadable(lane, reason);
+    lane.retryAt = retryAt;
+    this.#write(lane);
+  }
+
+  #setUnreadable(lane: Lane, reason: string | null): void {
+    if (lane.unreadable === reason) return;
+    lane.unreadable = reason;
+    if (reason === null) this.#sql.exec('DELETE FROM webhook_unreadable WHERE context = ?', lane.context);
+    else {
+      const sql = 'INSERT OR REPLACE INTO webhook_unreadable (context, reason) VALUES (?, ?)';
+      this.#sql.exec(sql, lane.context, reason);
+    }
   }
 
   /** Leaves the receiver alone for a while. */
@@ -112,9 +137,9 @@ export class Lanes {
     }
   }
 
-  /** Leaves out everything up to a position of the feed. */
-  skipTo(position: number): void {
-    this.#store({ position, pausedUntil: 0 });
+  /** Leaves out everything up to a position of the feed, and what happened before a time (ISO 8601), wherever it comes. */
+  skipTo(position: number, begin: string): void {
+    this.#store({ position, begin, pausedUntil: 0 });
     for (const lane of [...this.#behind.values()]) this.advance(lane, lane.until);
   }
 
@@ -144,15 +169,18 @@ export class Lanes {
         context TEXT PRIMARY KEY, delivered INTEGER NOT NULL, until INTEGER NOT NULL,
         attempts INTEGER NOT NULL, since INTEGER NOT NULL, retry_at INTEGER NOT NULL
       ) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS webhook_unreadable (context TEXT PRIMARY KEY, reason TEXT NOT NULL) WITHOUT ROWID;
     `);
     const [row] = this.#sql.exec<{ progress: string }>('SELECT progress FROM webhook_progress').toArray();
-    this.#progress = { position: 0, pausedUntil: 0, deliveredAt: 0, ...(row && JSON.parse(row.progress)) };
+    const progress: Progress = { ...NO_PROGRESS, ...(row && JSON.parse(row.progress)) };
+    this.#progress = progress;
     const lanes = this.#sql
-      .exec<{ context: string; delivered: number; until: number; attempts: number; since: number; retry_at: number }>(
-        'SELECT * FROM webhook_lanes WHERE delivered < until',
+      .exec<Omit<Lane, 'retryAt'> & { [column: string]: string | number | null; retry_at: number }>(
+        `SELECT lane.*, reason AS unreadable
+         FROM webhook_lanes lane LEFT JOIN webhook_unreadable USING (context) WHERE delivered < until`,
       )
       .toArray();
     for (const { retry_at: retryAt, ...lane } of lanes) this.#behind.set(lane.context, { ...lane, retryAt });
-    return this.#progress ?? { position: 0, pausedUntil: 0, deliveredAt: 0 };
+    return progress;
   }
 }

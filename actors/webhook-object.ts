@@ -8,7 +8,8 @@ import type { Process } from './process.ts';
 import type { StreamType } from './stream-type.ts';
 import { type Webhook, type WebhookCommand, type WebhookState, webhookDecider } from './webhook.ts';
 import type { Attempt } from './webhook-attempts.ts';
-import { type DeliveryPorts, WebhookDelivery } from './webhook-delivery.ts';
+import { WebhookDelivery } from './webhook-delivery.ts';
+import type { DeliveryPorts } from './webhook-ports.ts';
 import type { SealedSecret } from './webhook-secrets.ts';
 
 /** Replays that wait at the same time. */
@@ -86,9 +87,10 @@ export class WebhookActor extends EventSourcedObject<WebhookState, WebhookComman
 
   /** Makes it, with the secret that its command names. It begins with what happens from now on. */
   async create(request: Of<'create'>, sealed: string): Promise<CommandReply | RefusalReply> {
+    const begin = new Date().toISOString();
     const position = await this.#ports.feedEnd();
     const reply = await this.#withSecret(request, sealed);
-    if (!isRefusal(reply)) this.#delivery.lanes.skipTo(position);
+    if (!isRefusal(reply)) this.#delivery.lanes.skipTo(position, begin);
     return reply;
   }
 
@@ -109,13 +111,14 @@ export class WebhookActor extends EventSourcedObject<WebhookState, WebhookComman
 
   /** Has it go on, from where it stood or from now. */
   async enable(request: Of<'enable'>): Promise<CommandReply | RefusalReply> {
+    const begin = new Date().toISOString();
     const position = request.command.from === 'now' ? await this.#ports.feedEnd() : null;
     const reply = await this.execute(request);
     if (isRefusal(reply) || !reply.changed) return reply;
     this.#delivery.lanes.retryAll();
     this.#delivery.replays.retryAll();
     if (position !== null) {
-      this.#delivery.lanes.skipTo(position);
+      this.#delivery.lanes.skipTo(position, begin);
       this.#delivery.replays.clear();
     }
     this.poke();

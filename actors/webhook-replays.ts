@@ -1,3 +1,5 @@
+import type { UnreadablePlace } from './webhook-ports.ts';
+
 /** A part of the feed that is sent again. */
 export interface Replay {
   readonly id: number;
@@ -10,9 +12,11 @@ export interface Replay {
   /** How often the event that is next was sent in vain, and when it is sent again (milliseconds since 1970). */
   attempts: number;
   retryAt: number;
+  /** Where it stands because an event cannot be read; null when it was not found that it cannot. */
+  unreadable: UnreadablePlace | null;
 }
 
-/** The replays that a webhook has to make, beside its log; one after the other. */
+/** The replays that a webhook has to make, beside its log; one after the other, but for those that cannot be read. */
 export class Replays {
   readonly #sql: SqlStorage;
   #open: Replay[] | null = null;
@@ -29,7 +33,7 @@ export class Replays {
   /** Adds one. */
   add(range: Pick<Replay, 'position' | 'upTo' | 'from' | 'to'>): void {
     const open = this.#load();
-    const replay = { ...range, id: (open.at(-1)?.id ?? 0) + 1, attempts: 0, retryAt: 0 };
+    const replay = { ...range, id: (open.at(-1)?.id ?? 0) + 1, attempts: 0, retryAt: 0, unreadable: null };
     open.push(replay);
     this.#write(replay);
   }
@@ -39,6 +43,7 @@ export class Replays {
     replay.position = position;
     replay.attempts = 0;
     replay.retryAt = 0;
+    replay.unreadable = null;
     if (position < replay.upTo) this.#write(replay);
     else this.#end(replay);
   }
@@ -46,6 +51,13 @@ export class Replays {
   /** Notes that its next event was sent in vain. */
   fail(replay: Replay, retryAt: number): void {
     replay.attempts += 1;
+    replay.retryAt = retryAt;
+    this.#write(replay);
+  }
+
+  /** Notes that its next event cannot be read, and when that is tried again. */
+  stand(replay: Replay, unreadable: UnreadablePlace, retryAt: number): void {
+    replay.unreadable = unreadable;
     replay.retryAt = retryAt;
     this.#write(replay);
   }
@@ -83,7 +95,7 @@ export class Replays {
       this.#open = this.#sql
         .exec<{ replay: string }>('SELECT replay FROM webhook_replays ORDER BY id')
         .toArray()
-        .map((row): Replay => JSON.parse(row.replay));
+        .map((row): Replay => ({ unreadable: null, ...JSON.parse(row.replay) }));
     }
     return this.#open;
   }

@@ -14,8 +14,8 @@ const INTERVAL_MS = 10_000;
 
 /**
  * The sink that keeps the audit trail in D1. Every stream has one. An entry of several events is written as often as there
- * are more of them, always whole: so whatever is delivered twice, or after a rebuild has begun, ends in the same rows. What is older than is to be kept
- * is not written.
+ * are more of them, always whole: so whatever is delivered twice, or after a rebuild has begun, ends in the same rows. What
+ * is older than is to be kept is not written.
  */
 export function auditSink({ DB, AUDIT_KEEP_DAYS }: Pick<Env, 'DB' | 'AUDIT_KEEP_DAYS'>): Sink<unknown> {
   return {

@@ -7,10 +7,10 @@ import { provisionSelf } from './self.ts';
 import { wake } from './wake.ts';
 
 /**
- * Sees that the service has its place in ChittyOS and its first administrator, removes what is old of the audit trail, and wakes the streams whose cursors stand
- * still, and a few others in turn: an object's own alarm does this work, and the sweep is for an alarm that the platform
- * has dropped. It goes by the directory, which has every stream, and keeps no list of its own. Never throws; a stream that
- * cannot be woken is found again the next time.
+ * Sees that the service has its place in ChittyOS and its first administrator, removes what is old of the audit trail, and
+ * wakes the streams whose cursors stand still, and a few others in turn: an object's own alarm does this work, and the
+ * sweep is for an alarm that the platform has dropped. It goes by the directory, which has every stream, and keeps no list
+ * of its own. Never throws; a stream that cannot be woken is found again the next time.
  */
 export async function sweep(env: Env): Promise<void> {
   await Promise.allSettled([

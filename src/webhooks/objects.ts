@@ -49,7 +49,7 @@ export class WebhookObject extends WebhookActor {
       log: handInTo(env),
       cold: coldPorts(env),
       ownerStatus: (owner) => ownerStatus(env, owner),
-      news: (webhook, after, limit) => newsFor(env, webhook, after, limit),
+      news: (webhook, after, limit, span) => newsFor(env, webhook, after, limit, span),
       events: (webhook, contextId, after, limit) => eventsFor(env, webhook, contextId, after, limit),
       messageOf,
       post: (message) => postMessage(env, message),

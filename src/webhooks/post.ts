@@ -1,5 +1,5 @@
-import type { Message } from '../../actors/webhook-delivery.ts';
 import type { AttemptResult, Outcome } from '../../actors/webhook-outcome.ts';
+import type { Message } from '../../actors/webhook-ports.ts';
 import type { SealedSecret } from '../../actors/webhook-secrets.ts';
 import { type Sealer, sealerOf } from '../auth/sealing.ts';
 import type { Env } from '../env.ts';

@@ -16,7 +16,13 @@ export interface WebhookJson {
   version: number;
   secrets: { id: string; endsAt: string | null }[];
   disabled: { reason: string; detail: string | null } | null;
-  delivery: { failing: number; replays: number; nextAttemptAt: string | null; lastDeliveredAt: string | null };
+  delivery: {
+    failing: number;
+    replays: number;
+    unreadable: { context: string; version: number; reason: string }[];
+    nextAttemptAt: string | null;
+    lastDeliveredAt: string | null;
+  };
   [member: string]: unknown;
 }
 

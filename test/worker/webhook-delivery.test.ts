@@ -337,10 +337,17 @@ describe('a webhook', { timeout: 30_000 }, () => {
   it('sends nothing again because the read models were made anew', async () => {
     const ann = await person('Ann');
     const there = receiver();
+    const old = await contextOf(ann, { name: 'before it was made' });
+    await rename(ann, old, 'still before');
     const { path } = await webhookOf(ann, there);
     const context = await contextOf(ann);
     await rename(ann, context, 'second');
     await soon(() => expect(there.hooks).toHaveLength(2));
+    const left = await contextOf(ann, { name: 'left out' });
+    await soon(() => expect(there.hooks).toHaveLength(3));
+    await expectJson(await ann.post(`${path}/disable`), 200);
+    await rename(ann, left, 'left out, too');
+    await expectJson(await ann.post(`${path}/enable`, { from: 'now' }), 200);
     for (let cursor: string | null = ''; cursor !== null; ) {
       const address: string = `/v1/admin/rebuild${cursor === '' ? '' : `?cursor=${cursor}`}`;
       const { nextCursor }: { nextCursor: string | null } = await (await api(address, { method: 'POST' })).json();
@@ -349,7 +356,7 @@ describe('a webhook', { timeout: 30_000 }, () => {
     await whatever();
     await rename(ann, context, 'third');
     await soon(() => expect(there.places.at(-1)).toBe(`${idOf(context)} 3`));
-    expect(there.hooks).toHaveLength(3);
+    expect(there.places).toEqual([`${idOf(context)} 1`, `${idOf(context)} 2`, `${idOf(left)} 1`, `${idOf(context)} 3`]);
     const { items } = await expectJson<{ items: { id: string }[] }>(await ann.call('/v1/webhooks'), 200);
     expect(items.map(({ id }) => id)).toEqual([idOf(path)]);
   });

@@ -1,10 +1,11 @@
 import { runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import fc from 'fast-check';
-import { afterEach, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { Webhook } from '../../actors/webhook.ts';
-import { type DeliveryPorts, WebhookDelivery } from '../../actors/webhook-delivery.ts';
+import { WebhookDelivery } from '../../actors/webhook-delivery.ts';
 import type { AttemptResult } from '../../actors/webhook-outcome.ts';
+import type { DeliveryPorts } from '../../actors/webhook-ports.ts';
 import { printedSeed } from '../support/seed.ts';
 
 const RUNS = 60;
@@ -32,6 +33,15 @@ const step = fc.oneof(
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('die' as const), after: fc.integer({ min: 0, max: 3 }) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('rebuild' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('begin' as const) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant('damage' as const),
+      context,
+      how: fc.constantFrom('lasting', 'passing', null),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('unshare' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('share' as const) }) },
   {
@@ -54,10 +64,14 @@ const FAILED: AttemptResult = { ...SENT, outcome: 'failed', status: 500, error: 
 
 /** Contexts with their events, the feed, and a receiver that checks what it gets. */
 class World {
-  readonly histories: { type: string }[][] = Array.from({ length: CONTEXTS }, () => []);
+  readonly histories: { type: string; time: string }[][] = Array.from({ length: CONTEXTS }, () => []);
   readonly feed: { position: number; context: string; first: number; last: number }[] = [];
   /** The version of each context that came last. */
   readonly received = Array.from({ length: CONTEXTS }, () => 0);
+  /** The version of each context behind which the webhook began, now or when it was told to leave out what was before. */
+  readonly begun = Array.from({ length: CONTEXTS }, () => 0);
+  /** Contexts whose events cannot be read. */
+  readonly damage = new Map<string, 'lasting' | 'passing'>();
   /** The last one is not always the owner's to read. */
   isShared = true;
   wasUnshared = false;
@@ -73,7 +87,10 @@ class World {
   happen(index: number, events: number): void {
     const history = this.histories[index] ?? [];
     const first = history.length + 1;
-    for (let each = 0; each < events; each++) history.push({ type: (first + each) % 3 === 0 ? 'unwanted' : 'wanted' });
+    const time = new Date().toISOString();
+    for (let each = 0; each < events; each++) {
+      history.push({ type: (first + each) % 3 === 0 ? 'unwanted' : 'wanted', time });
+    }
     this.place(index, first, history.length);
   }
 
@@ -90,6 +107,14 @@ class World {
       if (history.length > 0) this.place(index, 1, history.length);
   }
 
+  /** What was before is left out from now on, which is behind the last event. */
+  begin(): void {
+    for (const [index, history] of this.histories.entries()) {
+      this.begun[index] = history.length;
+      this.received[index] = history.findLastIndex(({ type }) => this.types.includes(type)) + 1;
+    }
+  }
+
   mayRead(name: string): boolean {
     return this.isShared || name !== `context ${CONTEXTS - 1}`;
   }
@@ -97,7 +122,9 @@ class World {
   readonly ports: DeliveryPorts = {
     ownerStatus: async () => (this.isSuspended && this.isNoticed ? 'suspended' : 'active'),
     news: async (_webhook, after, limit) => {
-      const all = this.feed.filter(({ position, context: name }) => position > after && name !== '');
+      const all = this.feed
+        .filter(({ position, context: name }) => position > after && name !== '')
+        .map((row) => ({ ...row, first: Math.max(row.first, row.last - (row.position - after) + 1) }));
       const news = all.slice(0, limit);
       const isUpToDate = news.length === all.length;
       const end = Math.max(after, this.feed.at(-1)?.position ?? 0);
@@ -107,10 +134,12 @@ class World {
     events: async (_webhook, name, after, limit) => {
       if (this.isSuspended) return null;
       if (!this.mayRead(name)) return [];
+      const damage = this.damage.get(name);
+      if (damage !== undefined) return { reason: `${name} is damaged`, isPassing: damage === 'passing' };
       const history = this.histories[Number(name.split(' ')[1])] ?? [];
-      return history.slice(after, after + limit).map(({ type }, index) => {
+      return history.slice(after, after + limit).map(({ type, time }, index) => {
         const version = after + index + 1;
-        return JSON.stringify({ id: `${name} ${version}`, type, stream: name, version, time: '', actor: 'act_ann' });
+        return JSON.stringify({ id: `${name} ${version}`, type, stream: name, version, time, actor: 'act_ann' });
       });
     },
     messageOf: (_webhook, text) => ({ id: JSON.parse(text).id, body: text }),
@@ -145,6 +174,8 @@ class World {
     expect(this.mayRead(stream)).toBe(true);
     expect(this.isSuspended).toBe(false);
     const index = Number(stream.split(' ')[1]);
+    expect(version).toBeGreaterThan(this.begun[index] ?? 0);
+    expect(this.damage.has(stream)).toBe(false);
     const last = this.received[index] ?? 0;
     const history = this.histories[index] ?? [];
     const next = history.findIndex((event, at) => at >= last && this.types.includes(event.type)) + 1;
@@ -214,6 +245,15 @@ async function play(steps: readonly Step[], sql: SqlStorage): Promise<void> {
         world.rebuild();
         delivery.wake();
         break;
+      case 'begin':
+        at(now + 1);
+        delivery.lanes.skipTo(world.feed.at(-1)?.position ?? 0, new Date(now).toISOString());
+        world.begin();
+        break;
+      case 'damage':
+        if (each.how === null) world.damage.delete(`context ${each.context}`);
+        else world.damage.set(`context ${each.context}`, each.how);
+        break;
       case 'unshare':
         world.isShared = false;
         world.wasUnshared = true;
@@ -229,6 +269,7 @@ async function play(steps: readonly Step[], sql: SqlStorage): Promise<void> {
   }
   world.mood = 'well';
   world.isSuspended = false;
+  world.damage.clear();
   for (let made = 0; made < 500; made++) {
     const next = delivery.nextAt(now);
     if (next === null) break;
@@ -240,7 +281,7 @@ async function play(steps: readonly Step[], sql: SqlStorage): Promise<void> {
     if (index === CONTEXTS - 1 && world.wasUnshared) continue;
     expect(world.received[index]).toBe(history.findLastIndex(({ type }) => type === 'wanted') + 1);
   }
-  expect(delivery.status()).toMatchObject({ failing: 0, nextAttemptAt: null });
+  expect(delivery.status()).toMatchObject({ failing: 0, unreadable: [], nextAttemptAt: null });
 }
 
 it('delivers each context’s events in their order and at least once, whatever fails and whoever is killed when', {
@@ -288,4 +329,161 @@ it('writes a few rows for each event, and fewer for those that come together', a
   });
   expect(rows.alone).toBeLessThanOrEqual(4);
   expect(rows.together).toBeLessThanOrEqual(2.5);
+});
+
+/** Runs something with the storage of an object of its own. */
+function withSql<Result>(name: string, run: (sql: SqlStorage) => Promise<Result>): Promise<Result> {
+  const object = env.COUNTERS.get(env.COUNTERS.idFromName(name));
+  return runInDurableObject(object, (_object, { storage }) => run(storage.sql));
+}
+
+/** Makes steps until nothing is due at this moment. */
+async function settle(delivery: WebhookDelivery): Promise<void> {
+  while ((delivery.nextAt(Date.now()) ?? Number.POSITIVE_INFINITY) <= Date.now() + 1) {
+    expect(await delivery.step()).toBeNull();
+  }
+}
+
+const EVERYTHING: Webhook = { ...WEBHOOK, types: null };
+
+/** A world in which so many events were delivered, and what is sent from then on, as `<context> <version>`. */
+async function settled(sql: SqlStorage, events: number) {
+  const world = new World();
+  world.types = ['wanted', 'unwanted'];
+  world.happen(0, events);
+  const sent: string[] = [];
+  const answers: { post: DeliveryPorts['post'] } = { post: async () => SENT };
+  const ports: DeliveryPorts = {
+    ...world.ports,
+    post: (message) => {
+      const { stream, version } = JSON.parse(message.body);
+      sent.push(`${stream} ${version}`);
+      return answers.post(message);
+    },
+  };
+  const delivery = new WebhookDelivery(sql, ports, () => EVERYTHING);
+  await settle(delivery);
+  expect(sent.splice(0)).toHaveLength(events);
+  return { world, sent, answers, delivery };
+}
+
+/** Places of a context, from one version to another. */
+function versions(name: string, first: number, last: number): string[] {
+  return Array.from({ length: last - first + 1 }, (_, index) => `${name} ${first + index}`);
+}
+
+/** Resolves when it is told to. */
+function gate() {
+  return Promise.withResolvers<AttemptResult>();
+}
+
+describe('a replay', () => {
+  it('stands behind each event that has arrived: what fails now and then is sent again, and nothing else', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const sent = await withSql('webhook replay fickle', async (sql) => {
+      const { sent: all, answers, delivery } = await settled(sql, 100);
+      let posts = 0;
+      answers.post = async () => (++posts % 8 === 0 ? FAILED : SENT);
+      delivery.replays.add({ position: 0, upTo: 90, from: null, to: null });
+      for (let round = 0; round < 30 && delivery.replays.open.length > 0; round++) {
+        await settle(delivery);
+        vi.setSystemTime(Date.now() + LONG_MS);
+      }
+      return all;
+    });
+    expect([...new Set(sent)]).toEqual(versions('context 0', 1, 90));
+    // Every eighth failed, once.
+    expect(sent).toHaveLength(90 + Math.floor(sent.length / 8));
+  });
+
+  it('ends where the owner loses the right to read, though it is in the midst of a run', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const sent = await withSql('webhook replay unshared', async (sql) => {
+      const { world, sent: all, answers, delivery } = await settled(sql, 40);
+      answers.post = async () => {
+        vi.setSystemTime(Date.now() + 700);
+        if (all.length === 3) vi.spyOn(world, 'mayRead').mockReturnValue(false);
+        return SENT;
+      };
+      delivery.replays.add({ position: 0, upTo: 40, from: null, to: null });
+      await settle(delivery);
+      expect(delivery.replays.open).toEqual([]);
+      return all;
+    });
+    // At most what was read within the last second goes out all the same.
+    expect(sent.length).toBeLessThanOrEqual(5);
+  });
+
+  it('stops within a run when its step is over or the webhook is, and holds up nothing that happens meanwhile', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    await withSql('webhook replay live', async (sql) => {
+      const { world, sent, answers, delivery } = await settled(sql, 40);
+      const gates = [gate(), gate()];
+      const posts: Promise<AttemptResult>[] = gates.map(({ promise }) => promise);
+      answers.post = async ({ body }) => (JSON.parse(body).stream === 'context 0' ? (posts.shift() ?? SENT) : SENT);
+      delivery.replays.add({ position: 0, upTo: 40, from: null, to: null });
+      const step = delivery.step();
+      await vi.waitFor(() => expect(sent).toEqual(['context 0 1']));
+      world.happen(1, 2);
+      delivery.wake();
+      await vi.waitFor(() => expect(sent).toEqual(['context 0 1', 'context 1 1', 'context 1 2']));
+      gates[0]?.resolve(SENT);
+      await vi.waitFor(() => expect(sent).toContain('context 0 2'));
+      vi.setSystemTime(Date.now() + 60_000);
+      gates[1]?.resolve(SENT);
+      await step;
+      expect(sent).not.toContain('context 0 3');
+      await settle(delivery);
+      expect(sent.filter((place) => place.startsWith('context 0'))).toEqual(versions('context 0', 1, 40));
+    });
+  });
+});
+
+it('begins a lane while another is slow, and goes on in it before the slow one has been answered', async () => {
+  await withSql('webhook slow lane', async (sql) => {
+    const { world, sent, answers, delivery } = await settled(sql, 1);
+    const slow = gate();
+    answers.post = async ({ body }) => (JSON.parse(body).stream === 'context 0' ? slow.promise : SENT);
+    world.happen(0, 1);
+    delivery.wake();
+    const step = delivery.step();
+    await vi.waitFor(() => expect(sent).toEqual(['context 0 2']));
+    for (const version of [1, 2]) {
+      world.happen(1, 1);
+      delivery.wake();
+      await vi.waitFor(() => expect(sent).toContain(`context 1 ${version}`));
+    }
+    slow.resolve(SENT);
+    await step;
+  });
+});
+
+it('stands before what cannot be read, says so, and goes on with everything else', async () => {
+  vi.useFakeTimers({ toFake: ['Date'] });
+  await withSql('webhook unreadable', async (sql) => {
+    const { world, sent, delivery } = await settled(sql, 3);
+    world.damage.set('context 0', 'lasting');
+    world.happen(0, 2);
+    world.happen(1, 2);
+    delivery.replays.add({ position: 1, upTo: 3, from: null, to: null });
+    delivery.replays.add({ position: 5, upTo: 7, from: null, to: null });
+    delivery.wake();
+    await settle(delivery);
+    expect(sent).toEqual(expect.arrayContaining(versions('context 1', 1, 2)));
+    expect(sent.filter((place) => place.startsWith('context 0'))).toEqual([]);
+    // The replay of the other context is over, and the lane is known again when the object is.
+    const reason = 'context 0 is damaged';
+    const places = [
+      { context: 'context 0', version: 4, reason },
+      { context: 'context 0', version: 2, reason },
+    ];
+    expect(delivery.status()).toMatchObject({ failing: 0, replays: 1, unreadable: places });
+    const again = new WebhookDelivery(sql, world.ports, () => EVERYTHING);
+    expect(again.status()).toMatchObject({ replays: 1, unreadable: places });
+    world.damage.clear();
+    vi.setSystemTime(Date.now() + LONG_MS);
+    await settle(delivery);
+    expect(sent.filter((place) => place.startsWith('context 0')).sort()).toEqual(versions('context 0', 2, 5));
+    expect(delivery.status()).toMatchObject({ replays: 0, unreadable: [] });
+  });
 });

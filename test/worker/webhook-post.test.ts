@@ -1,6 +1,6 @@
 import { env } from 'cloudflare:workers';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { Message } from '../../actors/webhook-delivery.ts';
+import type { Message } from '../../actors/webhook-ports.ts';
 import type { AttemptResult } from '../../actors/webhook-outcome.ts';
 import { sealerOf } from '../../src/auth/sealing.ts';
 import type { Env } from '../../src/env.ts';

@@ -40,7 +40,7 @@ describe('a webhook', { timeout: 30_000 }, () => {
     expect(made).toMatchObject({ owner: ann.id, url, description: 'to the chat', types: null, contexts: null });
     const { delivery, ...read } = await readWebhook(ann, path);
     expect(read).toEqual(made);
-    expect(delivery).toEqual({ failing: 0, replays: 0, nextAttemptAt: null, lastDeliveredAt: null });
+    expect(delivery).toEqual({ failing: 0, replays: 0, unreadable: [], nextAttemptAt: null, lastDeliveredAt: null });
     await ann.post(`${path}/secrets`);
     const bare = secret.slice('whsec_'.length);
     const everything = [

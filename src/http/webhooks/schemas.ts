@@ -146,6 +146,9 @@ export const webhookBody = z
     delivery: z.strictObject({
       failing: z.int().meta({ description: 'Contexts whose next event was sent in vain and is sent again' }),
       replays: z.int().meta({ description: 'Replays that are not done' }),
+      unreadable: z
+        .array(z.strictObject({ context: z.string(), version: z.int(), reason: z.string() }))
+        .meta({ description: 'Events that cannot be read now; they and what is behind them in their context wait' }),
       nextAttemptAt: z.iso.datetime().nullable(),
       lastDeliveredAt: z.iso.datetime().nullable(),
     }),
