@@ -35,8 +35,12 @@ describe('reading a context', () => {
 
   it('refuses a query parameter that it does not know, so that a typing error is seen', async () => {
     const { id } = await createContext();
-    await expectInvalid(await read(id, '?ta=1'), 'ta', 'is not a query parameter here; known are: at');
-    await expectInvalid(await read(id, '?__proto__=1'), '__proto__', 'is not a query parameter here; known are: at');
+    await expectInvalid(await read(id, '?ta=1'), 'ta', 'is not a query parameter here; known are: at, form');
+    await expectInvalid(
+      await read(id, '?__proto__=1'),
+      '__proto__',
+      'is not a query parameter here; known are: at, form',
+    );
   });
 });
 
