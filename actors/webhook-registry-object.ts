@@ -1,12 +1,18 @@
 import { DurableObject } from 'cloudflare:workers';
+import type { Webhook } from './webhook.ts';
 
 /** How often the feed is looked at while there are webhooks, in milliseconds. */
 const POLL_MS = 1_000;
 /** Positions that a webhook may fall behind with which it has nothing to do, before it is woken to note that. */
 const LEAP = 1_000;
 
-/** A webhook that is active. */
-export interface ActiveWebhook {
+/** Webhooks that are woken at the same time. */
+const PARALLEL = 20;
+/** How long a webhook is counted that was to be made and was not heard of, in milliseconds: it is as good as never made. */
+const RESERVED_MS = 60 * 60_000;
+
+/** A webhook. */
+export interface RegisteredWebhook {
   readonly id: string;
   readonly owner: string;
 }
@@ -22,7 +28,7 @@ export interface RegistryPorts {
 }
 
 /**
- * Knows the active webhooks, and wakes those whose owner may read something new. It looks at the end of the feed once a
+ * Knows the webhooks that there are, so that nobody has too many, and wakes the active ones whose owner may read something new. It looks at the end of the feed once a
  * second while there are any, and does nothing at all while there are none: contexts know nothing of webhooks, and what
  * webhooks cost depends on neither how many contexts there are nor how busy they are.
  */
@@ -32,6 +38,8 @@ export class WebhookRegistryActor extends DurableObject<unknown> {
   readonly #active = new Map<string, string>();
   /** Up to where everybody was told; null after waking up, when nothing is known of that. */
   #seen: number | null = null;
+  /** Those that are to be told, also because it went wrong before. */
+  readonly #due = new Set<string>();
   /** Where each was told last. */
   readonly #toldAt = new Map<string, number>();
 
@@ -40,17 +48,52 @@ export class WebhookRegistryActor extends DurableObject<unknown> {
     this.#ports = ports;
     const { sql } = context.storage;
     sql.exec('CREATE TABLE IF NOT EXISTS active (id TEXT PRIMARY KEY, owner TEXT NOT NULL) WITHOUT ROWID');
+    // `reserved_at` is null once it was made.
+    sql.exec(`
+      CREATE TABLE IF NOT EXISTS owned (id TEXT PRIMARY KEY, owner TEXT NOT NULL, reserved_at INTEGER) WITHOUT ROWID;
+      CREATE INDEX IF NOT EXISTS owned_by_owner ON owned (owner);
+    `);
     for (const { id, owner } of sql.exec<{ id: string; owner: string }>('SELECT id, owner FROM active')) {
       this.#active.set(id, owner);
     }
   }
 
-  /** Takes what a webhook is now. */
-  async note({ id, owner }: ActiveWebhook, isActive: boolean): Promise<void> {
+  /**
+   * Counts a webhook that is about to be made.
+   *
+   * @returns false when its owner has as many as that already
+   */
+  reserve({ id, owner }: RegisteredWebhook, max: number): boolean {
     const { sql } = this.ctx.storage;
-    if (!isActive) {
+    const now = Date.now();
+    sql.exec('DELETE FROM owned WHERE owner = ? AND reserved_at < ?', owner, now - RESERVED_MS);
+    const others = sql.exec<{ n: number }>('SELECT count(*) AS n FROM owned WHERE owner = ? AND id <> ?', owner, id);
+    if (others.one().n >= max) return false;
+    sql.exec('INSERT OR IGNORE INTO owned (id, owner, reserved_at) VALUES (?, ?, ?)', id, owner, now);
+    return true;
+  }
+
+  /** Counts one no more: it was not made, or it was deleted. */
+  release(id: string): void {
+    this.ctx.storage.sql.exec('DELETE FROM owned WHERE id = ?', id);
+  }
+
+  /** Notes what a webhook is now. */
+  async note({ id, owner }: RegisteredWebhook, status: Webhook['status']): Promise<void> {
+    const { sql } = this.ctx.storage;
+    if (status === 'deleted') this.release(id);
+    else {
+      sql.exec(
+        `INSERT INTO owned (id, owner) VALUES (?, ?)
+         ON CONFLICT (id) DO UPDATE SET reserved_at = NULL WHERE reserved_at IS NOT NULL`,
+        id,
+        owner,
+      );
+    }
+    if (status !== 'active') {
       if (!this.#active.delete(id)) return;
       this.#toldAt.delete(id);
+      this.#due.delete(id);
       sql.exec('DELETE FROM active WHERE id = ?', id);
       return;
     }
@@ -83,23 +126,31 @@ export class WebhookRegistryActor extends DurableObject<unknown> {
     if (this.#active.size === 0) return;
     const end = await this.#ports.feedEnd();
     const after = this.#seen;
-    if (end === after) return;
-    // A feed that ends earlier than it did was put back: everybody has to look for themselves.
-    const readers = after === null || end < after ? null : await this.#ports.readersOf(after, end);
-    const due = [...this.#active].filter(
-      ([id, owner]) => readers === null || readers.has(owner) || end - (this.#toldAt.get(id) ?? 0) >= LEAP,
-    );
-    this.#seen = end;
-    await Promise.all(due.map(([id]) => this.#tell(id, end)));
+    if (end !== after) {
+      // A feed that ends earlier than it did was put back: everybody has to look for themselves.
+      const readers = after === null || end < after ? null : await this.#ports.readersOf(after, end);
+      for (const [id, owner] of this.#active) {
+        const isDue = readers === null || readers.has(owner) || end - (this.#toldAt.get(id) ?? 0) >= LEAP;
+        if (isDue) this.#due.add(id);
+      }
+      this.#seen = end;
+    }
+    const left = [...this.#due].values();
+    const tell = async () => {
+      for (const id of left) await this.#tell(id, end);
+    };
+    await Promise.all(Array.from({ length: PARALLEL }, tell));
   }
 
+  /** Tells one, which is told again at the next look when it cannot be told now. */
   async #tell(id: string, end: number): Promise<void> {
+    if (!this.#active.has(id)) return;
+    this.#due.delete(id);
     try {
       await this.#ports.poke(id);
       this.#toldAt.set(id, end);
     } catch {
-      // It is told at the next look.
-      this.#seen = null;
+      if (this.#active.has(id)) this.#due.add(id);
     }
   }
 }

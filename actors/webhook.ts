@@ -27,7 +27,10 @@ export type Webhook = WebhookTerms & {
   readonly disabled: (Data<'webhook_disabled'> & { readonly at: string }) | null;
   /** Oldest first. */
   readonly secrets: readonly WebhookSecret[];
-  /** When the credential ends that it was made or enabled with; null when that does not. */
+  /**
+   * When the first of the credentials ends that it was made or enabled with and has got its address, its contexts or a
+   * secret by since; null when none does.
+   */
   readonly expiresAt: string | null;
   readonly version: number;
   readonly createdAt: string;
@@ -45,9 +48,19 @@ export type WebhookCommand =
       readonly secret: string;
       readonly expiresAt: string | null;
     }
-  | { readonly type: 'change'; readonly change: Data<'webhook_changed'> }
-  /** `at` is when, in ISO 8601: what signs no more by then is not counted. */
-  | { readonly type: 'rotateSecret'; readonly secret: string; readonly othersEndAt: string; readonly at: string }
+  | {
+      readonly type: 'change';
+      readonly change: Omit<Data<'webhook_changed'>, 'expiresAt'>;
+      readonly credentialEndsAt: string | null;
+    }
+  | {
+      readonly type: 'rotateSecret';
+      readonly secret: string;
+      readonly othersEndAt: string;
+      /** When, in ISO 8601: what signs no more by then is not counted. */
+      readonly at: string;
+      readonly credentialEndsAt: string | null;
+    }
   | { readonly type: 'enable'; readonly from: Data<'webhook_enabled'>['from']; readonly expiresAt: string | null }
   | { readonly type: 'pause' }
   /** Sends nothing but a ping, which is no event. */
@@ -71,7 +84,7 @@ export const webhookDecider: Decider<WebhookState, WebhookCommand, WebhookEvent>
     if (state === null || state.status === 'deleted') return NOT_FOUND;
     switch (command.type) {
       case 'change':
-        return change(command.change, state, by);
+        return change(command, state, by);
       case 'rotateSecret': {
         const { secret, othersEndAt, at } = command;
         const living = state.secrets.filter(({ endsAt }) => endsAt === null || endsAt > at);
@@ -79,7 +92,8 @@ export const webhookDecider: Decider<WebhookState, WebhookCommand, WebhookEvent>
           const detail = `${SECRETS_MAX} secrets sign at the same time at most. Wait until one of them has ended.`;
           return { refused: 'limit-reached', detail };
         }
-        return [{ type: 'webhook_secret_rotated', data: { secret, othersEndAt } }];
+        const ending = endingWith(command.credentialEndsAt, state);
+        return [{ type: 'webhook_secret_rotated', data: { secret, othersEndAt, ...ending } }];
       }
       case 'enable':
         if (state.status === 'active') return [];
@@ -124,11 +138,11 @@ export const webhookDecider: Decider<WebhookState, WebhookCommand, WebhookEvent>
       case 'webhook_changed':
         return { ...moved, ...event.data };
       case 'webhook_secret_rotated': {
-        const { secret, othersEndAt } = event.data;
+        const { secret, othersEndAt, expiresAt = state.expiresAt } = event.data;
         const others = state.secrets
           .map((each) => ({ ...each, endsAt: earlier(each.endsAt, othersEndAt) }))
           .filter(({ endsAt }) => endsAt > event.time);
-        return { ...moved, secrets: [...others, { id: secret, createdAt: event.time, endsAt: null }] };
+        return { ...moved, expiresAt, secrets: [...others, { id: secret, createdAt: event.time, endsAt: null }] };
       }
       case 'webhook_disabled':
         return { ...moved, status: 'disabled', disabled: { ...event.data, at: event.time } };
@@ -154,14 +168,26 @@ function create(
   return excess ?? [{ type: 'webhook_created', data: { owner: by.actor, ...terms, secret, expiresAt } }];
 }
 
-function change(wanted: Data<'webhook_changed'>, state: Webhook, by: Principal): readonly WebhookEvent[] | Refusal {
+function change(
+  { change: wanted, credentialEndsAt }: Extract<WebhookCommand, { type: 'change' }>,
+  state: Webhook,
+  by: Principal,
+): readonly WebhookEvent[] | Refusal {
   const excess = wanted.contexts === undefined ? null : tooMany(wanted.contexts, by);
   if (excess) return excess;
   const before: Readonly<Record<string, unknown>> = state;
-  const differs = Object.entries(wanted).some(
-    ([name, value]) => JSON.stringify(value) !== JSON.stringify(before[name]),
-  );
-  return differs ? [{ type: 'webhook_changed', data: wanted }] : [];
+  const changed = Object.entries(wanted)
+    .filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(before[name]))
+    .map(([name]) => name);
+  if (changed.length === 0) return [];
+  const ending = changed.includes('url') || changed.includes('contexts') ? endingWith(credentialEndsAt, state) : {};
+  return [{ type: 'webhook_changed', data: { ...wanted, ...ending } }];
+}
+
+/** Has it end no later than the credential that says where it goes, what of, or by which secret it is known. */
+function endingWith(credentialEndsAt: string | null, { expiresAt }: Webhook): { readonly expiresAt?: string } {
+  if (credentialEndsAt === null || (expiresAt !== null && expiresAt <= credentialEndsAt)) return {};
+  return { expiresAt: credentialEndsAt };
 }
 
 function disable(data: DeliveryEnd, { status }: Webhook): readonly WebhookEvent[] {

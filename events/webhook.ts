@@ -58,9 +58,10 @@ export const webhookEvents = {
     types: terms.types.exactOptional(),
     contexts: terms.contexts.exactOptional(),
     actors: terms.actors.exactOptional(),
+    expiresAt: time.exactOptional(),
   }),
   /** Those before it sign beside it until `othersEndAt`. */
-  webhook_secret_rotated: z.strictObject({ secret: secretId, othersEndAt: time }),
+  webhook_secret_rotated: z.strictObject({ secret: secretId, othersEndAt: time, expiresAt: time.exactOptional() }),
   webhook_disabled: z.strictObject({ reason: disabledReason, detail: z.string().max(DETAIL_MAX).nullable() }),
   /** `from` says whether it goes on from where it stood, or leaves out what came meanwhile. */
   webhook_enabled: z.strictObject({ from: z.enum(['where_it_stood', 'now']), expiresAt: time.nullable() }),

@@ -52,12 +52,6 @@ export async function listWebhooks(db: D1Database, query: WebhookQuery): Promise
   return results;
 }
 
-/** How many webhooks an actor has, as far as the read model knows. */
-export async function countWebhooks(db: D1Database, owner: string): Promise<number> {
-  const sql = "SELECT count(*) AS n FROM webhooks WHERE owner = ?1 AND status <> 'deleted'";
-  return (await db.prepare(sql).bind(owner).first<number>('n')) ?? 0;
-}
-
 /** The members of the contexts that have something in the feed after one position, up to another. */
 export async function readersOf(db: D1Database, after: number, upTo: number): Promise<ReadonlySet<string>> {
   const { results } = await db

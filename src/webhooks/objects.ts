@@ -24,7 +24,7 @@ export function webhookRegistry({ WEBHOOK_REGISTRY }: Env) {
   return WEBHOOK_REGISTRY.get(WEBHOOK_REGISTRY.idFromName('webhooks'));
 }
 
-/** The sink that has a webhook in lists, and in the registry while it is active. */
+/** The sink that has a webhook in lists, and in the registry, which wakes it while it is active. */
 function webhookSink(env: Env): Sink<WebhookState> {
   return {
     destinations: ['d1', 'registry'],
@@ -33,7 +33,7 @@ function webhookSink(env: Env): Sink<WebhookState> {
     async deliver({ state, version, destinations }) {
       if (state !== null && destinations.includes('d1')) await projectWebhook(env.DB, state);
       if (state !== null && destinations.includes('registry')) {
-        await webhookRegistry(env).note({ id: state.id, owner: state.owner }, state.status === 'active');
+        await webhookRegistry(env).note({ id: state.id, owner: state.owner }, state.status);
       }
       return { confirmed: version };
     },

@@ -20,6 +20,7 @@ const rotated = (secret: string, othersEndAt: string): WebhookEvent => ({
   type: 'webhook_secret_rotated',
   data: { secret, othersEndAt },
 });
+const changing = { type: 'change', credentialEndsAt: null } as const;
 const disabled: WebhookEvent = { type: 'webhook_disabled', data: { reason: 'failing', detail: 'HTTP 500' } };
 const enabled: WebhookEvent = { type: 'webhook_enabled', data: { from: 'now', expiresAt: null } };
 const deleted: WebhookEvent = { type: 'webhook_deleted', data: {} };
@@ -45,21 +46,56 @@ describe('a webhook', () => {
       .when({ ...create, terms: { ...terms, contexts: ['ctx_c'] } }, limited)
       .isRefused('forbidden');
     given([created])
-      .when({ type: 'change', change: { contexts: ['ctx_a', 'ctx_c'] } }, limited)
+      .when({ ...changing, change: { contexts: ['ctx_a', 'ctx_c'] } }, limited)
       .isRefused('forbidden');
     given([created])
-      .when({ type: 'change', change: { contexts: null } }, limited)
+      .when({ ...changing, change: { contexts: null } }, limited)
       .isRefused('forbidden');
   });
 
   it('changes where something is different', () => {
     const change = { description: 'chat', types: ['context_updated'] };
     given([created])
-      .when({ type: 'change', change }, ann)
+      .when({ ...changing, change }, ann)
       .yields([{ type: 'webhook_changed', data: change }]);
     given([created])
-      .when({ type: 'change', change: { url: terms.url, types: null } }, ann)
+      .when({ ...changing, change: { url: terms.url, types: null } }, ann)
       .yieldsNothing();
+  });
+
+  it('ends no later than a credential that has said where it goes, what of, or by which secret it is known', () => {
+    const [soon, later] = ['2026-02-01T00:00:00.000Z', '2026-03-01T00:00:00.000Z'];
+    const withEnd = (expiresAt: string): WebhookEvent => ({
+      ...created,
+      data: { ...created.data, expiresAt } as never,
+    });
+    const url = 'https://elsewhere.example.com/';
+    for (const change of [{ url }, { contexts: ['ctx_a'] }]) {
+      const command = { type: 'change', change, credentialEndsAt: soon } as const;
+      const ended: WebhookEvent = { type: 'webhook_changed', data: { ...change, expiresAt: soon } };
+      for (const before of [created, withEnd(later)]) given([before]).when(command, ann).yields([ended]);
+      given([withEnd(soon)])
+        .when({ ...command, credentialEndsAt: later }, ann)
+        .yields([{ type: 'webhook_changed', data: change }]);
+      expect(given([created, ended]).state?.expiresAt).toBe(soon);
+    }
+    given([created])
+      .when({ type: 'change', change: { description: 'chat' }, credentialEndsAt: soon }, ann)
+      .yields([{ type: 'webhook_changed', data: { description: 'chat' } }]);
+    const rotate = {
+      type: 'rotateSecret',
+      secret: 'whs_2',
+      othersEndAt: later,
+      at: '',
+      credentialEndsAt: soon,
+    } as const;
+    const ended: WebhookEvent = {
+      type: 'webhook_secret_rotated',
+      data: { secret: 'whs_2', othersEndAt: later, expiresAt: soon },
+    };
+    given([created]).when(rotate, ann).yields([ended]);
+    expect(given([created, ended]).state?.expiresAt).toBe(soon);
+    expect(given([withEnd(soon), rotated('whs_2', later)]).state?.expiresAt).toBe(soon);
   });
 
   it('has at most three secrets that sign', () => {
@@ -70,6 +106,7 @@ describe('a webhook', () => {
       secret: 'whs_4',
       othersEndAt: late,
       at: '2026-01-15T00:00:00.000Z',
+      credentialEndsAt: null,
     } as const;
     given(three).when(rotate, ann).isRefused('limit-reached');
     given(three)

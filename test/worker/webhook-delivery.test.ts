@@ -381,6 +381,20 @@ describe('a webhook', { timeout: 30_000 }, () => {
     expect(await readWebhook(ann, path)).toMatchObject({ status: 'active', expiresAt: null });
   });
 
+  it('ends with a credential by which it got another address or a secret, whatever made it', async () => {
+    const ann = await person('Ann');
+    const expiresAt = new Date(Date.now() + HOUR_MS).toISOString();
+    const { key } = await expectJson<IssuedKeyJson>(
+      await api(`/v1/actors/${ann.id}/keys`, { method: 'POST', json: { name: 'for an hour', expiresAt } }),
+      201,
+    );
+    const [moved, rotated] = [await webhookOf(ann, receiver()), await webhookOf(ann, receiver())];
+    const json = { url: receiver().url };
+    expect(await expectJson(await as(key, moved.path, { method: 'PATCH', json }), 200)).toMatchObject({ expiresAt });
+    const secret = await as(key, `${rotated.path}/secrets`, { method: 'POST' });
+    expect(await expectJson(secret, 201)).toMatchObject({ expiresAt });
+  });
+
   it('that was deleted or disabled sends nothing', async () => {
     const ann = await person('Ann');
     const [deleted, disabled] = [receiver(), receiver()];

@@ -1,7 +1,7 @@
 import { env } from 'cloudflare:workers';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { Message } from '../../actors/webhook-ports.ts';
 import type { AttemptResult } from '../../actors/webhook-outcome.ts';
+import type { Message } from '../../actors/webhook-ports.ts';
 import { sealerOf } from '../../src/auth/sealing.ts';
 import type { Env } from '../../src/env.ts';
 import { postMessage, reseal, secretLabel } from '../../src/webhooks/post.ts';

@@ -130,7 +130,10 @@ const shape = {
   expiresAt: z.iso
     .datetime()
     .nullable()
-    .meta({ description: 'When the credential ends that made it; it is disabled then' }),
+    .meta({
+      description:
+        'When the credential ends that made it, or gave it its address, contexts or secret; it is disabled then',
+    }),
   version: z.int().min(1),
   createdAt: z.iso.datetime(),
   updatedAt: z.iso.datetime(),

@@ -10,7 +10,7 @@ import { changeHeaders, ifMatchParameter, jsonBody, problems } from '../operatio
 import { isProblem, type Problem } from '../problem.ts';
 import { jsonText } from '../respond.ts';
 import type { AuthenticatedRoute } from '../route.ts';
-import { addressed, change, WEBHOOK_PATH } from './address.ts';
+import { addressed, change, credentialEnd, WEBHOOK_PATH } from './address.ts';
 import { rotateSecretBody, webhookWithSecret } from './schemas.ts';
 
 /** A secret that was just made. */
@@ -48,7 +48,7 @@ export const rotateWebhookSecret: AuthenticatedRoute = {
     description:
       'It is shown once. For a day, unless `overlapSeconds` says otherwise, the ones before it sign beside it: the header ' +
       'webhook-signature then has several signatures with spaces between, of which a receiver needs one. When one has ' +
-      'leaked, let them end at once with 0.',
+      'leaked, let them end at once with 0. The webhook ends no later than the credential that gets it the secret.',
     requestParams: { header: ifMatchParameter },
     requestBody: { ...jsonBody(rotateSecretBody), required: false },
     responses: {
@@ -73,6 +73,7 @@ export const rotateWebhookSecret: AuthenticatedRoute = {
       secret: secret.id,
       othersEndAt: new Date(now + body.overlapSeconds * 1000).toISOString(),
       at: new Date(now).toISOString(),
+      credentialEndsAt: await credentialEnd(exchange),
     };
     const reply = await change(exchange, command, (object, request) => object.rotateSecret(request, secret.sealed));
     if (isProblem(reply)) return reply;

@@ -4,8 +4,9 @@ import { isRefusal } from '../../../actors/decider.ts';
 import { Directory } from '../../../actors/directory.ts';
 import { isId, newId } from '../../../events/id.ts';
 import { WEBHOOK_PREFIX } from '../../../events/webhook.ts';
-import { countWebhooks, listWebhooks as findWebhooks } from '../../../projections/webhooks.ts';
+import { listWebhooks as findWebhooks } from '../../../projections/webhooks.ts';
 import { allowsLoopback, readAddress } from '../../webhooks/address.ts';
+import { webhookRegistry } from '../../webhooks/objects.ts';
 import { readBody } from '../body.ts';
 import { headersOf, whenVisible } from '../change.ts';
 import { etag } from '../conditions.ts';
@@ -37,7 +38,7 @@ import {
 import { createWebhookBody, patchWebhookBody, webhookBody, webhookSummary, webhookWithSecret } from './schemas.ts';
 import { newSealedSecret } from './secrets.ts';
 
-/** Webhooks of one actor at most, give or take one that is made at the same moment. */
+/** Webhooks of one actor at most. */
 const WEBHOOKS_MAX = 50;
 
 const LIMIT_DEFAULT = 20;
@@ -90,12 +91,13 @@ export const createWebhook: AuthenticatedRoute = {
     if (isProblem(url)) return url;
     const contexts = await readContexts(exchange, given.contexts);
     if (isProblem(contexts)) return contexts;
-    if ((await countWebhooks(env.DB, principal.actor)) >= WEBHOOKS_MAX) {
-      return { problem: 'limit-reached', detail: `You have ${WEBHOOKS_MAX} webhooks, as many as there can be.` };
-    }
     const id = newId(WEBHOOK_PREFIX, Date.now());
     const secret = await newSealedSecret(exchange, id);
     if (isProblem(secret)) return secret;
+    const registry = webhookRegistry(env);
+    if (!(await registry.reserve({ id, owner: principal.actor }, WEBHOOKS_MAX))) {
+      return { problem: 'limit-reached', detail: `You have ${WEBHOOKS_MAX} webhooks, as many as there can be.` };
+    }
     // Before the first event, as every stream.
     await new Directory(env.DIRECTORY).register(`webhook/${id}`);
     // One that is narrowed to nothing gets what its maker's credential is good for.
@@ -103,7 +105,10 @@ export const createWebhook: AuthenticatedRoute = {
     const command = { type: 'create' as const, terms, secret: secret.id, expiresAt: await credentialEnd(exchange) };
     const object = webhookObject(exchange, id);
     const reply = await object.create({ id, command, principal, cause: causeOf(exchange) }, secret.sealed);
-    if (isRefusal(reply)) return problemOf(reply);
+    if (isRefusal(reply)) {
+      await registry.release(id);
+      return problemOf(reply);
+    }
     const done = await whenVisible(object, reply, wait);
     const headers = { ...headersOf(done), Location: `${WEBHOOKS_PATH}/${id}` };
     return jsonText(exchange, 201, withSecret(reply.body, secret.text), headers);
@@ -232,8 +237,8 @@ export const patchWebhook: AuthenticatedRoute = {
     tags: ['webhooks'],
     summary: 'Change where events are sent, or which',
     description:
-      'By its owner alone. What waits for another attempt goes to the new address as well. Needs the scope ' +
-      'contexts:read.',
+      'By its owner alone. What waits for another attempt goes to the new address as well. With another address or ' +
+      'other contexts it ends no later than the credential that changes it. Needs the scope contexts:read.',
     requestParams: conditions,
     requestBody: jsonBody(patchWebhookBody),
     responses: {
@@ -255,8 +260,13 @@ export const patchWebhook: AuthenticatedRoute = {
     const contexts = given.contexts === undefined ? undefined : await readContexts(exchange, given.contexts);
     if (isProblem(contexts)) return contexts;
     const read = { ...given, ...(url !== undefined && { url }), ...(contexts !== undefined && { contexts }) };
-    const command = { type: 'change' as const, change: read };
-    return answer(exchange, await change(exchange, command, (object, request) => object.execute(request)));
+    const command = { type: 'change' as const, change: read, credentialEndsAt: null };
+    const credentialEndsAt = await credentialEnd(exchange);
+    // Not in the command whose repetition is known again: a session goes on when its token is replaced.
+    const reply = await change(exchange, command, (object, request) =>
+      object.execute({ ...request, command: { ...request.command, credentialEndsAt } }),
+    );
+    return answer(exchange, reply);
   },
 };
 
@@ -278,6 +288,9 @@ export const deleteWebhook: AuthenticatedRoute = {
   },
   async handle(exchange) {
     const reply = await change(exchange, { type: 'delete' as const }, (object, request) => object.end(request));
-    return isProblem(reply) ? reply : empty(exchange, 204, headersOf(reply));
+    if (isProblem(reply)) return reply;
+    // At once; its object does so too, should this be lost.
+    await webhookRegistry(exchange.env).release(exchange.request.params?.id ?? '');
+    return empty(exchange, 204, headersOf(reply));
   },
 };
