@@ -17,10 +17,15 @@ interface KnownKeys {
   readonly keys: ReadonlyMap<string, PersonalKey | null>;
 }
 
+/** What the first page is filled with, of SQLite's 4,096 bytes: no row with a key fits behind it. */
+const FILLER_CHARS = 4_000;
+
 /**
  * The keys of the people whose words one stream holds, in the database of its object: a row for each. A key that is
  * destroyed is overwritten where it stands, in a row that keeps its size, and not just deleted: SQLite leaves the bytes
- * of deleted rows in their page.
+ * of deleted rows in their page. It leaves the rows of a table's first page there as well when a second is needed and
+ * they are copied to it; so the first is full before a key comes. From then on rows are only added behind the last, and
+ * none is ever moved.
  */
 export class PersonalKeys {
   readonly #sql: SqlStorage;
@@ -119,7 +124,7 @@ export class PersonalKeys {
   #load(): void {
     type Row = { subject: string; key_id: string; wrapped: string; status: KeyStatus };
     const rows = this.#sql
-      .exec<Row>('SELECT subject, key_id, wrapped, status FROM personal_keys ORDER BY id')
+      .exec<Row>("SELECT subject, key_id, wrapped, status FROM personal_keys WHERE subject <> '' ORDER BY id")
       .toArray();
     for (const { subject, key_id: id, wrapped, status } of rows) {
       const { isGone = false, keys = new Map() } = this.#known.get(subject) ?? {};
@@ -157,5 +162,9 @@ export class PersonalKeys {
       id INTEGER PRIMARY KEY, subject TEXT NOT NULL, key_id TEXT NOT NULL, wrapped TEXT NOT NULL, status TEXT NOT NULL,
       UNIQUE (subject, key_id)
     )`);
+    this.#sql.exec(
+      "INSERT INTO personal_keys SELECT 1, '', '', printf('%.*c', ?, '-'), 'past' WHERE NOT EXISTS (SELECT 1 FROM personal_keys)",
+      FILLER_CHARS,
+    );
   }
 }

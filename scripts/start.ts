@@ -7,8 +7,8 @@ import { readKeepDays } from '../src/delivery/keep-days.ts';
 import { witnessesOf } from '../src/log/witnesses.ts';
 import { build } from './build.ts';
 import { bootstrapKey, holdDataFolder, keyEncryptionKey, StartError } from './data-folder.ts';
+import { clearLeftovers } from './leftovers.ts';
 import { serve } from './serve.ts';
-import { emptyWriteAheadLogs } from './write-ahead.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
@@ -89,7 +89,7 @@ async function start(): Promise<void> {
   const encryptionKey = keyEncryptionKey(folder, process.env.KEY_ENCRYPTION_KEY);
   await build();
   // After an end that was none of ours, too.
-  emptyWriteAheadLogs(folder.path);
+  clearLeftovers(folder.path);
   const server = await serve({
     host,
     port,
@@ -111,7 +111,7 @@ async function start(): Promise<void> {
   stop.with(async () => {
     isStopping = true;
     await server.stop();
-    emptyWriteAheadLogs(folder.path);
+    clearLeftovers(folder.path);
     folder.release();
   });
   if (server.rebuilding) await tellOfRebuild(server.url, server.rebuilding, () => isStopping);

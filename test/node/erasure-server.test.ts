@@ -1,8 +1,9 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { runCli } from '../support/cli.ts';
+import { filesWith } from '../support/files-with.ts';
 import { freePort, type Server, startServer, stopServer, temporaryFolder, waitFor } from '../support/server.ts';
 
 /** Words that are in nothing but what Hedwig and those who write about her say. */
@@ -37,20 +38,6 @@ async function send<Body = { id: string }>(method: string, url: string, json?: o
 
 const run = (...args: string[]) =>
   runCli(args, { environment: { CHITTYCONNECT_URL: server.url, CHITTYCONNECT_API_KEY: server.apiKey } });
-
-/** The files under a folder that hold one of the words, in UTF-8 or UTF-16, with the words. */
-function filesWithWords(root: string): string[] {
-  return readdirSync(root, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .flatMap((entry) => {
-      const name = join(entry.parentPath, entry.name);
-      const bytes = readFileSync(name);
-      const forms = (word: string) =>
-        [word, word.toLowerCase()].flatMap((form) => [form, Buffer.from(form, 'utf16le')]);
-      const found = WORDS.filter((word) => forms(word).some((form) => bytes.includes(form)));
-      return found.length === 0 ? [] : [`${name}: ${found.join(' ')}`];
-    });
-}
 
 it('a person is erased, the history is verified again, and no file of the service has a word of theirs', async () => {
   const hedwig = await send('POST', '/actors', {
@@ -117,6 +104,6 @@ it('a person is erased, the history is verified again, and no file of the servic
   const printed = server.stdout() + server.stderr();
   for (const word of WORDS) expect(printed).not.toContain(word);
   await stopServer(server);
-  expect(filesWithWords(folder)).toEqual([]);
-  expect(filesWithWords(data.path)).toEqual([]);
+  expect(filesWith(folder, WORDS)).toEqual([]);
+  expect(filesWith(data.path, WORDS)).toEqual([]);
 }, 240_000);
