@@ -2,7 +2,7 @@ import type { D1Database, D1PreparedStatement } from '@cloudflare/workers-types'
 import type { Context } from '../actors/context.ts';
 import type { Envelope } from '../events/envelope.ts';
 import { sha256Hex } from '../events/hash.ts';
-import { ADD_TO_FEED, type FeedBatch, feedBatchOf } from './feed.ts';
+import { ADD_TO_FEED, CLEAR_FEED, type FeedBatch, feedBatchOf } from './feed.ts';
 import { dictionaryWords, indexTokens, searchText } from './terms.ts';
 
 /** Milliseconds since 1970 at which rowids start: 2020. With it they stay below 2^53 for 139 years. */
@@ -80,7 +80,7 @@ export function projectContext(db: D1Database, state: Context, events: readonly 
 }
 
 /**
- * Empties the read model, to be filled again from the logs. Rebuilding is: clear, then give every stream's state to
+ * Empties the read model and the feed, to be filled again from the logs. Rebuilding is: clear, then give every stream's state to
  * `projectContexts`. Changes that are made meanwhile come through the same guarded statements into the same tables, so
  * whichever of the two brings a context last, its newest version stays; no second set of tables and no switch-over is
  * needed. The price: until the rebuild has passed a context, lists and search do not show it.
@@ -93,6 +93,7 @@ export async function clearContexts(db: D1Database): Promise<void> {
     db.prepare('DELETE FROM contexts'),
     db.prepare("INSERT INTO contexts_fts (contexts_fts) VALUES ('delete-all')"),
     db.prepare('DELETE FROM context_words'),
+    ...CLEAR_FEED.map((sql) => db.prepare(sql)),
   ]);
 }
 

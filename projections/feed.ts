@@ -193,12 +193,11 @@ function contains(column: string, value: string): string {
   return `EXISTS (SELECT 1 FROM json_each(${column}) WHERE value = ${value})`;
 }
 
-/** Empties the table, to be filled again from the logs, but for the last position: none is given twice. */
-export async function clearFeed(db: D1Database): Promise<void> {
-  await db.batch([
-    db.prepare('DELETE FROM feed WHERE position < (SELECT max(position) FROM feed)'),
-    db.prepare(
-      "UPDATE feed SET context = '', first = 1, last = 0, types = '[]', actors = '[]', since = '', until = ''",
-    ),
-  ]);
-}
+/**
+ * Empties the table, to be filled again from the logs, but for the last position: none is given twice. They have to be in
+ * one transaction with what empties the contexts' own rows, which say how far the feed is.
+ */
+export const CLEAR_FEED = [
+  'DELETE FROM feed WHERE position < (SELECT max(position) FROM feed)',
+  "UPDATE feed SET context = '', first = 1, last = 0, types = '[]', actors = '[]', since = '', until = ''",
+];

@@ -12,7 +12,6 @@ import { clearChittyIds, projectChittyIds } from '../../projections/chitty-ids.t
 import { clearConnections, projectConnection } from '../../projections/connections.ts';
 import { clearContexts, projectContexts } from '../../projections/contexts.ts';
 import { clearDeadLetters, projectDeadLetter } from '../../projections/dead-letters.ts';
-import { clearFeed } from '../../projections/feed.ts';
 import { clearInstallations, projectInstallation } from '../../projections/installations.ts';
 import { type ContextInvitations, clearInvitations, projectInvitations } from '../../projections/invitations.ts';
 import { noteRebuilt } from '../../projections/rebuild-wanted.ts';
@@ -104,7 +103,6 @@ async function clearAll(db: D1Database): Promise<void> {
     clearContexts(db),
     clearChittyIds(db),
     clearDeadLetters(db),
-    clearFeed(db),
     clearInstallations(db),
     clearInvitations(db),
     clearWebhooks(db),

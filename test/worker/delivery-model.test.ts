@@ -4,7 +4,6 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { clearChittyIds, projectChittyId } from '../../projections/chitty-ids.ts';
 import { clearContexts, projectContexts } from '../../projections/contexts.ts';
-import { clearFeed } from '../../projections/feed.ts';
 import { DeliveryWorld, happen, happening } from '../support/delivery-world.ts';
 import { printedSeed } from '../support/seed.ts';
 
@@ -24,7 +23,6 @@ afterEach(() => {
 
 async function clearReadModels(): Promise<void> {
   await clearContexts(env.DB);
-  await clearFeed(env.DB);
   await clearChittyIds(env.DB);
 }
 
