@@ -9,7 +9,7 @@ import { dictionaryWords, indexTokens, searchText } from './terms.ts';
 const ROWID_EPOCH_MS = Date.UTC(2020, 0, 1);
 /** Rowids of one millisecond. A context takes the one that its id leads to, or the next that is free. */
 const ROWIDS_PER_MS = 2 ** 11;
-/** Hexadecimal digits of a hash that tell one set of tokens from another: 128 bits. */
+/** Hexadecimal digits of a hash that tell one set of tokens and words from another: 128 bits. */
 const HASH_DIGITS = 32;
 const HOUR_MS = 3_600_000;
 /** Contexts that are written by one batch at most. */
@@ -140,7 +140,8 @@ function* batches(states: readonly Context[], events: ReadonlyMap<string, readon
 function termsOf(state: Context): ContextTerms {
   const tokens = indexTokens(state);
   const words = dictionaryWords(state).map((word) => [word, reversed(word)] as const);
-  return { id: state.id, version: state.version, hash: sha256Hex(tokens).slice(0, HASH_DIGITS), tokens, words };
+  const hash = sha256Hex(JSON.stringify([tokens, words])).slice(0, HASH_DIGITS);
+  return { id: state.id, version: state.version, hash, tokens, words };
 }
 
 /** The characters of a text from its end to its beginning. */

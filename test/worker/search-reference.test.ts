@@ -225,6 +225,33 @@ describe('search and lists against a plain reference', () => {
     );
   }, 60_000);
 
+  it('find what a change made of the same pieces', async () => {
+    const word = fc.integer({ min: 1, max: 5 }).map((times) => `ba${'na'.repeat(times)}`);
+    const change = fc.tuple(word, word);
+    const queries = fc.array(fc.tuple(word, fc.nat(4), fc.constantFrom(0, 40)), { minLength: 6, maxLength: 6 });
+    await fc.assert(
+      fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 3 }), queries, async (changes, asked) => {
+        const before = changes.map(([description], n) => contextState(n, { description }));
+        const after = changes.map(([, description], n) => contextState(n, { description, version: 2 }));
+        await clearContexts(env.DB);
+        await projectContexts(env.DB, before);
+        await projectContexts(env.DB, after);
+        for (const [whole, cut, few] of asked) {
+          const q = whole.slice(Math.min(cut, whole.length - 3));
+          const where: Scope = { filters: { status: 'active' }, readableBy: null, among: null, few };
+          const expected = expectedSearch(after, q, where);
+          const { ids, corrected } = await actualSearch(q, where, 100);
+          expect({ q, corrected, ids: corrected ? [] : ids }).toEqual({
+            q,
+            corrected: corrected && expected.length === 0,
+            ids: expected,
+          });
+        }
+      }),
+      { numRuns: 40, seed: printedSeed('changes') },
+    );
+  }, 60_000);
+
   it('give the same contexts in the same order while others are added between the pages', async () => {
     const asked = fc.tuple(
       typed.filter((q) => fold(q) !== ''),
