@@ -25,6 +25,8 @@ export interface Cursor {
   /** How often it turned out to have lost what it had confirmed, and when last (milliseconds since 1970). */
   rewinds: number;
   rewoundAt: number;
+  /** Which of the stream's resends was the last of this destination; 0 when there was none. What was sent before it says nothing of it. */
+  generation: number;
 }
 
 /** What of a cursor is shown to people. */
@@ -36,7 +38,15 @@ interface StoredCursors {
   readonly isReported: boolean;
 }
 
-const START: Cursor = { confirmed: 0, attempts: 0, retryAt: 0, lastError: null, rewinds: 0, rewoundAt: 0 };
+const START: Cursor = {
+  confirmed: 0,
+  attempts: 0,
+  retryAt: 0,
+  lastError: null,
+  rewinds: 0,
+  rewoundAt: 0,
+  generation: 0,
+};
 
 /** The cursors of one stream by destination. They change in memory; one row keeps all of them when that is asked for. */
 export class Cursors {
@@ -81,6 +91,11 @@ export class Cursors {
   /** Whether any is in trouble. */
   get isTroubled(): boolean {
     return [...this.#cursors.values()].some(isTroubled);
+  }
+
+  /** How many resends the stream has had. What is sent carries it, so that a report of it can be told from those of before. */
+  get generation(): number {
+    return Math.max(0, ...[...this.#cursors.values()].map(({ generation }) => generation));
   }
 
   /** How many events the destination that moved most has confirmed, or lost, since the row was written. */

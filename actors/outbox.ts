@@ -25,6 +25,8 @@ export interface Delivery<State> {
   readonly version: number;
   /** The destinations whose turn it is; the others have these events, or are left alone for now. */
   readonly destinations: readonly string[];
+  /** For a sink that confirms later: what its reports say they are about. */
+  readonly generation: number;
   /**
    * The events that come next, oldest first, as many as make a good batch. A sink that wants them asks before it does
    * anything else: when they are cold, its delivery begins once more as soon as they are fetched.
@@ -61,6 +63,8 @@ export type DeliveryReport = {
   readonly missingFrom?: number;
   /** Whoever reports this is delivering what comes next already, and reports that too. */
   readonly goesOn?: boolean;
+  /** The `generation` of the delivery that this came of; 0 when left out. */
+  readonly generation?: number;
 };
 
 /** Who keeps an eye on the streams that are behind. */
@@ -213,6 +217,8 @@ export class Outbox<State> {
   resend(destination: string, from: number): boolean {
     const cursor = this.#cursors.get(destination);
     if (!cursor) return false;
+    // What is under way reports its arrival from before the loss.
+    if (from <= this.#source.version()) cursor.generation = this.#cursors.generation + 1;
     succeed(cursor, Math.min(cursor.confirmed, from - 1));
     this.#cursors.store();
     this.#arm(Date.now());
@@ -261,13 +267,14 @@ export class Outbox<State> {
   }
 
   #take(cursor: Cursor, report: DeliveryReport, now: number): void {
-    const { first, last, failed, isRefused = false, missingFrom, goesOn = false } = report;
+    const { first, last, failed, isRefused = false, missingFrom, goesOn = false, generation = 0 } = report;
     if (last > this.#source.version()) return;
     // However old the report is: what is lost has to be sent again, and what it has by now it takes twice.
     if (missingFrom !== undefined && missingFrom <= Math.min(cursor.confirmed, first)) {
       rewind(cursor, missingFrom - 1, `${failed ?? ''} It has lost events and gets them again.`.trim(), now);
       return;
     }
+    if (generation < cursor.generation) return;
     // A report that comes late or twice moves nothing back, and none moves past events that have not arrived.
     if (last <= cursor.confirmed || first > cursor.confirmed + 1) return;
     if (failed !== undefined) {
@@ -334,9 +341,10 @@ export class Outbox<State> {
   async #deliver(sink: Sink<State>, due: readonly [string, Cursor][]): Promise<readonly Cursor[]> {
     const after = Math.min(...due.map(([, cursor]) => cursor.confirmed));
     const { log, cold, stream, state, version } = this.#source;
+    const { generation } = this.#cursors;
     const began = new Map(due.map(([, cursor]) => [cursor, cursor.confirmed]));
     // One that was set back meanwhile is to get this again.
-    const isSetBack = (cursor: Cursor) => cursor.confirmed < (began.get(cursor) ?? 0);
+    const isSetBack = (cursor: Cursor) => cursor.generation > generation || cursor.confirmed < (began.get(cursor) ?? 0);
     const cursors = due.map(([, cursor]) => cursor);
     // Made anew for a sink that begins once more, because what it asks for had to be fetched.
     const deliver = () =>
@@ -345,6 +353,7 @@ export class Outbox<State> {
         state: state(),
         version: version(),
         destinations: due.map(([name]) => name),
+        generation,
         events: () => log.read(after, BATCH_EVENTS, BATCH_CHARS),
         eventsBefore: (count) => log.read(Math.max(0, after - count), Math.min(count, after)),
       });

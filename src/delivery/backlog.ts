@@ -80,10 +80,10 @@ export class Backlog {
     return new Backlog(env, event, reporter);
   }
 
-  /** Gives a destination all that comes after the events `first` to `last`, which it has just been given. */
-  follow(destination: string, { first, last }: Pick<DeliveryReport, 'first' | 'last'>, deliver: Deliver): void {
+  /** Gives a destination all that comes after what it has just been given. @param begun what was reported of that */
+  follow(destination: string, begun: DeliveryReport, deliver: Deliver): void {
     // One whose object cannot be read is sent again when its time is up.
-    this.#work.push(this.#follow(destination, first, last, deliver).catch(() => undefined));
+    this.#work.push(this.#follow(destination, begun, deliver).catch(() => undefined));
   }
 
   /** Waits until all destinations have what they will get. Never rejects. */
@@ -92,7 +92,9 @@ export class Backlog {
     underWay.delete(this.#source);
   }
 
-  async #follow(destination: string, first: number, last: number, deliver: Deliver): Promise<void> {
+  async #follow(destination: string, { first, last, generation }: DeliveryReport, deliver: Deliver): Promise<void> {
+    // What was begun before a resend is no matter of the cursor that it set back.
+    const about = generation === undefined ? {} : { generation };
     for (let [after, goesOn] = [last, true]; goesOn; ) {
       const page = await this.#page(after);
       goesOn = !page.isUpToDate && Date.now() < this.#endsAt;
@@ -103,11 +105,11 @@ export class Backlog {
       if (report === null) return;
       if (report.failed !== undefined) {
         // What is refused comes once more as a message, which the queue can keep and make a dead letter of.
-        this.#reporter.note(destination, { ...report, isRefused: false });
+        this.#reporter.note(destination, { ...report, ...about, isRefused: false });
         return;
       }
       // From the beginning on, so that one report makes up for those before it that were lost.
-      this.#reporter.note(destination, { first, last: report.last, ...(goesOn && { goesOn }) });
+      this.#reporter.note(destination, { first, last: report.last, ...about, ...(goesOn && { goesOn }) });
       after = page.last;
       if (goesOn && this.#growth.perSecond > IN_USE) {
         await scheduler.wait(Math.min(PAUSE.maxMs, PAUSE.times * (Date.now() - startedAt)));

@@ -52,6 +52,8 @@ const cloudEventSchema = z.strictObject({
   deliverto: z.string().optional(),
   /** In the first of a message: who decided that it need not arrive, so that what is refused again is skipped. For the consumer. */
   droppedby: z.string().optional(),
+  /** In the first of a message: the generation that the report of it tells, when it is not 0. For the consumer. */
+  generation: z.int().min(1).optional(),
   /** In the last of a message, when the log ends there and the context is deleted. For the consumer. */
   isdeleted: z.literal(true).optional(),
   /** In the last of a message, when the log goes on and its next events are there to be fetched. For the consumer. */
@@ -103,6 +105,7 @@ export function withoutReferences(event: OutgoingEvent): OutgoingEvent {
     dnaid: _dnaid,
     deliverto: _to,
     droppedby: _by,
+    generation: _generation,
     isdeleted: _is,
     hasmore: _has,
     dataref: _ref,

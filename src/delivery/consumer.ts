@@ -124,8 +124,10 @@ async function inOrder(
       : (delivered?.get(message) ?? (await deliver(message.events)));
     isHeldUp ||= report?.failed !== undefined;
     const goesOn = report !== null && !isHeldUp && backlog !== null && message === wanted.at(-1);
-    if (report !== null) reporter.note(name, goesOn ? { ...report, goesOn } : report);
-    if (goesOn) backlog.follow(name, report, deliver);
+    const generation = message.events[0]?.generation;
+    const about = { ...(goesOn && { goesOn }), ...(generation !== undefined && { generation }) };
+    if (report !== null) reporter.note(name, { ...report, ...about });
+    if (goesOn) backlog.follow(name, { ...report, ...about }, deliver);
     if (report?.isRefused === true || (isHeldUp && isDropped(message.events))) kept.push(message);
   }
   return kept;

@@ -64,6 +64,7 @@ export class Reporter {
 /** One report in place of two of the same destination; null when it takes both to tell. */
 function together(before: DeliveryReport, next: DeliveryReport): DeliveryReport | null {
   if (before.failed !== undefined || next.failed !== undefined) return null;
+  if (next.generation !== before.generation) return null;
   if (next.first > before.last + 1 || next.last < before.last) return null;
   return { ...next, first: Math.min(before.first, next.first) };
 }

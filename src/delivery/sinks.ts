@@ -85,7 +85,7 @@ export function queueSink(queue: Queue, maxBytes = MESSAGE_MAX_BYTES): Sink<Send
     intervalMs: QUEUE_INTERVAL_MS,
     // There is no DNA record to evolve before ChittyDNA has made one.
     isReady: (destination, state) => state !== null && (destination !== 'dna' || dnaId(state) !== null),
-    async deliver({ state, version, events, destinations }) {
+    async deliver({ state, version, events, destinations, generation }) {
       const references = { chittyId: state?.chittyId ?? null, dnaId: dnaId(state) };
       const isForAll = destinations.length === DESTINATIONS.length || references.dnaId === null;
       const outgoing = events().map(({ text }, index): OutgoingEvent => {
@@ -93,6 +93,7 @@ export function queueSink(queue: Queue, maxBytes = MESSAGE_MAX_BYTES): Sink<Send
         return {
           ...toCloudEvent(envelope, references),
           ...(index === 0 && !isForAll && { deliverto: destinations.join(' ') }),
+          ...(index === 0 && generation > 0 && { generation }),
           ...(envelope.version === version && state?.status === 'deleted' && { isdeleted: true as const }),
         };
       });

@@ -35,7 +35,9 @@ export async function redeliver(
   return (await streamObject(env, stream)?.redeliver(destination, from, timeoutMs)) ?? true;
 }
 
-/** Tells a stream that the head of its first `size` events is in the log of logs. */
+/** Tells a stream that the head of its first `size` events is in the log of logs: there now, whatever brought it. */
 export async function tellLogged(env: Env, stream: string, size: number): Promise<void> {
-  await streamObject(env, stream)?.reportDelivery({ log: { first: 1, last: size } });
+  await streamObject(env, stream)?.reportDelivery({
+    log: { first: 1, last: size, generation: Number.POSITIVE_INFINITY },
+  });
 }

@@ -18,6 +18,8 @@ const ROUNDS_MAX = 60;
 interface Message {
   readonly destinations: readonly string[];
   readonly versions: readonly number[];
+  /** What its reports say that they are about. */
+  readonly generation?: number;
 }
 
 /** How far a consumer goes on after a message. */
@@ -142,17 +144,18 @@ export class OutboxWorld {
       const versions = Array.from({ length: Math.min(this.#eventsMax, this.version - last) }, (_, at) => last + at + 1);
       if (versions.length === 0) return;
       last += versions.length;
-      const next = Object.entries(this.#deliver({ destinations, versions })).map(
+      const next = Object.entries(this.#deliver({ ...message, destinations, versions })).map(
         ([name, report]) => [name, { ...report, first }] as const,
       );
       this.reports.push(part < backlog.parts || backlog.isLost ? going(next) : Object.fromEntries(next));
     }
   }
 
-  #deliver({ destinations, versions }: Message): Record<string, DeliveryReport> {
+  #deliver({ destinations, versions, generation }: Message): Record<string, DeliveryReport> {
     const reports: Record<string, DeliveryReport> = {};
     for (const name of destinations) {
-      const range = { first: versions[0] ?? 0, last: versions.at(-1) ?? 0 };
+      const about = generation === undefined ? {} : { generation };
+      const range = { first: versions[0] ?? 0, last: versions.at(-1) ?? 0, ...about };
       const missingFrom = (this.received.get(name)?.length ?? 0) + 1;
       if (this.broken.has(name)) reports[name] = { ...range, failed: `${name} is down`, isRefused: false };
       else if (range.first > missingFrom) reports[name] = { ...range, failed: `${name} misses some`, missingFrom };
@@ -252,7 +255,7 @@ export class OutboxWorld {
     };
     const deliver = async (
       name: 'direct' | 'queue',
-      { events, destinations }: Delivery<null>,
+      { events, destinations, generation }: Delivery<null>,
     ): Promise<readonly number[]> => {
       if (this.isHanging) {
         this.isHanging = false;
@@ -263,7 +266,7 @@ export class OutboxWorld {
       const versions = events()
         .slice(0, this.#eventsMax)
         .map((event) => event.version);
-      if (name === 'queue') this.messages.push({ destinations, versions });
+      if (name === 'queue') this.messages.push({ destinations, versions, ...(generation > 0 && { generation }) });
       else this.#receive(name, versions);
       return versions;
     };

@@ -60,6 +60,7 @@ async function deliver(log: readonly Envelope[], after: number, count: number, A
     version: log.length,
     destinations: ['audit'],
     events: () => stored.slice(after, after + count),
+    generation: 0,
     eventsBefore: (before) => stored.slice(Math.max(0, after - before), after),
   });
 }

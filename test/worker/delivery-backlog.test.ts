@@ -83,6 +83,17 @@ describe('a stream that has more than its message', () => {
     ]);
   });
 
+  it('says in every report which resend its message came of', async () => {
+    const [first, last] = partOf('a', 9);
+    services.interfere = (service, _path, body) => (service === 'dna' && body.includes('a-7') ? down() : null);
+    await consume(bindings, { m1: [{ ...first, generation: 2 }, last] });
+    const reports = [...reportsOf('a', 'chronicle'), ...reportsOf('a', 'dna')];
+    expect(reports.map(({ generation }) => generation)).toEqual(reports.map(() => 2));
+    expect(reportsOf('a', 'chronicle').at(-1)).toEqual({ first: 1, last: 9, generation: 2 });
+    expect(reportsOf('a', 'dna').at(-1)).toMatchObject({ failed: expect.stringContaining('503') });
+    expect(services.entries.some(({ data }) => 'generation' in data)).toBe(false);
+  });
+
   it('holds the queue up for no longer than its message does', async () => {
     const hang = Promise.withResolvers<Response>();
     let calls = 0;
@@ -234,6 +245,33 @@ describe('the outbox', () => {
       await world.tick(60_000);
       expect(world.messages).toEqual([]);
       expect(world.outbox.cursors.get('slow')).toMatchObject({ confirmed: 9, attempts: 0, retryAt: 0 });
+    }));
+
+  it('sends again what somebody asks for, whatever a backlog tells that began before', () =>
+    withSent('backlog before a resend', async (world) => {
+      const report = { first: 1, last: 3, goesOn: true };
+      world.outbox.report({ fast: report, slow: report });
+      expect(world.outbox.resend('slow', 1)).toBe(true);
+      world.outbox.report({ fast: { ...report, last: 8 }, slow: { ...report, last: 8 } });
+      expect(world.outbox.cursors.get('fast')).toMatchObject({ confirmed: 8 });
+      expect(world.outbox.cursors.get('slow')).toMatchObject({ confirmed: 0 });
+      await world.tick(60_000);
+      expect(world.messages[0]).toEqual({ destinations: ['slow'], versions: [1, 2, 3], generation: 1 });
+      // What was begun since is taken, also by an object that was lost meanwhile.
+      world.evict();
+      world.outbox.report({ slow: { first: 1, last: 9 } });
+      expect(world.outbox.cursors.get('slow')).toMatchObject({ confirmed: 0 });
+      world.outbox.report({ slow: { first: 1, last: 9, generation: 1 } });
+      expect(world.outbox.cursors.get('slow')).toMatchObject({ confirmed: 9 });
+    }));
+
+  it('sends again what is asked for while the first message of all is on its way', () =>
+    withSent('resend of what is under way', async (world) => {
+      world.outbox.resend('slow', 1);
+      world.outbox.report({ fast: { first: 1, last: 9 }, slow: { first: 1, last: 9 } });
+      expect(world.outbox.cursors.get('slow')).toMatchObject({ confirmed: 0 });
+      await world.tick(60_000);
+      expect(world.messages[0]).toMatchObject({ destinations: ['slow'], generation: 1 });
     }));
 
   it('sends the rest when nothing more is heard of it', () =>

@@ -24,6 +24,7 @@ async function messageOf(path: string): Promise<unknown> {
     state: { status: 'active' },
     version: events.length,
     destinations: ['chronicle'],
+    generation: 0,
     eventsBefore: () => [],
     events: () => events,
   });

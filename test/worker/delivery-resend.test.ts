@@ -31,6 +31,13 @@ describe('POST /v1/admin/outbox/{stream}/retry', () => {
     expect(await objectOf(id).outboxCursors()).toMatchObject({ d1: { confirmed: 1, attempts: 0 } });
   });
 
+  it('has the log told once more, which says what it has', async () => {
+    const { id } = await createContext();
+    expect(await objectOf(id).whenDelivered('log', 1, 20_000)).toBe(true);
+    expect((await retry(id, { destination: 'log', from: 1 })).status).toBe(204);
+    expect(await objectOf(id).whenDelivered('log', 1, 20_000)).toBe(true);
+  }, 45_000);
+
   it('from a version that has not come yet changes nothing', async () => {
     const id = await lostContext();
     expect((await retry(id, { destination: 'd1', from: 1_000 })).status).toBe(204);

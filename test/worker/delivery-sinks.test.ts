@@ -26,6 +26,7 @@ async function send(
     state: provisioned,
     version: descriptions.length,
     destinations: ['chronicle', 'dna'],
+    generation: 0,
     eventsBefore: () => [],
     events: () =>
       descriptions.map((description, index) => ({
@@ -86,6 +87,13 @@ describe('a message to the queue', () => {
   it('says which destination it is for when it is not for both', async () => {
     const { message } = await send(['a', 'b'], { destinations: ['dna'] });
     expect(message.map(({ deliverto }) => deliverto)).toEqual(['dna', undefined]);
+  });
+
+  it('says in its first event which resend it came of, when there was one', async () => {
+    const marks = async (more: Partial<Delivery<ContextState>>) =>
+      (await send(['a', 'b'], more)).message.map(({ generation }) => generation);
+    expect(await marks({ generation: 2 })).toEqual([2, undefined]);
+    expect(await marks({})).toEqual([undefined, undefined]);
   });
 
   it('says so when it ends where the log ends and the context is deleted, and only then', async () => {

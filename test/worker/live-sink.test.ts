@@ -23,6 +23,7 @@ function world(contexts: number) {
       state: null,
       version: first + events.length - 1,
       destinations: ['live'],
+      generation: 0,
       eventsBefore: () => [],
       events: () => stored,
     });
