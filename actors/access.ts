@@ -44,6 +44,8 @@ interface Rule {
   readonly scope: Scope | null;
   /** To whom it is allowed; `anyone` for what concerns no thing that is there already. */
   readonly to: 'anyone' | readonly Exclude<Relation, null>[];
+  /** Whether it reaches into all contexts, which a credential that is limited to some must not. */
+  readonly isEverywhere?: true;
 }
 
 const READERS = ['owner', 'editor', 'viewer', 'auditor', 'administrator'] as const;
@@ -108,7 +110,7 @@ export const ACTIONS = {
   'actor.find': { scope: 'actors:read', to: EVERYBODY },
   'actor.read': { scope: 'actors:read', to: ['self', 'administrator'] },
   /** All words of one's own, for good, and oneself with them. */
-  'actor.erase': { scope: 'actors:write', to: ['self', 'administrator'] },
+  'actor.erase': { scope: 'actors:write', to: ['self', 'administrator'], isEverywhere: true },
   /** Everything that was changed of an actor, credentials and delegations too, of which it has hashes only. */
   'actor.history': { scope: 'actors:read', to: ['self', 'auditor', 'administrator'] },
   'actor.update': { scope: 'actors:write', to: ['self', 'administrator'] },
@@ -179,10 +181,11 @@ export function isAuditor({ capabilities, scopes }: Principal): boolean {
 
 /** Decides. @param relation what the caller is to the thing; see `Relation` */
 export function decideAccess(principal: Principal, action: Action, relation: Relation): Verdict {
-  const { to }: Rule = ACTIONS[action];
+  const { to, isEverywhere }: Rule = ACTIONS[action];
   if (!hasScope(principal, action)) return 'insufficient-scope';
   if (to === 'anyone') return 'allowed';
   if (relation === null) return 'hidden';
+  if (isEverywhere && principal.contexts !== null) return 'forbidden';
   return to.includes(relation) ? 'allowed' : 'forbidden';
 }
 

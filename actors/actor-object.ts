@@ -103,8 +103,8 @@ function isDelegationGood(actor: Actor, id: string, at: string): boolean {
   return status === 'active' || status === 'used-up';
 }
 
-/** Whether nothing may be erased in a stream. */
-export type Hold = 'none' | 'known' | 'hidden';
+/** Whether nothing may be erased in a stream; `unknown` when it cannot tell at the moment. */
+export type Hold = 'none' | 'known' | 'hidden' | 'unknown';
 
 /** How far the erasure of an actor's words is. */
 export type ErasureRecord = {
@@ -161,7 +161,7 @@ export class ActorActor extends EventSourcedObject<ActorState, ActorCommand, Act
 
   /**
    * Erases all that the actor ever wrote, here and in every stream that holds some, and the actor with it. It is refused
-   * where a legal hold stands in one of them. One that is placed while this goes on is respected: the rest waits for it.
+   * where a legal hold stands in one of them, or where that cannot be told. One that is placed while this goes on is respected: the rest waits for it.
    */
   async erase(
     request: CommandRequest<Extract<ActorCommand, { type: 'erase' }>>,
@@ -192,6 +192,7 @@ export class ActorActor extends EventSourcedObject<ActorState, ActorCommand, Act
   async #refuseHeld(principal: Principal): Promise<RefusalReply | null> {
     const known: string[] = [];
     let hidden = 0;
+    let unknown = 0;
     for (const page of this.#holders.pending()) {
       const waiting = [...page];
       const work = async () => {
@@ -199,11 +200,16 @@ export class ActorActor extends EventSourcedObject<ActorState, ActorCommand, Act
           const hold = await this.#holdOn(stream, principal);
           if (hold === 'known') known.push(stream);
           if (hold === 'hidden') hidden += 1;
+          if (hold === 'unknown') unknown += 1;
         }
       };
       await Promise.all(Array.from({ length: PARALLEL }, work));
     }
-    if (known.length + hidden === 0) return null;
+    if (known.length + hidden + unknown === 0) return null;
+    if (known.length + hidden === 0) {
+      const detail = `Whether a legal hold stands cannot be told of ${unknown} of the contexts now. Try again.`;
+      return { refused: 'history-unavailable', detail, version: 0 };
+    }
     const places = [
       ...known.sort().slice(0, NAMED_MAX),
       ...(known.length > NAMED_MAX ? [`${known.length - NAMED_MAX} more`] : []),

@@ -114,7 +114,11 @@ export class ContextActor extends EventSourcedObject<ContextState, ContextComman
       return 'erased';
     }
     const looked = this.look(SYSTEM, 'context.read', (context) => context?.id ?? '');
-    if ('refused' in looked) return 'erased';
+    if ('refused' in looked) {
+      if (looked.refused === 'not-found') return 'erased';
+      // A state that cannot be told may have a legal hold in it.
+      throw new Error(looked.detail);
+    }
     const reply: CommandReply | RefusalReply = await this.execute({
       id: looked.seen,
       command: { type: 'eraseSubject', subject, reason: 'everywhere' },
@@ -126,13 +130,14 @@ export class ContextActor extends EventSourcedObject<ContextState, ContextComman
     throw new Error(reply.detail);
   }
 
-  /** Whether a legal hold stands here, and whether that is the caller's to know. */
+  /** Whether a legal hold stands here, and whether that is the caller's to know; `unknown` while the state cannot be told. */
   holdFor(principal: Principal): Hold {
     const looked = this.look(SYSTEM, 'context.read', (context) => {
       if (context === null || safekeepingOf(context).hold === null) return 'none';
       return this.refuse(principal, 'context.read') === null ? 'known' : 'hidden';
     });
-    return 'refused' in looked ? 'none' : looked.seen;
+    if ('refused' in looked) return looked.refused === 'not-found' ? 'none' : 'unknown';
+    return looked.seen;
   }
 
   /** How people's words are kept here, as JSON text. */

@@ -35,8 +35,9 @@ export const eraseActor: AuthenticatedRoute = {
     tags: ['privacy'],
     summary: 'Erase all words of an actor, wherever they are',
     description:
-      'The actor itself, or an administrator. The actor is deleted with them. It is refused (409) while a legal hold ' +
-      'stands in one of the contexts that hold words of theirs. The answer comes when all contexts have erased them, ' +
+      'The actor itself, or an administrator, with a credential that is not limited to some contexts. The actor is ' +
+      'deleted with them. It is refused (409) while a legal hold stands in one of the contexts that hold words of ' +
+      'theirs, and (503) while one of these cannot tell. The answer comes when all contexts have erased them, ' +
       'or after 10 s; it goes on then.',
     requestParams: { header: idempotencyParameter.extend(ifMatchParameter.shape) },
     requestBody: jsonBody(erasureBody),
@@ -46,7 +47,7 @@ export const eraseActor: AuthenticatedRoute = {
         headers: changeHeaders.extend(locationHeader.shape),
         content: erasureContent,
       },
-      ...problems(400, 401, 403, 404, 409, 412, 413, 415, 422),
+      ...problems(400, 401, 403, 404, 409, 412, 413, 415, 422, 503),
     },
   },
   async handle(exchange) {
