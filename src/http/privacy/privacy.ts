@@ -61,8 +61,9 @@ export const setPrivacyRules: AuthenticatedRoute = {
     summary: 'Say what of the metadata is whose words',
     description:
       'Owners. In the place of the rules before. What is there now and what is written from then on is encrypted under a ' +
-      'key of that subject; events from before stay as they are, so give the rules with the context (`privacy`) when ' +
-      'you can. A pointer leads through objects, not into arrays.',
+      'key of that subject, in open proposals too; events from before stay as they are, so give the rules with the ' +
+      'context (`privacy`) when you can. What no rule names any more stays sealed until something else is written in ' +
+      'its place. A pointer leads through objects, not into arrays.',
     requestParams: conditions,
     requestBody: jsonBody(privacyRulesBody),
     responses: { 200: changedResponse, ...problems(400, 401, 403, 404, 409, 412, 413, 415, 422) },
@@ -83,8 +84,8 @@ export const setRetention: AuthenticatedRoute = {
     tags: ['privacy'],
     summary: 'Say how long people’s words are kept',
     description:
-      'Owners. When the time is up, everybody’s words in the context are erased. A legal hold stops the clock’s effect, ' +
-      'not the clock.',
+      'Owners. When the time is up, everybody’s words in the context are erased. Under a legal hold nothing is ' +
+      'erased; to place or to lift one counts as doing something in the context.',
     requestParams: conditions,
     requestBody: jsonBody(retentionBody),
     responses: { 200: changedResponse, ...problems(400, 401, 403, 404, 409, 412, 413, 415, 422) },
