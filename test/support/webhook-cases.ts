@@ -1,6 +1,7 @@
 import { env } from 'cloudflare:workers';
 import { vi } from 'vitest';
 import { derivedId } from '../../events/id.ts';
+import { webhookRegistry } from '../../src/webhooks/objects.ts';
 import { expectJson } from './actors.ts';
 import { api } from './api.ts';
 import { delegate } from './delegations.ts';
@@ -80,8 +81,14 @@ function withoutReadModels(path: string, init: RequestInit = {}): Promise<Respon
   return configured({ DB }, path, { ...init, headers });
 }
 
-const withoutKeys = (owner: Person, path: string) =>
-  configured({ KEY_ENCRYPTION_KEY: '' }, path, { method: 'POST', headers: { 'X-API-Key': owner.key } });
+function withoutKeys(owner: Person, path: string, json?: object): Promise<Response> {
+  const headers = { 'X-API-Key': owner.key, 'Content-Type': 'application/json' };
+  return configured({ KEY_ENCRYPTION_KEY: '' }, path, {
+    method: 'POST',
+    headers,
+    ...(json && { body: JSON.stringify(json) }),
+  });
+}
 
 async function pinged(): Promise<Response> {
   standInForNetwork();
@@ -111,18 +118,15 @@ export const webhookCases: Case[] = [
     409,
     async () => {
       const owner = await person('Ann');
-      await env.DB.prepare(
-        `INSERT INTO webhooks (id, version, owner, status, body)
-         SELECT 'openapi ' || value, 1, ?1, 'active', '{}' FROM json_each(?2)`,
-      )
-        .bind(owner.id, JSON.stringify(Array.from({ length: 50 }, (_, index) => index)))
-        .run();
+      for (let made = 0; made < 50; made++) {
+        await webhookRegistry(env).reserve({ id: `${owner.id} ${made}`, owner: owner.id }, 50);
+      }
       return make(owner);
     },
   ],
   ['createWebhook', 413, () => api(webhooks, { method: 'POST', json: { url: 'x'.repeat(1024 * 1024) } })],
   ['createWebhook', 415, () => api(webhooks, { method: 'POST', body: 'x' })],
-  ['createWebhook', 503, () => withoutReadModels(webhooks, { method: 'POST', body: JSON.stringify({ url }) })],
+  ['createWebhook', 503, async () => withoutKeys(await person('Ann'), webhooks, { url })],
   ['listWebhooks', 200, onOne((owner) => owner.call(`${webhooks}?status=active`))],
   ['listWebhooks', 400, () => api(`${webhooks}?limit=0`)],
   ['listWebhooks', 401, () => api(webhooks, { headers: wrongKey })],

@@ -127,13 +127,10 @@ const shape = {
     .nullable()
     .meta({ description: 'Why and since when nothing is sent' }),
   secrets: z.array(secret).meta({ description: 'What signs, oldest first; the secrets themselves are in no answer' }),
-  expiresAt: z.iso
-    .datetime()
-    .nullable()
-    .meta({
-      description:
-        'When the credential ends that made it, or gave it its address, contexts or secret; it is disabled then',
-    }),
+  expiresAt: z.iso.datetime().nullable().meta({
+    description:
+      'When the credential ends that made it, or gave it its address, contexts or secret; it is disabled then',
+  }),
   version: z.int().min(1),
   createdAt: z.iso.datetime(),
   updatedAt: z.iso.datetime(),

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { decideAccess, isAdministrator, relationToWebhook } from '../../../actors/access.ts';
 import { isRefusal } from '../../../actors/decider.ts';
 import { Directory } from '../../../actors/directory.ts';
+import type { CommandReply, RefusalReply } from '../../../actors/messages.ts';
 import { isId, newId } from '../../../events/id.ts';
 import { WEBHOOK_PREFIX } from '../../../events/webhook.ts';
 import { listWebhooks as findWebhooks } from '../../../projections/webhooks.ts';
@@ -104,11 +105,14 @@ export const createWebhook: AuthenticatedRoute = {
     const terms = { ...given, url, contexts: contexts ?? (principal.contexts && [...principal.contexts]) };
     const command = { type: 'create' as const, terms, secret: secret.id, expiresAt: await credentialEnd(exchange) };
     const object = webhookObject(exchange, id);
-    const reply = await object.create({ id, command, principal, cause: causeOf(exchange) }, secret.sealed);
-    if (isRefusal(reply)) {
-      await registry.release(id);
-      return problemOf(reply);
+    let reply: CommandReply | RefusalReply | null = null;
+    try {
+      reply = await object.create({ id, command, principal, cause: causeOf(exchange) }, secret.sealed);
+    } finally {
+      // Should it have been made though there was no answer, it says so to the registry by itself.
+      if (reply === null || isRefusal(reply)) await registry.release(id);
     }
+    if (isRefusal(reply)) return problemOf(reply);
     const done = await whenVisible(object, reply, wait);
     const headers = { ...headersOf(done), Location: `${WEBHOOKS_PATH}/${id}` };
     return jsonText(exchange, 201, withSecret(reply.body, secret.text), headers);
