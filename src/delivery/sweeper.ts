@@ -1,7 +1,7 @@
 import { Directory } from '../../actors/directory.ts';
 import { ensureFirstAdministrator } from '../auth/first-administrator.ts';
 import type { Env } from '../env.ts';
-import { webhookRegistry } from '../webhooks/objects.ts';
+import { webhookRegistry } from '../webhooks/registry.ts';
 import { forgetOldAudit } from './audit-retention.ts';
 import { provisionSelf } from './self.ts';
 import { wake } from './wake.ts';

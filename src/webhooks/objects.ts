@@ -12,17 +12,13 @@ import { handInTo } from '../log/log.ts';
 import { messageOf } from './message.ts';
 import { postMessage, reseal } from './post.ts';
 import { eventsFor, newsFor, ownerStatus } from './reading.ts';
+import { webhookRegistry } from './registry.ts';
 
 /** How far lists may lag behind a webhook that changes all the time, in milliseconds; hardly any does. */
 const LIST_INTERVAL_MS = 1_000;
 
 /** Positions of the feed of which it is found out who may read them; with more, everybody looks for themselves. */
 const NEWS_MAX = 2_000;
-
-/** The one registry that there is. */
-export function webhookRegistry({ WEBHOOK_REGISTRY }: Env) {
-  return WEBHOOK_REGISTRY.get(WEBHOOK_REGISTRY.idFromName('webhooks'));
-}
 
 /** The sink that has a webhook in lists, and in the registry, which wakes it while it is active. */
 function webhookSink(env: Env): Sink<WebhookState> {

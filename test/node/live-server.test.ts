@@ -258,7 +258,7 @@ describe('subscribers that stop reading', () => {
     expect(good).toEqual(upTo(end - start).map((number) => start + number));
     // Generous, because the good subscriber and the machine's other work share the two cores.
     expect(median(among)).toBeLessThan(5 * median(alone) + 5);
-    // Unbounded, it would be 9 MB for each of the 40.
-    if (before !== null && after !== null) expect(after - before).toBeLessThan(DEAF * 3);
+    // Unbounded, it would be 9 MB for each of the 40; deliveries that go on meanwhile take their part.
+    if (before !== null && after !== null) expect(after - before).toBeLessThan(DEAF * 6);
   });
 });

@@ -1,7 +1,7 @@
 import { env } from 'cloudflare:workers';
 import { vi } from 'vitest';
 import { derivedId } from '../../events/id.ts';
-import { webhookRegistry } from '../../src/webhooks/objects.ts';
+import { webhookRegistry } from '../../src/webhooks/registry.ts';
 import { expectJson } from './actors.ts';
 import { api } from './api.ts';
 import { delegate } from './delegations.ts';
@@ -82,7 +82,7 @@ function withoutReadModels(path: string, init: RequestInit = {}): Promise<Respon
 }
 
 function withoutKeys(owner: Person, path: string, json?: object): Promise<Response> {
-  const headers = { 'X-API-Key': owner.key, 'Content-Type': 'application/json' };
+  const headers = { 'X-API-Key': owner.key, ...(json && { 'Content-Type': 'application/json' }) };
   return configured({ KEY_ENCRYPTION_KEY: '' }, path, {
     method: 'POST',
     headers,

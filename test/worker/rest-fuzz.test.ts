@@ -160,6 +160,8 @@ function requests(ids: readonly string[]) {
   return fc.record({
     target: fc.oneof(
       { weight: 8, arbitrary: known },
+      // Few of the many routes take the bodies that are made here.
+      { weight: 2, arbitrary: fc.constant({ method: 'POST', path: '/v1/contexts' }) },
       { weight: 1, arbitrary: wrongMethod },
       { weight: 1, arbitrary: oddAddress },
     ),
@@ -177,7 +179,8 @@ type FuzzedRequest = ReturnType<typeof requests> extends fc.Arbitrary<infer Valu
 async function send(request: FuzzedRequest): Promise<{ status: number; fault: string | null }> {
   const { target, query, headers, body, isTyped, asStream } = request;
   const { method, path } = target;
-  const hasBody = body !== undefined && method !== 'GET' && method !== 'HEAD';
+  // A DELETE takes no body: with one it would nearly always be refused for that.
+  const hasBody = body !== undefined && method !== 'GET' && method !== 'HEAD' && !(method === 'DELETE' && asStream);
   // A HEAD that would be a stream or a WebSocket never ends inside the test's runtime; real servers drop the body.
   const { Upgrade, Accept, ...others } = headers;
   const sent = method === 'HEAD' ? others : { ...others, ...(Upgrade && { Upgrade }), ...(Accept && { Accept }) };

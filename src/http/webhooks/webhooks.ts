@@ -7,7 +7,7 @@ import { isId, newId } from '../../../events/id.ts';
 import { WEBHOOK_PREFIX } from '../../../events/webhook.ts';
 import { listWebhooks as findWebhooks } from '../../../projections/webhooks.ts';
 import { allowsLoopback, readAddress } from '../../webhooks/address.ts';
-import { webhookRegistry } from '../../webhooks/objects.ts';
+import { webhookRegistry } from '../../webhooks/registry.ts';
 import { readBody } from '../body.ts';
 import { headersOf, whenVisible } from '../change.ts';
 import { etag } from '../conditions.ts';
