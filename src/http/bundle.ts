@@ -11,7 +11,7 @@ import type { FindSource } from './history-source.ts';
 import { logKeys } from './log.ts';
 import { problems } from './operations.ts';
 import { isProblem, type Problem, problemOf } from './problem.ts';
-import { offsetOf, readInteger, readQuery } from './query.ts';
+import { offsetOf, readOptionalInteger, readQuery } from './query.ts';
 import type { AuthenticatedRoute } from './route.ts';
 
 /** Heads of the stream in a bundle: the more there are, the more exactly it is known where events were changed. */
@@ -69,7 +69,7 @@ export function bundleRoute(
     async handle(exchange) {
       const query = readQuery(exchange.request, ['wait']);
       if (isProblem(query)) return query;
-      const wait = query.wait === undefined ? WAIT_DEFAULT_S : readInteger('wait', query.wait, 0, WAIT_MAX_S);
+      const wait = readOptionalInteger('wait', query.wait, WAIT_DEFAULT_S, 0, WAIT_MAX_S);
       if (isProblem(wait)) return wait;
       const source = await findSource(exchange);
       if (isProblem(source)) return source;

@@ -16,7 +16,7 @@ import { contextBody } from './context-schemas.ts';
 import type { AuthenticatedExchange } from './exchange.ts';
 import { problems } from './operations.ts';
 import { invalid, isProblem, type Problem } from './problem.ts';
-import { readInteger, readQuery } from './query.ts';
+import { readOptionalInteger, readQuery } from './query.ts';
 import { jsonText } from './respond.ts';
 import type { Answer, AuthenticatedRoute } from './route.ts';
 
@@ -159,7 +159,7 @@ function readRequest(
 ): ListRequest | Problem {
   const filters = readFilters(given);
   if (isProblem(filters)) return filters;
-  const limit = given.limit === undefined ? LIMIT_DEFAULT : readInteger('limit', given.limit, 1, LIMIT_MAX);
+  const limit = readOptionalInteger('limit', given.limit, LIMIT_DEFAULT, 1, LIMIT_MAX);
   if (isProblem(limit)) return limit;
   const seesAll = isAdministrator(principal) || isAuditor(principal);
   const readableBy = seesAll ? null : principal.subject;

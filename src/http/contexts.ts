@@ -29,7 +29,7 @@ import {
 } from './operations.ts';
 import { readWait } from './prefer.ts';
 import { invalid, isProblem, type Problem, problemOf } from './problem.ts';
-import { readMoment, readQuery } from './query.ts';
+import { readOptionalMoment, readQuery } from './query.ts';
 import { empty, jsonText } from './respond.ts';
 import type { Answer, AuthenticatedRoute } from './route.ts';
 import { treeHeadHeader, treeHeadHeaders } from './tree-head.ts';
@@ -115,7 +115,7 @@ export const readContext: AuthenticatedRoute = {
   async handle(exchange) {
     const query = readQuery(exchange.request, ['at', 'form']);
     if (isProblem(query)) return query;
-    const moment = query.at === undefined ? undefined : readMoment('at', query.at);
+    const moment = readOptionalMoment('at', query.at);
     if (isProblem(moment)) return moment;
     const { form = 'opened' } = query;
     if (form !== 'opened' && form !== 'sealed') return invalid('form', 'must be opened or sealed');

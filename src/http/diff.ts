@@ -4,7 +4,7 @@ import { diffJson } from '../../events/json-patch.ts';
 import { contextId, contextObject } from './contexts.ts';
 import { momentParameter, problems } from './operations.ts';
 import { invalid, isProblem, problemOf } from './problem.ts';
-import { readMoment, readQuery } from './query.ts';
+import { readMoment, readOptionalMoment, readQuery } from './query.ts';
 import { jsonText } from './respond.ts';
 import type { AuthenticatedRoute } from './route.ts';
 
@@ -60,7 +60,7 @@ export const diffContext: AuthenticatedRoute = {
     if (query.from === undefined) return invalid('from', 'is required');
     const from = readMoment('from', query.from);
     if (isProblem(from)) return from;
-    const to = query.to === undefined ? undefined : readMoment('to', query.to);
+    const to = readOptionalMoment('to', query.to);
     if (isProblem(to)) return to;
     const object = contextObject(exchange, id);
     const { principal } = exchange;

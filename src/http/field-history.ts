@@ -5,7 +5,7 @@ import { contextBody } from './context-schemas.ts';
 import { contextId, contextObject } from './contexts.ts';
 import { momentParameter, problems } from './operations.ts';
 import { invalid, isProblem, type Problem, problemOf } from './problem.ts';
-import { offsetOf, readInteger, readMoment, readOffset, readQuery } from './query.ts';
+import { offsetOf, readOffset, readOptionalInteger, readOptionalMoment, readQuery } from './query.ts';
 import { jsonText } from './respond.ts';
 import type { AuthenticatedRoute } from './route.ts';
 
@@ -66,9 +66,9 @@ export const readFieldHistory: AuthenticatedRoute = {
     if (isProblem(query)) return query;
     const tokens = readPointer(query.pointer);
     if (isProblem(tokens)) return tokens;
-    const moment = query.at === undefined ? undefined : readMoment('at', query.at);
+    const moment = readOptionalMoment('at', query.at);
     if (isProblem(moment)) return moment;
-    const limit = query.limit === undefined ? LIMIT_DEFAULT : readInteger('limit', query.limit, 1, LIMIT_MAX);
+    const limit = readOptionalInteger('limit', query.limit, LIMIT_DEFAULT, 1, LIMIT_MAX);
     if (isProblem(limit)) return limit;
     const after = query.cursor === undefined ? 0 : readOffset('cursor', query.cursor);
     if (typeof after !== 'number') return invalid('cursor', 'must be a nextCursor that was given out here');

@@ -10,7 +10,7 @@ import type { AuthenticatedExchange } from './exchange.ts';
 import { awaitPage, historyLines, historyPage, LIMIT_DEFAULT, LIMIT_MAX, locate } from './history-page.ts';
 import { atParameter, problems } from './operations.ts';
 import { invalid, isProblem, problemOf } from './problem.ts';
-import { readFlag, readInteger, readMoment, readQuery } from './query.ts';
+import { readFlag, readOptionalInteger, readOptionalMoment, readQuery } from './query.ts';
 import { empty } from './respond.ts';
 import type { Answer, AuthenticatedRoute } from './route.ts';
 import { treeHeadHeaders } from './tree-head.ts';
@@ -113,14 +113,13 @@ export const readHistory: AuthenticatedRoute = {
       'presence',
     ]);
     if (isProblem(query)) return query;
-    const limit = query.limit === undefined ? LIMIT_DEFAULT : readInteger('limit', query.limit, 1, LIMIT_MAX);
+    const limit = readOptionalInteger('limit', query.limit, LIMIT_DEFAULT, 1, LIMIT_MAX);
     if (isProblem(limit)) return limit;
-    const moment = query.at === undefined ? undefined : readMoment('at', query.at);
+    const moment = readOptionalMoment('at', query.at);
     if (isProblem(moment)) return moment;
     const { cursor } = query;
     if (cursor !== undefined && !CURSOR.test(cursor)) return invalid('cursor', 'must be a Stream-Cursor');
-    const timeout =
-      query.timeout === undefined ? TIMEOUT_DEFAULT_S : readInteger('timeout', query.timeout, 0, TIMEOUT_MAX_S);
+    const timeout = readOptionalInteger('timeout', query.timeout, TIMEOUT_DEFAULT_S, 0, TIMEOUT_MAX_S);
     if (isProblem(timeout)) return timeout;
     const form = query.live ?? negotiate(exchange.request.headers.get('Accept'));
     const goesOn = form === 'long-poll' || form === 'sse' || form === 'text/event-stream';

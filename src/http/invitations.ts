@@ -16,7 +16,7 @@ import {
 } from './operations.ts';
 import { changePart, endPart, listParts, makePart, newPartId, pathPart } from './parts.ts';
 import { invalid, isProblem, type Problem } from './problem.ts';
-import { readInteger, readQuery } from './query.ts';
+import { readOptionalInteger, readQuery } from './query.ts';
 import { jsonText } from './respond.ts';
 import type { AuthenticatedRoute } from './route.ts';
 import { invitationBody, inviteBody } from './sharing-schemas.ts';
@@ -186,7 +186,7 @@ export const listInvitations: AuthenticatedRoute = {
   async handle(exchange) {
     const query = readQuery(exchange.request, ['limit', 'cursor']);
     if (isProblem(query)) return query;
-    const limit = query.limit === undefined ? LIMIT_DEFAULT : readInteger('limit', query.limit, 1, LIMIT_MAX);
+    const limit = readOptionalInteger('limit', query.limit, LIMIT_DEFAULT, 1, LIMIT_MAX);
     if (isProblem(limit)) return limit;
     const after = query.cursor === undefined ? null : readPosition(query.cursor);
     if (isProblem(after)) return after;

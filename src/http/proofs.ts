@@ -6,7 +6,7 @@ import { contextSource } from './contexts.ts';
 import type { FindSource } from './history-source.ts';
 import { problems } from './operations.ts';
 import { invalid, isProblem, problemOf } from './problem.ts';
-import { readInteger, readQuery } from './query.ts';
+import { readInteger, readOptionalInteger, readQuery } from './query.ts';
 import { jsonText } from './respond.ts';
 import type { AuthenticatedRoute } from './route.ts';
 
@@ -65,7 +65,7 @@ export function proofRoute(
       if (query[stray] !== undefined) return invalid(stray, `does not go with ${first}`);
       const start = readInteger(first, query[first] ?? '', 1, Number.MAX_SAFE_INTEGER);
       if (isProblem(start)) return start;
-      const size = query[last] === undefined ? undefined : readInteger(last, query[last], 1, Number.MAX_SAFE_INTEGER);
+      const size = readOptionalInteger(last, query[last], undefined, 1, Number.MAX_SAFE_INTEGER);
       if (isProblem(size)) return size;
       const source = await findSource(exchange);
       if (isProblem(source)) return source;

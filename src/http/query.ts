@@ -53,6 +53,17 @@ export function readInteger(name: string, text: string, min: number, max: number
   return value >= min && value <= max ? value : invalid(name, `must be a whole number from ${min} to ${max}`);
 }
 
+/** The same of a parameter that may be left out. @param otherwise what it is then */
+export function readOptionalInteger<Otherwise>(
+  name: string,
+  text: string | undefined,
+  otherwise: Otherwise,
+  min: number,
+  max: number,
+): number | Otherwise | Problem {
+  return text === undefined ? otherwise : readInteger(name, text, min, max);
+}
+
 /** `true` or `false`; left out, false. */
 export function readFlag(name: string, text: string | undefined): boolean | Problem {
   if (text === undefined || text === 'false') return false;
@@ -71,6 +82,18 @@ export function readMoment(name: string, text: string): Moment | Problem {
   // Past the year 9999 the text would be longer and sort before everything.
   if (!Number.isNaN(time)) return { time: new Date(Math.min(time, TIME_MAX)).toISOString() };
   return invalid(name, `must be ${MOMENT}`);
+}
+
+/** The same of a parameter that may be left out. */
+export function readOptionalMoment(name: string, text: string | undefined): Moment | undefined | Problem {
+  return text === undefined ? undefined : readMoment(name, text);
+}
+
+/** A time as `readMoment` takes it, and no version, of a parameter that may be left out: in UTC with milliseconds, as events have it. */
+export function readOptionalTime(name: string, text: string | undefined): string | undefined | Problem {
+  const moment = readOptionalMoment(name, text);
+  if (moment === undefined || isProblem(moment)) return moment;
+  return 'time' in moment ? moment.time : invalid(name, 'must be a time with its zone such as 2026-01-31T12:00:00Z');
 }
 
 /** The opaque offset of the position after `version`. */

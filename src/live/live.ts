@@ -7,7 +7,7 @@ import { identifyWithTicket } from '../auth/tickets.ts';
 import { contextId, contextObject } from '../http/contexts.ts';
 import { problems } from '../http/operations.ts';
 import { isProblem, problemOf } from '../http/problem.ts';
-import { readFlag, readInteger, readQuery } from '../http/query.ts';
+import { readFlag, readOptionalInteger, readQuery } from '../http/query.ts';
 import { jsonText } from '../http/respond.ts';
 import type { AuthenticatedRoute, SelfAuthenticatingRoute } from '../http/route.ts';
 import { subscribe } from './socket.ts';
@@ -76,7 +76,7 @@ export const watchContext: SelfAuthenticatingRoute = {
       const detail = 'Open this address with a WebSocket client, or GET …/events as text/event-stream.';
       return { problem: 'upgrade-required', detail, headers: { Upgrade: 'websocket', Connection: 'Upgrade' } };
     }
-    const after = query.after === undefined ? null : readInteger('after', query.after, 0, Number.MAX_SAFE_INTEGER);
+    const after = readOptionalInteger('after', query.after, null, 0, Number.MAX_SAFE_INTEGER);
     if (isProblem(after)) return after;
     const history = await contextObject(exchange, id).history(principal, after ?? 0, 1);
     if (!isRefusal(history)) {

@@ -6,7 +6,7 @@ import { historyLines, historyPage, LIMIT_DEFAULT, LIMIT_MAX, locate } from '../
 import { atParameter, problems } from '../operations.ts';
 import { isProblem } from '../problem.ts';
 import { proofRoute } from '../proofs.ts';
-import { readInteger, readMoment, readQuery } from '../query.ts';
+import { readOptionalInteger, readOptionalMoment, readQuery } from '../query.ts';
 import type { AuthenticatedRoute } from '../route.ts';
 import { treeHeadHeaders } from '../tree-head.ts';
 import { ACTOR_PATH, actorSource } from './address.ts';
@@ -64,9 +64,9 @@ export const readActorHistory: AuthenticatedRoute = {
   async handle(exchange) {
     const query = readQuery(exchange.request, ['offset', 'limit', 'at']);
     if (isProblem(query)) return query;
-    const limit = query.limit === undefined ? LIMIT_DEFAULT : readInteger('limit', query.limit, 1, LIMIT_MAX);
+    const limit = readOptionalInteger('limit', query.limit, LIMIT_DEFAULT, 1, LIMIT_MAX);
     if (isProblem(limit)) return limit;
-    const moment = query.at === undefined ? undefined : readMoment('at', query.at);
+    const moment = readOptionalMoment('at', query.at);
     if (isProblem(moment)) return moment;
     const form = negotiate(exchange.request.headers.get('Accept'));
     // Nothing of an actor is followed live.

@@ -8,7 +8,7 @@ import { fold } from '../../../projections/fold.ts';
 import { ensureFirstAdministrator } from '../../auth/first-administrator.ts';
 import { problems } from '../operations.ts';
 import { invalid, isProblem } from '../problem.ts';
-import { readInteger, readQuery } from '../query.ts';
+import { readOptionalInteger, readQuery } from '../query.ts';
 import { jsonText } from '../respond.ts';
 import type { AuthenticatedRoute } from '../route.ts';
 import { actorBody, actorSummaryBody } from './schemas.ts';
@@ -73,7 +73,7 @@ export const listActors: AuthenticatedRoute = {
     if (!wantedKind.success) return invalid('kind', `must be one of ${ACTOR_KINDS.join(', ')}`);
     const wantedStatus = status.safeParse(given.status);
     if (!wantedStatus.success) return invalid('status', 'must be active, suspended or deleted');
-    const limit = given.limit === undefined ? LIMIT_DEFAULT : readInteger('limit', given.limit, 1, LIMIT_MAX);
+    const limit = readOptionalInteger('limit', given.limit, LIMIT_DEFAULT, 1, LIMIT_MAX);
     if (isProblem(limit)) return limit;
     if (after !== undefined && !isActorId(after)) {
       return invalid('cursor', 'must be the nextCursor that the same query gave; start without one');

@@ -10,7 +10,7 @@ import { etag } from '../conditions.ts';
 import { type AuthenticatedExchange, causeOf, type Exchange } from '../exchange.ts';
 import { problems } from '../operations.ts';
 import { invalid, isProblem, type Problem, problemOf } from '../problem.ts';
-import { readInteger, readQuery } from '../query.ts';
+import { readOptionalInteger, readQuery } from '../query.ts';
 import { jsonText } from '../respond.ts';
 import type { Answer, AuthenticatedRoute } from '../route.ts';
 
@@ -75,7 +75,7 @@ export const listLetters: AuthenticatedRoute = {
     if (isProblem(query)) return query;
     const wanted = status.optional().safeParse(query.status);
     if (!wanted.success) return invalid('status', 'must be waiting, replayed or dropped');
-    const limit = query.limit === undefined ? LIMIT_DEFAULT : readInteger('limit', query.limit, 1, LIMIT_MAX);
+    const limit = readOptionalInteger('limit', query.limit, LIMIT_DEFAULT, 1, LIMIT_MAX);
     if (isProblem(limit)) return limit;
     if (query.cursor !== undefined && !isId(DEAD_LETTER_PREFIX, query.cursor)) {
       return invalid('cursor', 'must be the nextCursor of the page before; start without one');

@@ -13,7 +13,7 @@ import { listInstallations as findInstallations } from '../../../projections/ins
 import { etag } from '../conditions.ts';
 import { problems } from '../operations.ts';
 import { invalid, isProblem, problemOf } from '../problem.ts';
-import { readInteger, readQuery } from '../query.ts';
+import { readOptionalInteger, readQuery } from '../query.ts';
 import { jsonText } from '../respond.ts';
 import type { AuthenticatedRoute } from '../route.ts';
 
@@ -93,7 +93,7 @@ export const listInstallations: AuthenticatedRoute = {
     if (account !== null && (account.trim() === '' || account.length > LOGIN_MAX)) {
       return invalid('account', `must have 1 to ${LOGIN_MAX} characters; leave it out to have all`);
     }
-    const limit = query.limit === undefined ? LIMIT_DEFAULT : readInteger('limit', query.limit, 1, LIMIT_MAX);
+    const limit = readOptionalInteger('limit', query.limit, LIMIT_DEFAULT, 1, LIMIT_MAX);
     if (isProblem(limit)) return limit;
     if (cursor !== null && !isId(INSTALLATION_PREFIX, cursor)) {
       return invalid('cursor', 'must be the nextCursor of the page before; start without one');

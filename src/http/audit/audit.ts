@@ -6,7 +6,7 @@ import { findContextId } from '../contexts.ts';
 import type { AuthenticatedExchange } from '../exchange.ts';
 import { problems } from '../operations.ts';
 import { invalid, isProblem, type Problem } from '../problem.ts';
-import { readInteger, readMoment, readQuery } from '../query.ts';
+import { readOptionalInteger, readOptionalTime, readQuery } from '../query.ts';
 import { jsonText } from '../respond.ts';
 import type { AuthenticatedRoute } from '../route.ts';
 import { visibleTo } from './access.ts';
@@ -155,14 +155,14 @@ async function readAuditQuery(exchange: AuthenticatedExchange): Promise<Wanted |
   const wanted = outcome.safeParse(given.outcome);
   if (!wanted.success) return invalid('outcome', 'must be allowed or refused');
   if (system !== 'true' && system !== 'false') return invalid('system', 'must be true or false');
-  const limit = given.limit === undefined ? LIMIT_DEFAULT : readInteger('limit', given.limit, 1, LIMIT_MAX);
+  const limit = readOptionalInteger('limit', given.limit, LIMIT_DEFAULT, 1, LIMIT_MAX);
   if (isProblem(limit)) return limit;
   if (cursor !== undefined && !isUlid(cursor)) {
     return invalid('cursor', 'must be the nextCursor that the same query gave; start without one');
   }
-  const from = readTime('from', given.from);
+  const from = readOptionalTime('from', given.from);
   if (isProblem(from)) return from;
-  const to = readTime('to', given.to);
+  const to = readOptionalTime('to', given.to);
   if (isProblem(to)) return to;
   // The cursor is before `to` already.
   const before = cursor ?? (to && firstUlidOf(Date.parse(to)));
@@ -193,13 +193,4 @@ async function readStream(
   // No object is asked for an id that cannot be one.
   const id = await findContextId(env, named);
   return id === null ? { problem: 'not-found', detail: 'There is no context with this id.' } : `context/${id}`;
-}
-
-/** A time in UTC with milliseconds, as events have it. */
-function readTime(name: string, text: string | undefined): string | undefined | Problem {
-  if (text === undefined) return undefined;
-  const moment = readMoment(name, text);
-  if (isProblem(moment)) return moment;
-  if (!('time' in moment)) return invalid(name, 'must be a time with its zone such as 2026-01-31T12:00:00Z');
-  return moment.time;
 }

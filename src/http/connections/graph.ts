@@ -4,7 +4,7 @@ import { refuseScope } from '../../auth/authenticate.ts';
 import { contextId, contextObject, gone } from '../contexts.ts';
 import { problems } from '../operations.ts';
 import { isProblem, problemOf } from '../problem.ts';
-import { readInteger, readQuery } from '../query.ts';
+import { readOptionalInteger, readQuery } from '../query.ts';
 import { jsonText } from '../respond.ts';
 import type { AuthenticatedRoute } from '../route.ts';
 import { onlookerOf } from './list.ts';
@@ -42,7 +42,7 @@ export const readGraph: AuthenticatedRoute = {
     if (refusal) return refusal;
     const query = readQuery(exchange.request, ['depth']);
     if (isProblem(query)) return query;
-    const depth = query.depth === undefined ? 1 : readInteger('depth', query.depth, 1, DEPTH_MAX);
+    const depth = readOptionalInteger('depth', query.depth, 1, 1, DEPTH_MAX);
     if (isProblem(depth)) return depth;
     const id = await contextId(exchange);
     if (isProblem(id)) return id;

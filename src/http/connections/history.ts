@@ -3,7 +3,7 @@ import { isRefusal } from '../../../actors/decider.ts';
 import { envelopeSchema } from '../../../events/envelope.ts';
 import { problems } from '../operations.ts';
 import { isProblem, problemOf } from '../problem.ts';
-import { offsetOf, readInteger, readOffset, readQuery } from '../query.ts';
+import { offsetOf, readOffset, readOptionalInteger, readQuery } from '../query.ts';
 import { jsonText } from '../respond.ts';
 import type { AuthenticatedRoute } from '../route.ts';
 import { CONNECTION_PATH, connectionId, connectionObject } from './address.ts';
@@ -46,7 +46,7 @@ export const readConnectionHistory: AuthenticatedRoute = {
   async handle(exchange) {
     const query = readQuery(exchange.request, ['offset', 'limit']);
     if (isProblem(query)) return query;
-    const limit = query.limit === undefined ? LIMIT_DEFAULT : readInteger('limit', query.limit, 1, LIMIT_MAX);
+    const limit = readOptionalInteger('limit', query.limit, LIMIT_DEFAULT, 1, LIMIT_MAX);
     if (isProblem(limit)) return limit;
     const offset = query.offset === undefined ? 0 : readOffset('offset', query.offset);
     if (isProblem(offset)) return offset;

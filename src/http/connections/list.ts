@@ -11,7 +11,7 @@ import {
 import { findContextId } from '../contexts.ts';
 import { problems } from '../operations.ts';
 import { invalid, isProblem, type Problem } from '../problem.ts';
-import { readInteger, readQuery } from '../query.ts';
+import { readOptionalInteger, readQuery } from '../query.ts';
 import { jsonText } from '../respond.ts';
 import type { AuthenticatedRoute } from '../route.ts';
 import { connectionStatus, connectionSummary, typeField } from './schemas.ts';
@@ -86,7 +86,7 @@ function readFilters(given: { type?: string; status?: string; limit?: string; cu
   if (!type.success) return invalid('type', 'must be words of a-z and 0-9 with _ or - between them, like depends_on');
   const status = connectionStatus.optional().safeParse(given.status);
   if (!status.success) return invalid('status', `must be one of: ${connectionStatus.options.join(', ')}`);
-  const limit = given.limit === undefined ? LIMIT_DEFAULT : readInteger('limit', given.limit, 1, LIMIT_MAX);
+  const limit = readOptionalInteger('limit', given.limit, LIMIT_DEFAULT, 1, LIMIT_MAX);
   if (isProblem(limit)) return limit;
   const [, createdAt, id] = CURSOR.exec(given.cursor ?? '') ?? [];
   const isPlace = createdAt !== undefined && id !== undefined && isId(CONNECTION_PREFIX, id);

@@ -8,7 +8,7 @@ import { actorObject, executeOn } from '../actors/address.ts';
 import type { AuthenticatedExchange } from '../exchange.ts';
 import { problems } from '../operations.ts';
 import { invalid, isProblem, type Problem, problemOf } from '../problem.ts';
-import { readInteger, readQuery } from '../query.ts';
+import { readOptionalInteger, readQuery } from '../query.ts';
 import { empty, jsonText } from '../respond.ts';
 import type { AuthenticatedRoute } from '../route.ts';
 import { bodyOf } from './delegate.ts';
@@ -58,7 +58,7 @@ export const listDelegations: AuthenticatedRoute = {
     if (isProblem(query)) return query;
     const { role = 'given', cursor } = query;
     if (role !== 'given' && role !== 'received') return invalid('role', 'must be given or received');
-    const limit = query.limit === undefined ? LIMIT_DEFAULT : readInteger('limit', query.limit, 1, LIMIT_MAX);
+    const limit = readOptionalInteger('limit', query.limit, LIMIT_DEFAULT, 1, LIMIT_MAX);
     if (isProblem(limit)) return limit;
     if (cursor !== undefined && delegatorOf(cursor) === null) {
       return invalid('cursor', 'must be the nextCursor of the page before; start without one');

@@ -11,7 +11,7 @@ import { NOT_ACCEPTABLE, negotiate } from '../event-forms.ts';
 import type { AuthenticatedExchange } from '../exchange.ts';
 import { problems } from '../operations.ts';
 import { invalid, isProblem, type Problem } from '../problem.ts';
-import { offsetOf, readInteger, readMoment, readOffset, readQuery } from '../query.ts';
+import { offsetOf, readOffset, readOptionalInteger, readOptionalTime, readQuery } from '../query.ts';
 import { jsonText } from '../respond.ts';
 import type { AuthenticatedRoute } from '../route.ts';
 import { eventsOf, type UnreadableRun } from './events.ts';
@@ -86,7 +86,7 @@ export const readFeed: AuthenticatedRoute = {
   async handle(exchange) {
     const given = readQuery(exchange.request, ['offset', 'limit', 'context', 'type', 'actor', 'from', 'to']);
     if (isProblem(given)) return given;
-    const limit = given.limit === undefined ? LIMIT_DEFAULT : readInteger('limit', given.limit, 1, LIMIT_MAX);
+    const limit = readOptionalInteger('limit', given.limit, LIMIT_DEFAULT, 1, LIMIT_MAX);
     if (isProblem(limit)) return limit;
     const lastEventId = exchange.request.headers.get('Last-Event-ID');
     const form = negotiate(exchange.request.headers.get('Accept'));
@@ -209,9 +209,9 @@ async function readFilters({ env }: AuthenticatedExchange, given: Given): Promis
   const { type, actor } = given;
   if (type !== undefined && !TYPE.test(type)) return invalid('type', 'must be a type of event');
   if (actor !== undefined && !ACTOR.test(actor)) return invalid('actor', 'must be the id of an actor');
-  const from = readTime('from', given.from);
+  const from = readOptionalTime('from', given.from);
   if (isProblem(from)) return from;
-  const to = readTime('to', given.to);
+  const to = readOptionalTime('to', given.to);
   if (isProblem(to)) return to;
   const context = given.context === undefined ? undefined : await findContextId(env, given.context);
   if (context === null) return { problem: 'not-found', detail: 'There is no context with this id.' };
@@ -222,11 +222,4 @@ async function readFilters({ env }: AuthenticatedExchange, given: Given): Promis
     ...(from !== undefined && { from }),
     ...(to !== undefined && { to }),
   };
-}
-
-function readTime(name: string, text: string | undefined): string | undefined | Problem {
-  if (text === undefined) return undefined;
-  const moment = readMoment(name, text);
-  if (isProblem(moment)) return moment;
-  return 'time' in moment ? moment.time : invalid(name, 'must be a time with its zone such as 2026-01-31T12:00:00Z');
 }

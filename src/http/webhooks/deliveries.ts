@@ -6,7 +6,7 @@ import { readBody, readOptionalBody } from '../body.ts';
 import { etag } from '../conditions.ts';
 import { changeHeaders, idempotencyParameter, ifMatchParameter, jsonBody, problems } from '../operations.ts';
 import { invalid, isProblem, type Problem, problemOf } from '../problem.ts';
-import { readInteger, readMoment, readOffset, readQuery } from '../query.ts';
+import { readMoment, readOffset, readOptionalInteger, readQuery } from '../query.ts';
 import { jsonText } from '../respond.ts';
 import type { AuthenticatedRoute } from '../route.ts';
 import {
@@ -52,7 +52,7 @@ export const listDeliveries: AuthenticatedRoute = {
   async handle(exchange) {
     const query = readQuery(exchange.request, ['limit']);
     if (isProblem(query)) return query;
-    const limit = query.limit === undefined ? LIMIT_DEFAULT : readInteger('limit', query.limit, 1, LIMIT_MAX);
+    const limit = readOptionalInteger('limit', query.limit, LIMIT_DEFAULT, 1, LIMIT_MAX);
     if (isProblem(limit)) return limit;
     const id = webhookId(exchange);
     if (isProblem(id)) return id;

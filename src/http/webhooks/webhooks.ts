@@ -23,7 +23,7 @@ import {
 } from '../operations.ts';
 import { readWait } from '../prefer.ts';
 import { invalid, isProblem, type Problem, problemOf } from '../problem.ts';
-import { readInteger, readQuery } from '../query.ts';
+import { readOptionalInteger, readQuery } from '../query.ts';
 import { empty, jsonText } from '../respond.ts';
 import type { AuthenticatedRoute } from '../route.ts';
 import {
@@ -179,7 +179,7 @@ export const listWebhooks: AuthenticatedRoute = {
     if (status !== undefined && status !== 'active' && status !== 'disabled') {
       return invalid('status', 'must be active or disabled');
     }
-    const limit = query.limit === undefined ? LIMIT_DEFAULT : readInteger('limit', query.limit, 1, LIMIT_MAX);
+    const limit = readOptionalInteger('limit', query.limit, LIMIT_DEFAULT, 1, LIMIT_MAX);
     if (isProblem(limit)) return limit;
     if (cursor !== undefined && !isId(WEBHOOK_PREFIX, cursor)) {
       return invalid('cursor', 'must be the nextCursor of the page before; start without one');
