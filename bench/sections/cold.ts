@@ -1,8 +1,8 @@
-import { get } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
 import { API_KEY } from '../api-key.ts';
 import { createContexts } from '../contexts.ts';
+import { type Download, download } from '../download.ts';
 import { ask, startInstrumented } from '../instrumented.ts';
 import { quantile } from '../load.ts';
 import { figure, median, verdict } from '../report.ts';
@@ -112,27 +112,10 @@ async function moveAll(url: string, id: string, events: number) {
 }
 
 /** The median time of so many downloads, in milliseconds, and the bytes of one. */
-async function downloads(url: string, rounds: number): Promise<{ readonly ms: number; readonly bytes: number }> {
-  const all: { ms: number; bytes: number }[] = [];
+async function downloads(url: string, rounds: number): Promise<Download> {
+  const all: Download[] = [];
   for (let round = 0; round < rounds; round++) all.push(await download(url));
   return { ms: median(all.map(({ ms }) => ms)), bytes: all[0]?.bytes ?? 0 };
-}
-
-/** Reads an answer to its end and throws it away. */
-function download(url: string): Promise<{ readonly ms: number; readonly bytes: number }> {
-  const started = performance.now();
-  const headers = { Authorization: `Bearer ${API_KEY}`, Accept: 'application/x-ndjson' };
-  return new Promise((resolve, reject) => {
-    get(url, { headers }, (response) => {
-      let bytes = 0;
-      if (response.statusCode !== 200) reject(new Error(`${url} was answered ${response.statusCode}`));
-      response.on('data', (chunk: Buffer) => {
-        bytes += chunk.length;
-      });
-      response.on('error', reject);
-      response.on('end', () => resolve({ ms: performance.now() - started, bytes }));
-    }).on('error', reject);
-  });
 }
 
 /** How long each of so many requests takes, in milliseconds, rising. */

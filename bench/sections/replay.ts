@@ -1,6 +1,5 @@
-import { get } from 'node:http';
-import { API_KEY } from '../api-key.ts';
 import { createContexts } from '../contexts.ts';
+import { type Download, download } from '../download.ts';
 import { ask, startInstrumented } from '../instrumented.ts';
 import { figure, median, verdict } from '../report.ts';
 import type { Section } from '../section.ts';
@@ -28,8 +27,8 @@ export const replay: Section = {
       options.progress(`making ${events} events`);
       await ask(server, 'seed', id, String(events));
       const sides = {
-        product: () => timeDownload(`${server.url}/v1/contexts/${id}/events`),
-        raw: () => timeDownload(`${server.url}/bench/raw/${id}`),
+        product: () => download(`${server.url}/v1/contexts/${id}/events`),
+        raw: () => download(`${server.url}/bench/raw/${id}`),
       };
       options.progress('replaying');
       const rounds: { product: Download; raw: Download }[] = [];
@@ -67,25 +66,3 @@ export const replay: Section = {
     }
   },
 };
-
-interface Download {
-  readonly ms: number;
-  readonly bytes: number;
-}
-
-/** Reads an answer to its end and throws it away. */
-function timeDownload(url: string): Promise<Download> {
-  const started = performance.now();
-  const headers = { Authorization: `Bearer ${API_KEY}`, Accept: 'application/x-ndjson' };
-  return new Promise((resolve, reject) => {
-    get(url, { headers }, (response) => {
-      let bytes = 0;
-      if (response.statusCode !== 200) reject(new Error(`${url} was answered ${response.statusCode}`));
-      response.on('data', (chunk: Buffer) => {
-        bytes += chunk.length;
-      });
-      response.on('error', reject);
-      response.on('end', () => resolve({ ms: performance.now() - started, bytes }));
-    }).on('error', reject);
-  });
-}

@@ -89,7 +89,11 @@ export function readOptionalMoment(name: string, text: string | undefined): Mome
   return text === undefined ? undefined : readMoment(name, text);
 }
 
-/** A time as `readMoment` takes it, and no version, of a parameter that may be left out: in UTC with milliseconds, as events have it. */
+/**
+ * A time as `readMoment` takes it, and no version, of a parameter that may be left out.
+ *
+ * @returns it in UTC with milliseconds, as events have it
+ */
 export function readOptionalTime(name: string, text: string | undefined): string | undefined | Problem {
   const moment = readOptionalMoment(name, text);
   if (moment === undefined || isProblem(moment)) return moment;
