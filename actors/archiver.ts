@@ -1,8 +1,9 @@
 import { isFault } from '../events/fault.ts';
 import { TILE_WIDTH } from '../events/proof.ts';
-import { type ColdHistory, type ColdPorts, type ColdTotals, FILE_MORE_BYTES } from './cold-history.ts';
+import { type ColdHistory, type ColdPorts, FILE_MORE_BYTES } from './cold-history.ts';
 import type { EventLog } from './log.ts';
 import { charsOf, gzip, openSegmentFile, segmentName, writeSegment } from './segment.ts';
+import type { ColdTotals } from './segment-table.ts';
 import type { Snapshots } from './snapshots.ts';
 import type { StreamHead } from './stream-head.ts';
 import type { StreamTree } from './tree.ts';

@@ -2,6 +2,7 @@ import type { Fault } from '../events/fault.ts';
 import { isFault } from '../events/fault.ts';
 import type { Reading, RefusalReply } from './messages.ts';
 import { openSegmentFile, type Segment, type SegmentRow, segmentName } from './segment.ts';
+import { type ColdTotals, SegmentTable } from './segment-table.ts';
 import { BrokenTree, type Damage, UnreadableHistory } from './unreadable-history.ts';
 
 /** Characters of segments that are kept in memory between two reads, and while one read needs many of them: the most
@@ -25,14 +26,6 @@ export interface SegmentStore {
    * @returns null when there is none; a fault when it is there and is longer, or cannot be read
    */
   get(name: string, maxBytes: number): Promise<Uint8Array | Fault | null>;
-}
-
-/** How much of a stream has been moved. */
-export interface ColdTotals {
-  readonly segments: number;
-  readonly events: number;
-  /** Bytes of its files. */
-  readonly bytes: number;
 }
 
 /** Who keeps an eye on what is cold. */
@@ -75,42 +68,34 @@ interface ColdSource {
  * ends there, the segment is fetched, and the whole read is made again: nobody who reads has to know what is where.
  */
 export class ColdHistory {
-  readonly #sql: SqlStorage;
+  readonly #segments: SegmentTable;
   readonly #source: ColdSource;
   readonly #ports: ColdPorts | null;
   /** The segments in memory by their first version, the one used last at the end. */
   readonly #held = new Map<number, Segment>();
-  #isInUse: boolean;
-  #last: number | null;
   /** Ends when those that read before have ended: one at a time, so that what they hold is bounded. */
   #turn: Promise<unknown> = Promise.resolve();
 
   /** @param hasTable whether anything was ever moved */
   constructor(sql: SqlStorage, hasTable: boolean, source: ColdSource, ports: ColdPorts | null) {
-    this.#sql = sql;
+    this.#segments = new SegmentTable(sql, hasTable);
     this.#source = source;
     this.#ports = ports;
-    this.#isInUse = hasTable;
-    this.#last = hasTable ? null : 0;
   }
 
   /** Whether anything was ever moved. */
   get isInUse(): boolean {
-    return this.#isInUse;
+    return this.#segments.isInUse;
   }
 
   /** The version of the last event that was moved, 0 when none was. */
   get last(): number {
-    this.#last ??= this.#sql.exec<{ last: number }>('SELECT coalesce(max(last), 0) AS last FROM segments').one().last;
-    return this.#last;
+    return this.#segments.last;
   }
 
   /** How much was moved. */
   totals(): ColdTotals {
-    if (!this.#isInUse) return { segments: 0, events: 0, bytes: 0 };
-    const query =
-      'SELECT count(*) AS segments, coalesce(sum(last - first + 1), 0) AS events, coalesce(sum(file_bytes), 0) AS bytes FROM segments';
-    return this.#sql.exec<{ segments: number; events: number; bytes: number }>(query).one();
+    return this.#segments.totals();
   }
 
   /** The segment that holds an event. A read that needs one has to be made by `reading`. @param version at most `last` */
@@ -130,41 +115,19 @@ export class ColdHistory {
 
   /** The first segment that ends later than `time` (ISO 8601), null when there is none. */
   firstEndingAfter(time: string): Segment | null {
-    if (!this.#isInUse) return null;
-    const query = 'SELECT first FROM segments WHERE ends_at > ? ORDER BY first LIMIT 1';
-    const [row] = this.#sql.exec<{ first: number }>(query, time).toArray();
-    return row ? this.segmentOf(row.first) : null;
+    const first = this.#segments.firstEndingAfter(time);
+    return first === null ? null : this.segmentOf(first);
   }
 
   /** Sees whether what was found to be wrong with these events still is; for who is going to read all of them. */
   recheck(after: number, last: number): void {
-    if (!this.#isInUse) return;
-    const query =
-      'SELECT first FROM segments WHERE fault IS NOT NULL AND last > ? AND first <= ? ORDER BY first LIMIT 1';
-    const [row] = this.#sql.exec<{ first: number }>(query, after, last).toArray();
-    if (row) this.segmentOf(row.first);
+    const first = this.#segments.firstDamaged(after, last);
+    if (first !== null) this.segmentOf(first);
   }
 
   /** Notes a segment that was moved; in the transaction that takes its events out of the object. */
-  add({ first, last, sha256, root, bytes, fileBytes, endsAt }: SegmentRow): void {
-    this.#sql.exec(`
-      CREATE TABLE IF NOT EXISTS segments (
-        first INTEGER PRIMARY KEY, last INTEGER NOT NULL, sha256 TEXT NOT NULL, root TEXT NOT NULL,
-        bytes INTEGER NOT NULL, file_bytes INTEGER NOT NULL, ends_at TEXT NOT NULL, fault TEXT
-      )
-    `);
-    this.#sql.exec(
-      'INSERT INTO segments (first, last, sha256, root, bytes, file_bytes, ends_at) VALUES (?, ?, ?, ?, ?, ?, ?)',
-      first,
-      last,
-      sha256,
-      root,
-      bytes,
-      fileBytes,
-      endsAt,
-    );
-    this.#isInUse = true;
-    this.#last = null;
+  add(row: SegmentRow): void {
+    this.#segments.add(row);
   }
 
   /**
@@ -286,8 +249,7 @@ export class ColdHistory {
 
   /** Remembers what is wrong with a segment, or that nothing is any more; and tells, when that is news. */
   async #noteFault(first: number, fault: string | null): Promise<void> {
-    const query = 'UPDATE segments SET fault = ? WHERE first = ? AND fault IS NOT ?';
-    if (this.#sql.exec(query, fault, first, fault).rowsWritten === 0) return;
+    if (!this.#segments.noteFault(first, fault)) return;
     console.error(JSON.stringify({ level: 'error', message: fault ?? 'a segment is whole again', first }));
     await this.tell();
   }
@@ -295,24 +257,14 @@ export class ColdHistory {
   /** Tells how much is cold and whether it is whole. Never rejects: what is not heard is told with the next news. */
   async tell(): Promise<void> {
     const stream = this.#source.stream();
-    const [damaged] = this.#sql
-      .exec<{ first: number; last: number; fault: string }>(
-        'SELECT first, last, fault FROM segments WHERE fault IS NOT NULL ORDER BY first LIMIT 1',
-      )
-      .toArray();
+    const damaged = this.#segments.damaged();
     const damage = damaged ? { stream, first: damaged.first, last: damaged.last, reason: damaged.fault } : null;
     await this.#ports?.monitor?.noteCold(stream, this.totals(), damage).catch(() => undefined);
   }
 
   #rowOf(version: number): SegmentRow {
-    const [row] = this.#sql
-      .exec<{ [Column in keyof SegmentRow]: SegmentRow[Column] }>(
-        `SELECT first, last, sha256, root, bytes, file_bytes AS fileBytes, ends_at AS endsAt
-         FROM segments WHERE first <= ? ORDER BY first DESC LIMIT 1`,
-        version,
-      )
-      .toArray();
-    if (row && row.last >= version) return row;
+    const row = this.#segments.holding(version);
+    if (row) return row;
     throw this.unknown(version, version);
   }
 

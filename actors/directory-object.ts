@@ -1,6 +1,6 @@
 import { DurableObject } from 'cloudflare:workers';
-import type { ColdTotals } from './cold-history.ts';
 import type { CursorReport } from './cursors.ts';
+import type { ColdTotals } from './segment-table.ts';
 import type { Damage } from './unreadable-history.ts';
 
 /** Streams that one sweep of a shard wakes only because it is their turn, to find what no report tells of. */

@@ -1,5 +1,5 @@
-import type { ColdTotals } from '../../actors/cold-history.ts';
 import { Directory } from '../../actors/directory.ts';
+import type { ColdTotals } from '../../actors/segment-table.ts';
 import type { Env } from '../env.ts';
 import { Cached } from './cached.ts';
 import type { MetricFamily } from './openmetrics.ts';
