@@ -12,11 +12,6 @@ import { empty, jsonText } from './respond.ts';
 import type { Answer } from './route.ts';
 import { treeHeadHeader } from './tree-head.ts';
 
-/** Events in a page unless the caller says otherwise. */
-export const LIMIT_DEFAULT = 100;
-/** Events in a page at most. */
-export const LIMIT_MAX = 1000;
-
 /** Where a page begins. */
 export interface Start extends HistorySource {
   readonly after: number;

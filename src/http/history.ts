@@ -7,8 +7,9 @@ import { CURSOR } from '../live/stream-cursor.ts';
 import { contextSource } from './contexts.ts';
 import { NOT_ACCEPTABLE, negotiate } from './event-forms.ts';
 import type { AuthenticatedExchange } from './exchange.ts';
-import { awaitPage, historyLines, historyPage, LIMIT_DEFAULT, LIMIT_MAX, locate } from './history-page.ts';
+import { awaitPage, historyLines, historyPage, locate } from './history-page.ts';
 import { atParameter, problems } from './operations.ts';
+import { LIMIT_DEFAULT, LIMIT_MAX, limitParameter, offsetParameter, pageHeaders } from './paging.ts';
 import { invalid, isProblem, problemOf } from './problem.ts';
 import { readFlag, readOptionalInteger, readOptionalMoment, readQuery } from './query.ts';
 import { empty } from './respond.ts';
@@ -18,8 +19,6 @@ import { treeHeadHeaders } from './tree-head.ts';
 /** Seconds that a long-poll waits unless the caller says otherwise, and at most. */
 const TIMEOUT_DEFAULT_S = 20;
 const TIMEOUT_MAX_S = 60;
-
-const offsetHeader = z.string().meta({ description: 'Where the next page begins', examples: ['0000000000000042'] });
 
 /** GET /v1/contexts/{id}/events */
 export const readHistory: AuthenticatedRoute = {
@@ -37,19 +36,8 @@ export const readHistory: AuthenticatedRoute = {
       'With `live` it is the read side of the Durable Streams protocol: see docs/protocol.md.',
     requestParams: {
       query: z.object({
-        offset: z
-          .string()
-          .optional()
-          .meta({
-            description: '-1 (the default) for the beginning, now, or an offset that was given out',
-            examples: ['-1'],
-          }),
-        limit: z
-          .int()
-          .min(1)
-          .max(LIMIT_MAX)
-          .default(LIMIT_DEFAULT)
-          .meta({ description: 'Events in a JSON page at most' }),
+        offset: offsetParameter,
+        limit: limitParameter(),
         at: atParameter.shape.at.meta({
           description: 'Where the history ends: a version, or a time with its zone. Not for server-sent events',
         }),
@@ -83,8 +71,7 @@ export const readHistory: AuthenticatedRoute = {
       200: {
         description: 'Events, oldest first',
         headers: z.object({
-          'Stream-Next-Offset': offsetHeader,
-          'Stream-Up-To-Date': z.literal('true').optional().meta({ description: 'There was nothing newer' }),
+          ...pageHeaders,
           'Stream-Closed': z.literal('true').optional().meta({ description: 'The context is deleted' }),
           'Stream-Cursor': z.string().optional().meta({ description: 'With live=long-poll: for the next request' }),
           ...treeHeadHeaders('Size and root of the tree of the events, when all up to there were answered'),

@@ -2,8 +2,9 @@ import { z } from 'zod';
 import { envelopeSchema } from '../../../events/envelope.ts';
 import { bundleRoute } from '../bundle.ts';
 import { negotiate } from '../event-forms.ts';
-import { historyLines, historyPage, LIMIT_DEFAULT, LIMIT_MAX, locate } from '../history-page.ts';
+import { historyLines, historyPage, locate } from '../history-page.ts';
 import { atParameter, problems } from '../operations.ts';
+import { LIMIT_DEFAULT, LIMIT_MAX, limitParameter, offsetParameter, pageHeaders } from '../paging.ts';
 import { isProblem } from '../problem.ts';
 import { proofRoute } from '../proofs.ts';
 import { readOptionalInteger, readOptionalMoment, readQuery } from '../query.ts';
@@ -26,16 +27,8 @@ export const readActorHistory: AuthenticatedRoute = {
       'default), or all the rest as NDJSON. Deleted actors included.',
     requestParams: {
       query: z.object({
-        offset: z
-          .string()
-          .optional()
-          .meta({ description: '-1 (the default) for the beginning, now, or an offset that was given out' }),
-        limit: z
-          .int()
-          .min(1)
-          .max(LIMIT_MAX)
-          .default(LIMIT_DEFAULT)
-          .meta({ description: 'Events in a JSON page at most' }),
+        offset: offsetParameter,
+        limit: limitParameter(),
         at: atParameter.shape.at.meta({ description: 'Where the history ends: a version, or a time with its zone' }),
       }),
       header: z.object({
@@ -46,8 +39,7 @@ export const readActorHistory: AuthenticatedRoute = {
       200: {
         description: 'Events, oldest first',
         headers: z.object({
-          'Stream-Next-Offset': z.string().meta({ description: 'Where the next page begins' }),
-          'Stream-Up-To-Date': z.literal('true').optional().meta({ description: 'There was nothing newer' }),
+          ...pageHeaders,
           'Stream-Closed': z.literal('true').optional().meta({ description: 'The actor is deleted' }),
           ...treeHeadHeaders('Size and root of the tree of the events, when all up to there were answered'),
           ETag: z.string().optional().meta({ description: 'Of a JSON page that does not depend on the present' }),

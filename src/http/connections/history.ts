@@ -2,15 +2,12 @@ import { z } from 'zod';
 import { isRefusal } from '../../../actors/decider.ts';
 import { envelopeSchema } from '../../../events/envelope.ts';
 import { problems } from '../operations.ts';
+import { LIMIT_DEFAULT, LIMIT_MAX, limitParameter, offsetParameter, pageHeaders } from '../paging.ts';
 import { isProblem, problemOf } from '../problem.ts';
 import { offsetOf, readOffset, readOptionalInteger, readQuery } from '../query.ts';
 import { jsonText } from '../respond.ts';
 import type { AuthenticatedRoute } from '../route.ts';
 import { CONNECTION_PATH, connectionId, connectionObject } from './address.ts';
-
-/** Events in a page unless the caller says otherwise, and at most. */
-const LIMIT_DEFAULT = 100;
-const LIMIT_MAX = 1000;
 
 /** GET /v1/connections/{id}/events */
 export const readConnectionHistory: AuthenticatedRoute = {
@@ -24,20 +21,14 @@ export const readConnectionHistory: AuthenticatedRoute = {
     description: 'For whoever may read a context at one end, also when it has ended.',
     requestParams: {
       query: z.object({
-        offset: z
-          .string()
-          .optional()
-          .meta({ description: '-1 (the default) for the beginning, now, or an offset that was given out' }),
-        limit: z.int().min(1).max(LIMIT_MAX).default(LIMIT_DEFAULT),
+        offset: offsetParameter,
+        limit: limitParameter(),
       }),
     },
     responses: {
       200: {
         description: 'Events, oldest first',
-        headers: z.object({
-          'Stream-Next-Offset': z.string().meta({ description: 'Where the next page begins' }),
-          'Stream-Up-To-Date': z.literal('true').optional().meta({ description: 'There was nothing newer' }),
-        }),
+        headers: z.object(pageHeaders),
         content: { 'application/json': { schema: z.array(envelopeSchema) } },
       },
       ...problems(400, 401, 403, 404),

@@ -10,6 +10,7 @@ import { findContextId } from '../contexts.ts';
 import { NOT_ACCEPTABLE, negotiate } from '../event-forms.ts';
 import type { AuthenticatedExchange } from '../exchange.ts';
 import { problems } from '../operations.ts';
+import { LIMIT_DEFAULT, limitParameter, pageHeaders } from '../paging.ts';
 import { invalid, isProblem, type Problem } from '../problem.ts';
 import { offsetOf, readOffset, readOptionalInteger, readOptionalTime, readQuery } from '../query.ts';
 import { jsonText } from '../respond.ts';
@@ -17,7 +18,6 @@ import type { AuthenticatedRoute } from '../route.ts';
 import { eventsOf, type UnreadableRun } from './events.ts';
 import { feedLines, feedStream, type Part } from './stream.ts';
 
-const LIMIT_DEFAULT = 100;
 const LIMIT_MAX = 500;
 const time = z.string().meta({ description: 'A time with its zone', examples: ['2026-01-31T12:00:00Z'] });
 const ACTOR = /^act_\w{1,40}$/;
@@ -45,12 +45,7 @@ export const readFeed: AuthenticatedRoute = {
           .string()
           .optional()
           .meta({ description: '-1 (the default), now, or a Stream-Next-Offset of the feed' }),
-        limit: z
-          .int()
-          .min(1)
-          .max(LIMIT_MAX)
-          .default(LIMIT_DEFAULT)
-          .meta({ description: 'Events in a JSON page at most' }),
+        limit: limitParameter(LIMIT_MAX),
         context: z.string().optional().meta({ description: 'Only of this context (its id or ChittyID)' }),
         type: z
           .string()
@@ -69,7 +64,7 @@ export const readFeed: AuthenticatedRoute = {
       200: {
         description: 'Events',
         headers: z.object({
-          'Stream-Next-Offset': z.string().meta({ description: 'Where the next page begins' }),
+          ...pageHeaders,
           'Stream-Up-To-Date': z.literal('true').optional().meta({
             description: 'There was nothing newer. Without it there may be more, also when the page is empty',
           }),
