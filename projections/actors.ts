@@ -2,17 +2,6 @@ import type { D1Database } from '@cloudflare/workers-types';
 import { type ActorRecord, recordOf } from '../actors/actor.ts';
 import { fold } from './fold.ts';
 
-/** What to look up; what is left out does not matter. */
-export interface ActorQuery {
-  /** A part of the name, or the whole ChittyID; not blank. */
-  readonly text?: string;
-  readonly kind?: ActorRecord['kind'];
-  readonly status?: ActorRecord['status'];
-  readonly limit: number;
-  /** The id of the last one of the page before. */
-  readonly after?: string;
-}
-
 /** Writes the latest state of an actor, without the credentials; guarded by its version. */
 export async function projectActor(db: D1Database, actor: ActorRecord): Promise<void> {
   const { id, version, kind, status, chittyId, createdAt, name } = actor;
@@ -36,23 +25,6 @@ export async function projectActor(db: D1Database, actor: ActorRecord): Promise<
  */
 function blankOf(column: string): string {
   return `replace(hex(zeroblob(length(CAST(${column} AS BLOB)))), '00', ' ')`;
-}
-
-/** A page of actors, newest first. */
-export async function listActors(db: D1Database, query: ActorQuery): Promise<ActorRecord[]> {
-  const { text = null, kind = null, status = null, limit, after = null } = query;
-  const { results } = await db
-    .prepare(
-      `SELECT body FROM actors
-       WHERE (?1 IS NULL OR instr(name, ?1) > 0 OR chitty_id = ?2)
-         AND (?3 IS NULL OR kind = ?3)
-         AND (?4 IS NULL OR status = ?4)
-         AND (?5 IS NULL OR (created_at, id) < (SELECT created_at, id FROM actors WHERE id = ?5))
-       ORDER BY created_at DESC, id DESC LIMIT ?6`,
-    )
-    .bind(text && fold(text), text, kind, status, after, limit)
-    .all<{ body: string }>();
-  return results.map((row): ActorRecord => JSON.parse(row.body));
 }
 
 /** The id of the actor that a ChittyID belongs to, null when none is known. */

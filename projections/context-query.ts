@@ -1,6 +1,6 @@
 import type { D1Database, D1PreparedStatement } from '@cloudflare/workers-types';
 import { type Restriction, rangeConditions, restrict } from './context-filters.ts';
-import { correctedQueries } from './corrections.ts';
+import { correctedQueries, wordsNear } from './corrections.ts';
 import { fewStatements, manyConditions, readFew } from './few-contexts.ts';
 import { fold } from './fold.ts';
 import { anyFit, quote, searchTiers, type Tier, tierTables, type Wanted, wantedOf } from './search-tiers.ts';
@@ -11,7 +11,7 @@ import { Values } from './values.ts';
 const orNothing = (match: string) => `coalesce(${match}, '${quote('z')}')`;
 
 /** Where a page ended: everything after it comes on the next one, whatever was added meanwhile. */
-export interface Position {
+interface Position {
   /** How well the last one fitted, 0 is best. */
   readonly tier: number;
   readonly rowid: number;
@@ -65,7 +65,8 @@ export async function searchContexts(db: D1Database, text: string, query: Contex
     const found = await find(db, query, wantedOf(folded, [terms]));
     if (found.bodies.length > 0 || query.after) return found;
   }
-  const corrected = await correctedQueries(db, terms, await placesToCorrect(db, query, terms));
+  const isWorthCorrecting = await placesToCorrect(db, query, terms);
+  const corrected = await correctedQueries((runs) => wordsNear(db, runs), terms, isWorthCorrecting);
   return corrected.length === 0 ? { bodies: [], next: null, terms } : find(db, query, wantedOf(null, corrected));
 }
 

@@ -15,18 +15,19 @@ const LAST = '\u{10ffff}';
  * The queries that differ from this one by one letter and consist of words that are in use: one letter too many, too
  * few, another one, or two neighbours swapped.
  *
+ * @param nearWords gives the words in use that are one letter away from each of these
  * @param terms the folded terms of the query
  * @param isWorthCorrecting the places of the terms without which something fits: only those can be the mistyped ones
  */
 export async function correctedQueries(
-  db: D1Database,
+  nearWords: (runs: readonly string[]) => Promise<ReadonlyMap<string, readonly string[]>>,
   terms: readonly string[],
-  isWorthCorrecting: (place: number) => boolean,
+  isWorthCorrecting: (place: number) => boolean = () => true,
 ): Promise<string[][]> {
   const places = terms.map((term, place) => (isWorthCorrecting(place) ? letterRuns(term) : []));
   const runs = [...new Set(places.flat())].slice(0, RUNS_MAX);
   if (runs.length === 0) return [];
-  const words = await nearWords(db, runs);
+  const words = await nearWords(runs);
   const corrected = places.flatMap((inTerm, place) => {
     const term = terms[place] ?? '';
     const options = inTerm.flatMap((run) => (words.get(run) ?? []).map((word) => replaceRun(term, run, word)));
@@ -35,8 +36,8 @@ export async function correctedQueries(
   return corrected.slice(0, CORRECTIONS_MAX);
 }
 
-/** The words in use that are one letter away from each of these. */
-async function nearWords(db: D1Database, runs: readonly string[]): Promise<Map<string, string[]>> {
+/** The words of the dictionary that are one letter away from each of these. */
+export async function wordsNear(db: D1Database, runs: readonly string[]): Promise<Map<string, string[]>> {
   const answers = await db.batch<{ word: string }>(runs.flatMap((run) => lookUps(db, run)));
   const perRun = answers.length / runs.length;
   return new Map(

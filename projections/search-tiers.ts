@@ -218,17 +218,21 @@ export function tierOf(name: string, wanted: Wanted): number {
   return wordings.some((terms) => [...terms, ...short].every((term) => words.has(term))) ? TIER.words : TIER.inName;
 }
 
-/** About the tier of the row `c`, as an SQL expression: as near as SQL comes without knowing what a letter is. */
-export function likelyTier(wanted: Wanted, values: Binder): string {
+/**
+ * About the tier of the row `c`, as an SQL expression: as near as SQL comes without knowing what a letter is.
+ *
+ * @param name an SQL expression for the folded name of the row
+ */
+export function likelyTier(wanted: Wanted, values: Binder, name = NAME): string {
   const { text, short, wordings } = wanted;
   const spaced = wordings.map((terms) => [...terms, ...short].map((term) => ` ${term} `));
   const start = values.add(text ?? '');
   const starts =
     text === null
       ? ''
-      : `WHEN ${NAME} = ${start} THEN ${TIER.name}
-         WHEN substr(c.search, 1, ${values.integer([...text].length)}) = ${start} THEN ${TIER.start}`;
+      : `WHEN ${name} = ${start} THEN ${TIER.name}
+         WHEN substr(${name}, 1, ${values.integer([...text].length)}) = ${start} THEN ${TIER.start}`;
   return `CASE ${starts}
-    WHEN ${standIn(`' ' || ${NAME} || ' '`, spaced, values)} THEN ${TIER.words}
-    WHEN ${standIn(NAME, wanted.wordings, values)} THEN ${TIER.inName} ELSE ${TIER.anywhere} END`;
+    WHEN ${standIn(`' ' || ${name} || ' '`, spaced, values)} THEN ${TIER.words}
+    WHEN ${standIn(name, wanted.wordings, values)} THEN ${TIER.inName} ELSE ${TIER.anywhere} END`;
 }

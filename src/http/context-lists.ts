@@ -145,6 +145,11 @@ export const searchContexts: AuthenticatedRoute = {
   },
 };
 
+/** Where a page ended, as cursors keep it. */
+const positionSchema = z
+  .tuple([z.int().min(0).max(9), z.int(), z.boolean()])
+  .transform(([tier, rowid, isCorrected]) => ({ tier, rowid, isCorrected }));
+
 interface ListRequest {
   readonly query: ContextQuery;
   /** What cursors of this request belong to. */
@@ -171,7 +176,7 @@ function readRequest(
   });
   const query = { filters, readableBy, among: principal.contexts, limit };
   if (given.cursor === undefined) return { query, fingerprint: belongsTo };
-  const after = readCursor(belongsTo, given.cursor);
+  const after = readCursor(belongsTo, given.cursor, positionSchema);
   if (after === null) return invalid('cursor', 'must be the nextCursor that the same query gave; start without one');
   return { query: { ...query, after }, fingerprint: belongsTo };
 }
@@ -214,7 +219,8 @@ async function answer(
 ): Promise<Answer> {
   const page = await find();
   const bodies = await openBodies(exchange, page.bodies);
-  const nextCursor = page.next && writeCursor(request.fingerprint, page.next);
+  const nextCursor =
+    page.next && writeCursor(request.fingerprint, [page.next.tier, page.next.rowid, page.next.isCorrected]);
   const extra = extraText ? `,"highlights":${extraText(page)}` : '';
   return jsonText(exchange, 200, `{"items":[${bodies.join(',')}],"nextCursor":${JSON.stringify(nextCursor)}${extra}}`);
 }
