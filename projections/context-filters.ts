@@ -1,5 +1,5 @@
 import { firstRowid, hourOf } from './contexts.ts';
-import { quote } from './search-tiers.ts';
+import { and, quote } from './search-tiers.ts';
 import { token } from './terms.ts';
 import type { Values } from './values.ts';
 
@@ -49,6 +49,21 @@ export function restrict(query: Restriction, match: string, values: Values): str
   // Few contexts are deleted: passing over those is less work than going through all the others.
   const status = query.filters.status === 'active' ? `) NOT ${deleted}` : ` AND ${deleted})`;
   return `'(' || ${match} || ${values.add(filters.join('') + status)}`;
+}
+
+/**
+ * An SQL expression for all that pass the filters. Those with the rarest token are few, and all that are active are not:
+ * that one is asked for only where there is no other.
+ */
+export function allThatPass(query: Restriction, values: Values): string {
+  const status = quote(token('status', query.filters.status));
+  const filters = filterTokens(query).map(quote);
+  if (filters.length === 0) return values.add(status);
+  return values.add(
+    query.filters.status === 'active'
+      ? `${and(filters)} NOT ${quote(token('status', 'deleted'))}`
+      : and([...filters, status]),
+  );
 }
 
 /** All but the times as conditions on a row `c`, for where the index is not asked. */

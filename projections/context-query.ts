@@ -1,10 +1,9 @@
 import type { D1Database, D1PreparedStatement } from '@cloudflare/workers-types';
-import { type Restriction, rangeConditions, restrict } from './context-filters.ts';
+import { allThatPass, type Restriction, rangeConditions, restrict } from './context-filters.ts';
 import { correctedQueries, wordsNear } from './corrections.ts';
 import { fewStatements, manyConditions, readFew } from './few-contexts.ts';
 import { fold } from './fold.ts';
 import { anyFit, quote, searchTiers, type Tier, tierTables, type Wanted, wantedOf } from './search-tiers.ts';
-import { token } from './terms.ts';
 import { Values } from './values.ts';
 
 /** An SQL expression for what to match, for the index, which takes no null. No kind of token begins with z. */
@@ -124,23 +123,25 @@ function tiersStatement(db: D1Database, query: ContextQuery, wanted: Wanted | nu
     ...(many.length === 0 ? [] : [`many AS MATERIALIZED (SELECT 1 WHERE ${many.join(' AND ')})`]),
     ...(wanted === null ? [] : [tierTables(wanted, values)]),
   ];
-  const all: Tier = { tier: 0, match: values.add(token('status', query.filters.status)), conditions: [] };
   const conditions = rangeConditions(query, values);
-  const parts = (wanted === null ? [all] : searchTiers(wanted, values))
-    .filter(({ tier }) => tier >= (after?.tier ?? 0))
-    .map((tier) => {
-      const match = restrict(query, tier.match, values);
-      const start = after?.tier === tier.tier ? [`contexts_fts.rowid < ${values.integer(after.rowid)}`] : [];
-      const where = [
-        `contexts_fts MATCH ${orNothing(many.length === 0 ? match : `(SELECT ${match} FROM many)`)}`,
-        ...start,
-        ...conditions,
-        ...tier.conditions,
-      ].join(' AND ');
-      return `SELECT * FROM (SELECT ${tier.tier} AS tier, c.rowid AS position, c.body AS body
+  const tiers: Tier[] =
+    wanted === null
+      ? [{ tier: 0, match: allThatPass(query, values), conditions: [] }]
+      : searchTiers(wanted, values)
+          .filter(({ tier }) => tier >= (after?.tier ?? 0))
+          .map((tier) => ({ ...tier, match: restrict(query, tier.match, values) }));
+  const parts = tiers.map(({ tier, match, conditions: ofTier }) => {
+    const start = after?.tier === tier ? [`contexts_fts.rowid < ${values.integer(after.rowid)}`] : [];
+    const where = [
+      `contexts_fts MATCH ${orNothing(many.length === 0 ? match : `(SELECT ${match} FROM many)`)}`,
+      ...start,
+      ...conditions,
+      ...ofTier,
+    ].join(' AND ');
+    return `SELECT * FROM (SELECT ${tier} AS tier, c.rowid AS position, c.body AS body
         FROM contexts_fts CROSS JOIN contexts c ON c.rowid = contexts_fts.rowid
         WHERE ${where} ORDER BY contexts_fts.rowid DESC LIMIT ${end})`;
-    });
+  });
   const sql = `${tables.length === 0 ? '' : `WITH ${tables.join(', ')}`} ${parts.join(' UNION ALL ')} LIMIT ${end}`;
   return db.prepare(sql).bind(...values.list);
 }
