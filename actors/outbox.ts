@@ -158,7 +158,7 @@ export class Outbox<State> {
       if (retryAt > now) need(retryAt, lastError === null ? retryAt + SAFETY_LATEST_MS : retryAt);
       else need(now + safetyMs, now + SAFETY_LATEST_MS);
     }
-    if (this.#monitor && this.#cursors.isTroubled !== this.#cursors.isReported) {
+    if (this.#monitor && (this.#cursors.isTroubled !== this.#cursors.isReported || this.#tellAt > 0)) {
       const tellAt = Math.max(now + TELL_MS, this.#tellAt);
       need(tellAt, tellAt);
     }
@@ -384,10 +384,16 @@ export class Outbox<State> {
     if (!this.#monitor) return;
     const troubled = this.#cursors.troubled();
     const isTroubled = Object.keys(troubled).length > 0;
+    if (isTroubled && !this.#cursors.isReported) {
+      // Before it is told: an object that ends in between would not know that this has to be taken back.
+      this.#cursors.isReported = true;
+      this.#cursors.store();
+    }
     try {
       if (isTroubled) await this.#monitor.behind(this.#source.stream(), troubled);
       else if (this.#cursors.isReported) await this.#monitor.caughtUp(this.#source.stream());
       this.#cursors.isReported = isTroubled;
+      this.#tellAt = 0;
     } catch {
       this.#tellAt = Date.now() + BACKOFF_MS.cap;
     }

@@ -51,6 +51,8 @@ export class OutboxWorld {
   /** Whether the next delivery never ends. */
   isHanging = false;
   isListedAsBehind = false;
+  /** Whether what the monitor answers never comes. */
+  isMonitorSilent = false;
   version = 0;
   outbox: Outbox<null>;
   onSend = () => {};
@@ -185,6 +187,7 @@ export class OutboxWorld {
   async settle(): Promise<void> {
     this.broken.clear();
     this.isHanging = false;
+    this.isMonitorSilent = false;
     // What hangs does not end by itself: sooner or later the object is lost.
     this.evict();
     for (let round = 0; round < ROUNDS_MAX; round++) {
@@ -293,9 +296,11 @@ export class OutboxWorld {
     return new Outbox(this.#sql, source, [direct, later], {
       behind: async () => {
         this.isListedAsBehind = true;
+        if (this.isMonitorSilent) await new Promise(() => {});
       },
       caughtUp: async () => {
         this.isListedAsBehind = false;
+        if (this.isMonitorSilent) await new Promise(() => {});
       },
     });
   }
@@ -336,7 +341,7 @@ export const step = fc.oneof(
   {
     weight: 4,
     arbitrary: fc.record({
-      kind: fc.constantFrom('evict' as const, 'alarm' as const, 'flush' as const, 'hang' as const),
+      kind: fc.constantFrom('evict' as const, 'alarm' as const, 'flush' as const, 'hang' as const, 'silence' as const),
     }),
   },
 );
@@ -380,6 +385,9 @@ export async function act(world: OutboxWorld, next: Step): Promise<void> {
       return vi.advanceTimersByTimeAsync(0).then(() => undefined);
     case 'hang':
       world.isHanging = true;
+      return;
+    case 'silence':
+      world.isMonitorSilent = true;
       return;
     default:
       return next satisfies never;

@@ -104,6 +104,24 @@ describe('a destination of two that share their messages', () => {
     }));
 });
 
+describe('an object that ends while it tells that it is behind', () => {
+  it('tells that it has caught up when it has', () =>
+    withStorage('outbox untold', async (sql) => {
+      const world = new OutboxWorld(sql);
+      world.isMonitorSilent = true;
+      await world.append(1);
+      world.messages.length = 0;
+      world.outbox.report({ slow: { first: 1, last: 1, failed: 'it is down' } });
+      await world.pass();
+      expect(world.isListedAsBehind).toBe(true);
+      world.evict();
+      world.isMonitorSilent = false;
+      world.outbox.report({ slow: { first: 1, last: 1 }, fast: { first: 1, last: 1 } });
+      await world.settle();
+      expect(world.isListedAsBehind).toBe(false);
+    }));
+});
+
 describe('a report', () => {
   it('that comes late or twice, or is about what comes later, moves nothing', () =>
     withStorage('outbox reports', async (sql) => {
