@@ -12,8 +12,8 @@ import {
 } from './actor.ts';
 import { type AccessView, accessViewOf, summaryOf } from './actor-access.ts';
 import { isPartyTo, statusAt } from './actor-delegations.ts';
-import { type ApiKey, isGoodAt, keyAt } from './actor-keys.ts';
-import { isSessionGoodAt, type Session } from './actor-sessions.ts';
+import { type ApiKey, isGoodAt } from './actor-keys.ts';
+import { isCredentialGoodAt, isSessionGoodAt, type Session } from './actor-sessions.ts';
 import { isRefusal } from './decider.ts';
 import { type DelegationRecord, recordOf as delegationRecordOf, findInHistory } from './delegation-record.ts';
 import type { EndedAccess } from './ended-access.ts';
@@ -370,11 +370,7 @@ export class ActorActor extends EventSourcedObject<ActorState, ActorCommand, Act
       }
       const link = principal.chain.find(({ by }) => by === actor.id);
       if (link && !isDelegationGood(actor, link.id, now)) return false;
-      if (actor.id !== principal.actor) return true;
-      const { kind, id } = principal.credential;
-      const session = kind === 'session' ? actor.sessions.find((each) => each.id === id) : undefined;
-      if (kind === 'session') return session !== undefined && isSessionGoodAt(actor, session, now);
-      return kind !== 'api-key' || keyAt(actor, id, now) !== undefined;
+      return isCredentialGoodAt(actor, principal, now);
     });
     if ('refused' in looked || !looked.seen) return false;
     this.#watching.note(context);

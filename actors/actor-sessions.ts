@@ -72,6 +72,21 @@ export function isSessionGoodAt(actor: Actor, { startedWith, refreshUntil, expir
   return hasKey && isGoodAt(expiresAt, at) && isGoodAt(refreshUntil, at);
 }
 
+/**
+ * Whether the credential by which somebody is known is still good, as far as this actor's own stream tells: it knows
+ * nothing of the credentials of others, nor which bootstrap key is the present one.
+ */
+export function isCredentialGoodAt(
+  actor: Actor,
+  { actor: holder, credential: { kind, id } }: Principal,
+  at: string,
+): boolean {
+  if (holder !== actor.id) return true;
+  if (kind === 'api-key') return keyAt(actor, id, at) !== undefined;
+  const session = actor.sessions.find((each) => each.id === id);
+  return kind !== 'session' || (session !== undefined && isSessionGoodAt(actor, session, at));
+}
+
 /** Decides about sessions of an actor who is there and not deleted. */
 export function decideSession(command: SessionCommand, actor: Actor, by: Principal): readonly ActorEvent[] | Refusal {
   switch (command.type) {

@@ -9,9 +9,15 @@ import {
 } from './actor-delegations.ts';
 import { type ApiKey, decideKey, evolveKeys, type KeyCommand, knownCapabilities } from './actor-keys.ts';
 import { type ActorProvisioningEvent, evolveActorProvisioning, isStepAwaited } from './actor-provisioning.ts';
-import { decideSession, evolveSessions, type Session, type SessionCommand } from './actor-sessions.ts';
+import {
+  decideSession,
+  evolveSessions,
+  isCredentialGoodAt,
+  type Session,
+  type SessionCommand,
+} from './actor-sessions.ts';
 import type { Decider, Recorded, Refusal } from './decider.ts';
-import type { Capability } from './principal.ts';
+import type { Capability, Principal } from './principal.ts';
 import { type Provisioning, unprovisioned } from './provisioning.ts';
 
 /** Who does things here: a person, a service or an AI agent, with the credentials by which they are known. */
@@ -85,6 +91,9 @@ export const actorDecider: Decider<ActorState, ActorCommand, ActorEvent> = {
     switch (command.type) {
       case 'issueKey':
       case 'rotateKey':
+        return (
+          refuseEnded(state, by, command.at) ?? withDelegations(decideKey(command, state, by, past), state, command)
+        );
       case 'revokeKey':
         return withDelegations(decideKey(command, state, by, past), state, command);
       case 'startSession':
@@ -108,6 +117,16 @@ export const actorDecider: Decider<ActorState, ActorCommand, ActorEvent> = {
     return { ...next, version: event.version, updatedAt };
   },
 };
+
+/**
+ * Who is known by something that has ended meanwhile is still let in for some seconds where that is not known yet. A key
+ * that was made then would stay; sessions and delegations end with what made them.
+ */
+function refuseEnded(state: Actor, by: Principal, at: string): Refusal | null {
+  if (by.actor === state.id && state.status !== 'active') return { refused: 'suspended', detail: 'You are suspended.' };
+  if (isCredentialGoodAt(state, by, at)) return null;
+  return { refused: 'forbidden', detail: 'The credential that you use has ended. Use another.' };
+}
 
 /** What is handed on ends with the credential that it was handed on with. */
 function withDelegations(

@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { type ActorCommand, actorDecider } from '../../actors/actor.ts';
+import { type ActorCommand, type ActorState, actorDecider } from '../../actors/actor.ts';
 import { accessViewOf, endedBy } from '../../actors/actor-access.ts';
-import { isRefusal } from '../../actors/decider.ts';
+import { isRefusal, type RefusalCode } from '../../actors/decider.ts';
 import type { EndedAccess } from '../../actors/ended-access.ts';
 import type { Principal } from '../../actors/principal.ts';
 import type { ActorEvent } from '../../events/actor.ts';
 import { BOOTSTRAP_ACTOR } from '../../events/bootstrap-actor.ts';
 import { NO_PAST, specify } from '../support/given.ts';
-import { principalOf } from '../support/principals.ts';
+import { ADMINISTRATOR, principalOf } from '../support/principals.ts';
 
 const ADA = 'act_ada';
 const AT = '2026-01-01T12:00:00.000Z';
@@ -75,8 +75,16 @@ function refresh(more: object = {}): ActorCommand {
 const ended = (session: string, reason: 'ended' | 'key_ended' | 'refresh_token_reused' | 'too_many_sessions') =>
   ({ type: 'session_ended', data: { session, reason } }) satisfies ActorEvent;
 
+const revoked = (key: string) => ({ type: 'key_revoked', data: { key } }) satisfies ActorEvent;
+
+const rotated = (key: string, successor: string, endsAt = LATER) =>
+  ({ type: 'key_rotated', data: { key, successor, hash: hash('2'), endsAt } }) satisfies ActorEvent;
+
 const withKey = (more: Partial<Principal> = {}) =>
   principalOf(ADA, { credential: { kind: 'api-key', id: 'key_1' }, ...more });
+
+const withSession = (more: Partial<Principal> = {}) =>
+  principalOf(ADA, { credential: { kind: 'session', id: 'ses_1' }, ...more });
 
 describe('an actor', () => {
   it('is registered once', () => {
@@ -178,11 +186,7 @@ describe('keys', () => {
 
   it('a rotated one keeps its own end when that is earlier', () => {
     const soon = '2026-01-01T12:30:00.000Z';
-    const rotated: ActorEvent = {
-      type: 'key_rotated',
-      data: { key: 'key_1', successor: 'key_2', hash: hash('2'), endsAt: LATER },
-    };
-    const { state } = ada.given([registered, issued('key_1', { expiresAt: soon }), rotated]);
+    const { state } = ada.given([registered, issued('key_1', { expiresAt: soon }), rotated('key_1', 'key_2')]);
     expect(state?.keys.map(({ id, expiresAt }) => [id, expiresAt])).toEqual([
       ['key_1', soon],
       ['key_2', soon],
@@ -194,15 +198,10 @@ describe('keys', () => {
     ada
       .given(events)
       .when({ type: 'revokeKey', key: 'key_1' })
-      .yields([{ type: 'key_revoked', data: { key: 'key_1' } }, ended('ses_1', 'key_ended')]);
+      .yields([revoked('key_1'), ended('ses_1', 'key_ended')]);
   });
 
   it('revoking ends what has taken its place only when that is asked for, also across what has ended', () => {
-    const rotated = (key: string, successor: string, endsAt = LATER): ActorEvent => ({
-      type: 'key_rotated',
-      data: { key, successor, hash: hash('2'), endsAt },
-    });
-    const revoked = (key: string): ActorEvent => ({ type: 'key_revoked', data: { key } });
     const events = [registered, issued('a'), rotated('a', 'b'), rotated('b', 'c'), issued('x'), started('ses_1', 'c')];
     ada
       .given(events)
@@ -235,11 +234,29 @@ describe('keys', () => {
 
   it('a session makes none that outlives the key that it was started with', () => {
     const events = [registered, issued('key_1', { expiresAt: LATER }), started('ses_1', 'key_1')];
-    const by = withKey({ credential: { kind: 'session', id: 'ses_1' }, expiresAt: Date.parse(AT) });
+    const by = withSession({ expiresAt: Date.parse(AT) });
     ada
       .given(events)
       .when(issue('key_2'), by)
       .yields([issued('key_2', { scopes: expect.anything(), expiresAt: LATER })]);
+  });
+
+  it.each([
+    ['a key that was revoked', [revoked('key_1')], withKey(), 'forbidden'],
+    ['a key that was rotated away', [rotated('key_1', 'key_9', AT)], withKey(), 'forbidden'],
+    ['a session that has ended', [ended('ses_1', 'ended')], withSession(), 'forbidden'],
+    ['a session whose key was revoked', [revoked('key_1')], withSession(), 'forbidden'],
+    ['somebody suspended', [{ type: 'actor_suspended', data: { reason: '' } }], withKey(), 'suspended'],
+  ] satisfies [string, ActorEvent[], Principal, RefusalCode][])('are not made by %s', (_, ending, by, code) => {
+    const before = [registered, issued('key_1'), started('ses_1', 'key_1'), issued('key_2')];
+    const [living, over] = [ada.given(before), ada.given([...before, ...ending])];
+    for (const command of [issue('key_3'), rotate('key_2')]) {
+      const decide = (state: ActorState, who: Principal) =>
+        actorDecider.decide(command, state, who, Date.parse(AT), NO_PAST);
+      expect(isRefusal(decide(living.state, by))).toBe(false);
+      over.when(command, by).isRefused(code);
+      expect(isRefusal(decide(over.state, ADMINISTRATOR))).toBe(false);
+    }
   });
 });
 
