@@ -157,6 +157,28 @@ describe('a webhook', { timeout: 30_000 }, () => {
     expect(changed).toMatchObject({ url, types: ['context_updated'], version: 2 });
   });
 
+  it('has its secret encrypted anew also while no list has it', async () => {
+    const ann = await person('Ann');
+    const { path } = await webhookOf(ann, receiver());
+    const sealed = () =>
+      runInDurableObject(webhookObject(path), (_object, { storage }) =>
+        storage.sql.exec<{ sealed: string }>('SELECT sealed FROM webhook_secrets').one(),
+      );
+    await clearWebhooks(env.DB);
+    const before = await sealed();
+    const reseal = () => api('/v1/admin/signing-keys/reseal', { method: 'POST' });
+    expect((await reseal()).status).toBe(200);
+    expect(await sealed()).not.toEqual(before);
+    expect(await expectJson(await ann.post(`${path}/test`), 200)).toMatchObject({ attempt: { outcome: 'delivered' } });
+    // One that cannot be opened is told of, for as long as there is the webhook.
+    await runInDurableObject(webhookObject(path), (_object, { storage }) => {
+      storage.sql.exec("UPDATE webhook_secrets SET sealed = 'v1.lost.lost'");
+    });
+    await expectProblem(await reseal(), 503, 'not-configured');
+    expect((await ann.remove(path)).status).toBe(204);
+    expect((await reseal()).status).toBe(200);
+  });
+
   it('is one of fifty at most', async () => {
     const ann = await person('Ann');
     const all = await Promise.all(Array.from({ length: 60 }, () => ann.post(webhooks, { url }, { Prefer: 'wait=10' })));
