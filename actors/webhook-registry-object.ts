@@ -73,15 +73,20 @@ export class WebhookRegistryActor extends DurableObject<unknown> {
     return true;
   }
 
-  /** Counts one no more: it was not made, or it was deleted. */
+  /** Counts one no more that was reserved, and was not made as far as its maker knows; one that was is counted on. */
   release(id: string): void {
+    this.ctx.storage.sql.exec('DELETE FROM owned WHERE id = ? AND reserved_at IS NOT NULL', id);
+  }
+
+  /** Counts one no more that was deleted. */
+  forget(id: string): void {
     this.ctx.storage.sql.exec('DELETE FROM owned WHERE id = ?', id);
   }
 
   /** Notes what a webhook is now. */
   async note({ id, owner }: RegisteredWebhook, status: Webhook['status']): Promise<void> {
     const { sql } = this.ctx.storage;
-    if (status === 'deleted') this.release(id);
+    if (status === 'deleted') this.forget(id);
     else {
       sql.exec(
         `INSERT INTO owned (id, owner) VALUES (?, ?)

@@ -73,3 +73,19 @@ it('counts exactly, each once, and no more what was not made or is deleted', asy
   expect(await reserve('five')).toBe(true);
   expect(await reserve('six')).toBe(false);
 });
+
+it('counts on what was made, whether that is heard of before its maker gives it up or after', async () => {
+  const object = env.WEBHOOK_REGISTRY.get(env.WEBHOOK_REGISTRY.idFromName('who gave up'));
+  const [before, after] = [
+    { id: 'heard of before', owner: 'act_ann' },
+    { id: 'heard of after', owner: 'act_ann' },
+  ];
+  for (const each of [before, after]) expect(await object.reserve(each, 2)).toBe(true);
+  await object.note(before, 'disabled');
+  await object.release(before.id);
+  await object.release(after.id);
+  await object.note(after, 'disabled');
+  expect(await object.reserve({ id: 'third', owner: 'act_ann' }, 2)).toBe(false);
+  await object.forget(before.id);
+  expect(await object.reserve({ id: 'third', owner: 'act_ann' }, 2)).toBe(true);
+});

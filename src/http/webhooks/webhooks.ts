@@ -109,7 +109,7 @@ export const createWebhook: AuthenticatedRoute = {
     try {
       reply = await object.create({ id, command, principal, cause: causeOf(exchange) }, secret.sealed);
     } finally {
-      // Should it have been made though there was no answer, it says so to the registry by itself.
+      // Should it have been made though there was no answer, it says so to the registry by itself, before this or after.
       if (reply === null || isRefusal(reply)) await registry.release(id);
     }
     if (isRefusal(reply)) return problemOf(reply);
@@ -294,7 +294,7 @@ export const deleteWebhook: AuthenticatedRoute = {
     const reply = await change(exchange, { type: 'delete' as const }, (object, request) => object.end(request));
     if (isProblem(reply)) return reply;
     // At once; its object does so too, should this be lost.
-    await webhookRegistry(exchange.env).release(exchange.request.params?.id ?? '');
+    await webhookRegistry(exchange.env).forget(exchange.request.params?.id ?? '');
     return empty(exchange, 204, headersOf(reply));
   },
 };
