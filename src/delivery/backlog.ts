@@ -20,8 +20,8 @@ const PAGES_KEPT = 3;
 
 /** A stream that grows faster is in use, in events per second: most of the time is then left to what it is used for. */
 const IN_USE = 100;
-/** How many times as long as the work each pause is then, and how long at most, in milliseconds. */
-const PAUSE = { times: 4, maxMs: 1_000 };
+/** How many times as long as the work for one destination each pause is then, and how long at most, in milliseconds. */
+const PAUSE = { times: 24, maxMs: 2_000 };
 /** Over how long it is seen how fast it grows, in milliseconds. */
 const SEEN_MS = 100;
 
@@ -43,8 +43,8 @@ const underWay = new Map<string, number>();
 /**
  * What a stream has more than its message could carry: fetched from its object in pages and delivered in order, each
  * destination at its own speed, each page reported. So a backlog drains as fast as the services take it, while a message
- * waits in the queue once, and not once for every hundred events. While the stream is changed all the time it takes a fifth
- * of the time, and what it leaves it makes up for when that is over. It ends with the end of the log, with a failure, or
+ * waits in the queue once, and not once for every hundred events. While the stream is changed all the time each destination
+ * takes a twenty-fifth of the time, and what it leaves it makes up for when that is over. It ends with the end of the log, with a failure, or
  * when its time is up; if it is lost on the way, the object sends from the last report on.
  */
 export class Backlog {
