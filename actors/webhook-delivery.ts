@@ -149,7 +149,8 @@ export class WebhookDelivery {
         ...[...this.lanes.behind.values()].flatMap(({ context, delivered, unreadable }) =>
           unreadable === null ? [] : [{ context, version: delivered + 1, reason: unreadable }],
         ),
-        ...this.replays.open.flatMap(({ unreadable }) => unreadable ?? []),
+        // One whose turn has not come was last tried who knows when.
+        ...this.#nextReplays().flatMap(({ unreadable }) => unreadable ?? []),
       ].slice(0, NAMED_MAX),
       nextAttemptAt: next === null ? null : new Date(Math.max(next, Date.now())).toISOString(),
       lastDeliveredAt: deliveredAt === 0 ? null : new Date(deliveredAt).toISOString(),
@@ -182,8 +183,10 @@ export class WebhookDelivery {
   /** The lanes that may be begun with, now or when their time has come. */
   #eligible(): Lane[] {
     const lanes = [...this.lanes.behind.values()];
-    const failing = lanes.filter(({ attempts }) => attempts > 0);
-    return failing.length < FAILING_MAX ? lanes : failing;
+    const begun = lanes.filter(({ attempts }) => attempts > 0);
+    // What cannot be read now says nothing of the receiver, whatever became of it before.
+    const failing = begun.filter(({ unreadable }) => unreadable === null);
+    return failing.length < FAILING_MAX ? lanes : begun;
   }
 
   /** The replay that is next, and those that cannot be read now, which hold up no other. */

@@ -91,8 +91,9 @@ export class Lanes {
     this.#write(lane);
   }
 
-  /** Notes that the next event was sent in vain. */
+  /** Notes that the next event could be read, and was sent in vain. */
   fail(lane: Lane, now: number, retryAt: number): void {
+    this.#setUnreadable(lane, null);
     lane.attempts += 1;
     lane.since ||= now;
     lane.retryAt = retryAt;

@@ -48,8 +48,9 @@ export class Replays {
     else this.#end(replay);
   }
 
-  /** Notes that its next event was sent in vain. */
+  /** Notes that its next event could be read, and was sent in vain. */
   fail(replay: Replay, retryAt: number): void {
+    replay.unreadable = null;
     replay.attempts += 1;
     replay.retryAt = retryAt;
     this.#write(replay);

@@ -64,7 +64,7 @@ const FAILED: AttemptResult = { ...SENT, outcome: 'failed', status: 500, error: 
 
 /** Contexts with their events, the feed, and a receiver that checks what it gets. */
 class World {
-  readonly histories: { type: string; time: string }[][] = Array.from({ length: CONTEXTS }, () => []);
+  readonly histories: { type: string; time: string }[][];
   readonly feed: { position: number; context: string; first: number; last: number }[] = [];
   /** The version of each context that came last. */
   readonly received = Array.from({ length: CONTEXTS }, () => 0);
@@ -83,6 +83,10 @@ class World {
   lives: number | null = null;
   types: readonly string[] = ['wanted'];
   #chance = 1;
+
+  constructor(contexts = CONTEXTS) {
+    this.histories = Array.from({ length: contexts }, () => []);
+  }
 
   happen(index: number, events: number): void {
     const history = this.histories[index] ?? [];
@@ -347,8 +351,8 @@ async function settle(delivery: WebhookDelivery): Promise<void> {
 const EVERYTHING: Webhook = { ...WEBHOOK, types: null };
 
 /** A world in which so many events were delivered, and what is sent from then on, as `<context> <version>`. */
-async function settled(sql: SqlStorage, events: number) {
-  const world = new World();
+async function settled(sql: SqlStorage, events: number, contexts = CONTEXTS) {
+  const world = new World(contexts);
   world.types = ['wanted', 'unwanted'];
   world.happen(0, events);
   const sent: string[] = [];
@@ -485,5 +489,56 @@ it('stands before what cannot be read, says so, and goes on with everything else
     await settle(delivery);
     expect(sent.filter((place) => place.startsWith('context 0')).sort()).toEqual(versions('context 0', 2, 5));
     expect(delivery.status()).toMatchObject({ replays: 0, unreadable: [] });
+  });
+});
+
+it('says of what can be read again and fails that it fails, not that it cannot be read, and lets nothing overtake it', async () => {
+  vi.useFakeTimers({ toFake: ['Date'] });
+  await withSql('webhook readable again', async (sql) => {
+    const { world, sent, answers, delivery } = await settled(sql, 3);
+    world.damage.set('context 0', 'lasting');
+    world.happen(0, 1);
+    delivery.replays.add({ position: 1, upTo: 2, from: null, to: null });
+    delivery.replays.add({ position: 2, upTo: 3, from: null, to: null });
+    delivery.wake();
+    await settle(delivery);
+    expect(delivery.status().unreadable).toHaveLength(3);
+    world.damage.clear();
+    answers.post = async () => FAILED;
+    vi.setSystemTime(Date.now() + LONG_MS);
+    await settle(delivery);
+    expect(sent.sort()).toEqual(['context 0 2', 'context 0 4']);
+    // Nor of the other replay, whose turn has not come.
+    const failing = { failing: 1, replays: 2, unreadable: [] };
+    expect(delivery.status()).toMatchObject(failing);
+    expect(new WebhookDelivery(sql, world.ports, () => EVERYTHING).status()).toMatchObject(failing);
+    answers.post = async () => SENT;
+    vi.setSystemTime(Date.now() + LONG_MS);
+    await settle(delivery);
+    expect(sent.filter((place) => place.endsWith('3'))).toEqual(['context 0 3']);
+    expect(delivery.status()).toMatchObject({ failing: 0, replays: 0, unreadable: [] });
+  });
+});
+
+it('goes on with others while those that failed before cannot be read: that says nothing of the receiver', async () => {
+  vi.useFakeTimers({ toFake: ['Date'] });
+  await withSql('webhook failed and unreadable', async (sql) => {
+    const failing = 8;
+    const { world, sent, answers, delivery } = await settled(sql, 1, failing + 1);
+    answers.post = async () => FAILED;
+    for (let index = 0; index < failing; index++) world.happen(index, 1);
+    delivery.wake();
+    await settle(delivery);
+    expect(delivery.status().failing).toBe(failing);
+    for (let index = 0; index < failing; index++) world.damage.set(`context ${index}`, 'lasting');
+    answers.post = async () => SENT;
+    vi.setSystemTime(Date.now() + LONG_MS);
+    await settle(delivery);
+    expect(delivery.status().unreadable).toHaveLength(failing);
+    sent.length = 0;
+    world.happen(failing, 1);
+    delivery.wake();
+    await settle(delivery);
+    expect(sent).toEqual([`context ${failing} 1`]);
   });
 });
