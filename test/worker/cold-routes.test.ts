@@ -1,6 +1,7 @@
 import { evictDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
+import { offsetOf } from '../../src/http/query.ts';
 import { api, createContext } from '../support/api.ts';
 import { handshake, watch } from '../support/live.ts';
 import { ADMINISTRATOR } from '../support/principals.ts';
@@ -57,6 +58,33 @@ describe('POST /v1/admin/streams/{stream}/archive', () => {
     await evictDurableObject(objectOf(id));
     expect([await read(), await exported()]).toEqual(before);
     expect(await (await archive(id)).json()).toEqual({ segments: 0, events: 0, bytes: 0, isComplete: true });
+  }, 60_000);
+
+  it('moves the history of a deleted context as well, which goes on being read and proved', async () => {
+    const id = await contextOf(700);
+    expect((await api(`/v1/contexts/${id}`, { method: 'DELETE' })).status).toBe(204);
+    await expect.poll(() => objectOf(id).flushOutbox(), { timeout: 30_000, interval: 500 }).toBe(true);
+    const paths = [
+      `/v1/contexts/${id}/events?offset=${offsetOf(400)}&limit=1000`,
+      `/v1/contexts/${id}/events?offset=-1`,
+      `/v1/contexts/${id}/proof?version=3&size=701`,
+      `/v1/contexts/${id}/proof?from=300&to=701`,
+      `/v1/contexts/${id}?at=300`,
+    ];
+    const read = () =>
+      Promise.all(
+        paths.map(async (path) => {
+          const response = await api(path);
+          return [response.status, response.headers.get('Stream-Closed'), await response.text()];
+        }),
+      );
+    const before = await read();
+    expect(before.map(([status]) => status)).toEqual([200, 200, 200, 200, 200]);
+    expect(before[0]?.[1]).toBe('true');
+    expect(await (await archive(id)).json()).toMatchObject({ segments: 1, isComplete: true });
+    await evictDurableObject(objectOf(id));
+    expect(await read()).toEqual(before);
+    await expectProblem(await api(`/v1/contexts/${id}`, { method: 'PATCH', json: { name: 'x' } }), 409, 'deleted');
   }, 60_000);
 
   it('undoes a change whose field was last changed in a part that is cold, and stands in the trail', async () => {
