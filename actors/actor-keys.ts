@@ -31,7 +31,10 @@ export type Wanted = {
   readonly expiresAt?: string;
 };
 
-/** What can be asked about an actor's keys; `at` is when, in ISO 8601 (UTC, milliseconds). */
+/**
+ * What can be asked about an actor's keys; `at` is when, in ISO 8601 (UTC, milliseconds), `until` when the credential that
+ * is used ends (null: never), where that is another actor's: of the actor's own, their stream tells.
+ */
 export type KeyCommand =
   | {
       readonly type: 'issueKey';
@@ -40,6 +43,7 @@ export type KeyCommand =
       readonly hash: string;
       readonly wanted: Wanted;
       readonly at: string;
+      readonly until?: string | null;
     }
   | {
       readonly type: 'rotateKey';
@@ -49,9 +53,16 @@ export type KeyCommand =
       /** Until when the old one is good as well. */
       readonly endsAt: string;
       readonly at: string;
+      readonly until?: string | null;
     }
   /** `withSuccessors`: what has taken its place by rotation as well, also when the key itself has ended already. */
   | { readonly type: 'revokeKey'; readonly key: string; readonly withSuccessors?: boolean };
+
+/** An actor's keys and sessions, as the actor's stream or the edge knows them. */
+interface Credentials {
+  readonly keys: readonly Pick<ApiKey, 'id' | 'expiresAt'>[];
+  readonly sessions: readonly { readonly id: string; readonly startedWith: string }[];
+}
 
 /** The events about keys. */
 export type KeyEvent = Extract<ActorEvent, { type: 'key_issued' | 'key_rotated' | 'key_revoked' }>;
@@ -104,12 +115,15 @@ function tooMuch(pointer: string, message: string): Refusal {
   return { refused: 'forbidden', detail: `${pointer} ${message}.`, errors: [{ pointer, message }] };
 }
 
-/** When the credential by which somebody is known ends for good; a session's access token is replaced all the time. */
-export function endOf(by: Principal, actor: Actor): string | null {
-  if (by.credential.kind !== 'session') return by.expiresAt === null ? null : new Date(by.expiresAt).toISOString();
-  const session = actor.sessions.find(({ id }) => id === by.credential.id);
-  const key = actor.keys.find(({ id }) => id === session?.startedWith);
-  return key?.expiresAt ?? null;
+/**
+ * When the credential by which somebody is known ends for good; a session's access token is replaced all the time.
+ *
+ * @param holder what is known of who has it; of a session that is not among theirs, only its token's end is known
+ */
+export function endOf({ credential, expiresAt }: Principal, holder: Credentials): string | null {
+  const session = holder.sessions.find(({ id }) => credential.kind === 'session' && id === credential.id);
+  if (!session) return expiresAt === null ? null : new Date(expiresAt).toISOString();
+  return holder.keys.find(({ id }) => id === session.startedWith)?.expiresAt ?? null;
 }
 
 /** Decides about keys of an actor who is there and not deleted. @param past of their stream */
@@ -121,9 +135,9 @@ export function decideKey(
 ): readonly ActorEvent[] | Refusal {
   switch (command.type) {
     case 'issueKey': {
-      const { key, name, hash, wanted, at } = command;
+      const { key, name, hash, wanted, at, until = endOf(by, actor) } = command;
       if (actor.keys.filter(({ expiresAt }) => isGoodAt(expiresAt, at)).length >= KEYS_MAX) return TOO_MANY;
-      const rights = grant(wanted, by, endOf(by, actor));
+      const rights = grant(wanted, by, until);
       return 'refused' in rights ? rights : [{ type: 'key_issued', data: { key, name, hash, ...copied(rights) } }];
     }
     case 'rotateKey':
@@ -153,7 +167,7 @@ function* rotationsOf({ keys }: Actor, past: Past<ActorState, ActorEvent>) {
 
 /** Who has the successor has what the old key was good for: so that has to be within the bounds of who asks for it. */
 function rotate(
-  { key, successor, hash, endsAt, at }: Extract<KeyCommand, { type: 'rotateKey' }>,
+  { key, successor, hash, endsAt, at, until: given }: Extract<KeyCommand, { type: 'rotateKey' }>,
   actor: Actor,
   by: Principal,
 ): readonly ActorEvent[] | Refusal {
@@ -164,11 +178,12 @@ function rotate(
   }
   if (actor.keys.filter(({ expiresAt }) => isGoodAt(expiresAt, at)).length >= KEYS_MAX && endsAt > at) return TOO_MANY;
   if (!mayRenew(by.credential.id, key, actor)) {
+    const until = given === undefined ? endOf(by, actor) : given;
     const { scopes, contexts, expiresAt } = old;
     const wanted = { scopes, ...(contexts && { contexts }), ...(expiresAt !== null && { expiresAt }) };
     const isWider = contexts === null && by.contexts !== null;
-    const isLonger = expiresAt === null && endOf(by, actor) !== null;
-    const rights = grant(wanted, by, endOf(by, actor));
+    const isLonger = expiresAt === null && until !== null;
+    const rights = grant(wanted, by, until);
     if (isWider || isLonger || 'refused' in rights) {
       return {
         refused: 'forbidden',

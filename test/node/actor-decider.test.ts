@@ -26,12 +26,12 @@ function issued(key: string, more: object = {}): ActorEvent {
   return { type: 'key_issued', data: { ...data, ...more } };
 }
 
-function issue(key: string, wanted = {}): ActorCommand {
-  return { type: 'issueKey', key, name: key, hash: hash('1'), wanted, at: AT };
+function issue(key: string, wanted = {}) {
+  return { type: 'issueKey', key, name: key, hash: hash('1'), wanted, at: AT } as const;
 }
 
-function rotate(key: string, endsAt = LATER): ActorCommand {
-  return { type: 'rotateKey', key, successor: `${key}+`, hash: hash('2'), endsAt, at: AT };
+function rotate(key: string, endsAt = LATER) {
+  return { type: 'rotateKey', key, successor: `${key}+`, hash: hash('2'), endsAt, at: AT } as const;
 }
 
 function started(session: string, startedWith: string, more: object = {}): ActorEvent {
@@ -239,6 +239,17 @@ describe('keys', () => {
       .given(events)
       .when(issue('key_2'), by)
       .yields([issued('key_2', { scopes: expect.anything(), expiresAt: LATER })]);
+  });
+
+  it('the session of another makes none that outlives what is known of it, and renews none that does', () => {
+    const by = principalOf('act_boss', { credential: { kind: 'session', id: 'ses_9' }, expiresAt: Date.parse(AT) });
+    const { when } = ada.given([registered, issued('key_1'), started('ses_1', 'key_1')]);
+    const ending = (expiresAt: string) => [issued('key_2', { scopes: expect.anything(), expiresAt })];
+    when({ ...issue('key_2'), until: LATER }, by).yields(ending(LATER));
+    when(issue('key_2'), by).yields(ending(AT));
+    when({ ...issue('key_2', { expiresAt: '2026-01-01T13:00:00.001Z' }), until: LATER }, by).isRefused('forbidden');
+    when({ ...rotate('key_1'), until: LATER }, by).isRefused('forbidden');
+    when({ ...rotate('key_1'), until: null }, by).yields([rotated('key_1', 'key_1+')]);
   });
 
   it.each([

@@ -63,6 +63,21 @@ describe('what another isolate ended', () => {
     expect(MAX_AGE_MS).toBeLessThan(5_000);
   });
 
+  it('makes no key any more, neither for its own actor nor for another', async () => {
+    const scopes = ['admin', 'actors:read', 'actors:write'];
+    const holder = await keyHolder({ capabilities: ['administrator'] }, { scopes });
+    const other = await keyHolder();
+    const keysOf = (actor: string) => `/v1/actors/${actor}/keys`;
+    const make = (path: string, json: object = { name: 'x' }) => as(holder.key, path, { method: 'POST', json });
+    expect((await make(keysOf(other.id))).status).toBe(201);
+    await elsewhere(holder.id, { type: 'revokeKey', key: holder.keyId });
+    expect((await me(holder.key)).status).toBe(200);
+    await expectProblem(await make(keysOf('me')), 403, 'forbidden');
+    await expectProblem(await make(`${keysOf('me')}/${holder.keyId}/rotate`, {}), 403, 'forbidden');
+    expect((await me(holder.key)).status).toBe(200);
+    await expectProblem(await make(keysOf(other.id)), 401, 'unauthorized');
+  });
+
   it('holds at once where nothing was known for a while', async () => {
     const holder = await keyHolder();
     await me(holder.key);

@@ -77,6 +77,20 @@ describe('a session', () => {
     expect(await issueKey(id, {}, session.accessToken)).toMatchObject({ expiresAt });
   });
 
+  it('of an administrator makes and renews no key for another that outlives its own', async () => {
+    const expiresAt = new Date(Date.now() + 3_600_000).toISOString();
+    const scopes = ['admin', 'actors:write'];
+    const { key } = await keyHolder({ capabilities: ['administrator'] }, { expiresAt, scopes });
+    const { accessToken } = await startSession(key, { scopes });
+    const other = await keyHolder({}, { scopes: ['actors:write'] });
+    const make = (path: string, json: object) =>
+      as(accessToken, `/v1/actors/${other.id}/keys${path}`, { method: 'POST', json });
+    expect(await issueKey(other.id, {}, accessToken)).toMatchObject({ expiresAt });
+    const later = { name: 'x', expiresAt: new Date(Date.now() + 7_200_000).toISOString() };
+    await expectProblem(await make('', later), 403, 'forbidden');
+    await expectProblem(await make(`/${other.keyId}/rotate`, {}), 403, 'forbidden');
+  });
+
   it('starts no further session', async () => {
     const { key } = await keyHolder();
     const { accessToken } = await startSession(key);

@@ -1,9 +1,13 @@
 import { z } from 'zod';
+import { endOf, type KeyCommand } from '../../../actors/actor-keys.ts';
 import { isRefusal } from '../../../actors/decider.ts';
+import type { CommandReply, RefusalReply } from '../../../actors/messages.ts';
 import { SYSTEM } from '../../../actors/principal.ts';
 import { KEY_PREFIX } from '../../../events/actor.ts';
 import { isId, newId } from '../../../events/id.ts';
+import { freshAccessView } from '../../auth/access-views.ts';
 import { newApiKey } from '../../auth/api-key.ts';
+import { identifyAgain } from '../../auth/identify.ts';
 import { readBody, readOptionalBody } from '../body.ts';
 import type { AuthenticatedExchange } from '../exchange.ts';
 import { jsonBody, problems } from '../operations.ts';
@@ -49,7 +53,7 @@ export const issueKey: AuthenticatedRoute = {
     const { key, hash } = newApiKey(actor);
     const { name, ...wanted } = body;
     const id = newId(KEY_PREFIX, Date.now());
-    const reply = await executeOn(exchange, actor, {
+    const reply = await makeKey(exchange, actor, {
       type: 'issueKey',
       key: id,
       name,
@@ -57,6 +61,7 @@ export const issueKey: AuthenticatedRoute = {
       wanted,
       at: new Date().toISOString(),
     });
+    if (isProblem(reply)) return reply;
     return isRefusal(reply) ? problemOf(reply) : shown(exchange, actor, id, key);
   },
 };
@@ -112,7 +117,7 @@ export const rotateKey: AuthenticatedRoute = {
     const { key, hash } = newApiKey(actor);
     const successor = newId(KEY_PREFIX, Date.now());
     const now = Date.now();
-    const reply = await executeOn(exchange, actor, {
+    const reply = await makeKey(exchange, actor, {
       type: 'rotateKey',
       key: old,
       successor,
@@ -120,6 +125,7 @@ export const rotateKey: AuthenticatedRoute = {
       endsAt: new Date(now + body.overlapSeconds * 1000).toISOString(),
       at: new Date(now).toISOString(),
     });
+    if (isProblem(reply)) return reply;
     return isRefusal(reply) ? problemOf(reply) : shown(exchange, actor, successor, key);
   },
 };
@@ -171,6 +177,23 @@ export const revokeKey: AuthenticatedRoute = {
     return left.length === 0 ? empty(exchange, 204) : jsonText(exchange, 200, JSON.stringify({ successors: left }));
   },
 };
+
+/**
+ * Has a key made, which stays whatever becomes of who made it. The object of another actor cannot tell whether the
+ * caller's credential is good, and until when: so the caller's own is asked, whatever is known of them here.
+ */
+async function makeKey(
+  exchange: AuthenticatedExchange,
+  actor: string,
+  command: Extract<KeyCommand, { type: 'issueKey' | 'rotateKey' }>,
+): Promise<CommandReply | RefusalReply | Problem> {
+  const { env, principal } = exchange;
+  if (principal.actor === actor) return executeOn(exchange, actor, command);
+  const view = await freshAccessView(env, principal.actor);
+  const again = await identifyAgain(exchange);
+  if (isProblem(again)) return again;
+  return executeOn({ ...exchange, principal: again }, actor, { ...command, until: endOf(again, view) });
+}
 
 /** What is said when a key was revoked and its actor's history does not answer. */
 const REVOKED_AT_LEAST: Problem = {
