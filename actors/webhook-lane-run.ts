@@ -9,8 +9,9 @@ export async function runLane(turn: Turn, lane: Lane): Promise<DeliveryEnd | nul
   const { lanes } = turn;
   const webhook = turn.webhook();
   if (webhook === null) return null;
-  const after = lane.delivered;
-  const read = await turn.ports.events(webhook, lane.context, after, Math.min(CHUNK_EVENTS, lane.until - after));
+  // What is noted while it reads is not part of what it read.
+  const { delivered: after, until } = lane;
+  const read = await turn.ports.events(webhook, lane.context, after, Math.min(CHUNK_EVENTS, until - after));
   const isSkipped = () => lane.delivered !== after || !lanes.behind.has(lane.context);
   if (read === null) return turn.standStill();
   if (isSkipped()) return null;
@@ -20,7 +21,7 @@ export async function runLane(turn: Turn, lane: Lane): Promise<DeliveryEnd | nul
   }
   if (read.length === 0) {
     // What may not be read is not delivered, nor later when it may be read again.
-    lanes.advance(lane, lane.until);
+    lanes.advance(lane, until);
     return null;
   }
   const freshUntil = Date.now() + CHUNK_FRESH_MS;

@@ -542,3 +542,26 @@ it('goes on with others while those that failed before cannot be read: that says
     expect(sent).toEqual([`context ${failing} 1`]);
   });
 });
+
+it('passes over nothing that happens while it reads what its owner may not', async () => {
+  await withSql('webhook note while reading', async (sql) => {
+    const world = new World();
+    world.types = ['wanted', 'unwanted'];
+    const last = CONTEXTS - 1;
+    const events: DeliveryPorts['events'] = async (...asked) => {
+      if (world.wasUnshared) return world.ports.events(...asked);
+      world.isShared = false;
+      world.wasUnshared = true;
+      const read = await world.ports.events(...asked);
+      world.isShared = true;
+      world.happen(last, 1);
+      delivery.wake();
+      await vi.waitFor(() => expect(delivery.lanes.behind.get(`context ${last}`)?.until).toBe(2));
+      return read;
+    };
+    const delivery = new WebhookDelivery(sql, { ...world.ports, events }, () => EVERYTHING);
+    world.happen(last, 1);
+    await settle(delivery);
+    expect(world.received[last]).toBe(2);
+  });
+});
