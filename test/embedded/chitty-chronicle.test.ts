@@ -137,6 +137,16 @@ describe('asking for entries', () => {
     expect(await ask('limit=22')).toMatchObject({ isComplete: true });
   });
 
+  it('says that it was not all when the answer would get too long to read', async () => {
+    const data = { big: 'x'.repeat(300_000) };
+    for (let number = 1; number <= 3; number++) await logBatch([entry('asked large', number, { data })]);
+    const answer = await read('/api/entries?entityId=asked%20large');
+    expect([idsOf(answer), answer]).toMatchObject([['asked large-3', 'asked large-2'], { isComplete: false }]);
+    expect(await read('/api/entries?entityId=asked%20large&endDate=2026-02-01T12:01:00Z')).toMatchObject({
+      isComplete: true,
+    });
+  });
+
   it.each(['limit=0', 'limit=1001', 'startDate=yesterday', 'order=asc'])('refuses ?%s', async (query) => {
     expect((await call('chronicle', `/api/entries?${query}`)).status).toBe(400);
   });
