@@ -20,3 +20,21 @@ export function identify(exchange: Exchange): Principal | Problem | Promise<Prin
 export function identifyAgain(exchange: Exchange): Principal | Problem | Promise<Principal | Problem> {
   return authenticate(exchange, false);
 }
+
+const LESS_THAN_BEFORE: Problem = {
+  problem: 'forbidden',
+  detail: 'You have lost a capability while your request was under way. Send it again for what you may do without.',
+};
+
+/**
+ * Why a caller may not go on with what took long to come: their credential has ended meanwhile, or a capability of theirs.
+ * The rest of what a credential is good for never changes.
+ *
+ * @param before who they were when it began
+ * @returns the problem to answer with: 401 or 403; null when they may
+ */
+export async function refuseEnded(exchange: Exchange, before: Principal): Promise<Problem | null> {
+  const now = await identifyAgain(exchange);
+  if (isProblem(now)) return now;
+  return before.capabilities.every((capability) => now.capabilities.includes(capability)) ? null : LESS_THAN_BEFORE;
+}

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { type JsonFault, pointerToken } from '../../events/json.ts';
-import type { Exchange } from './exchange.ts';
+import { refuseEnded } from '../auth/identify.ts';
+import type { AuthenticatedExchange, Exchange } from './exchange.ts';
 import { parseJson, shortened } from './json-text.ts';
 import { invalid, isProblem, type Problem } from './problem.ts';
 
@@ -11,6 +12,12 @@ const BODY_MAX_BYTES = 1024 * 1024;
 const DISCARD_MAX_BYTES = 16 * 1024 * 1024;
 const DISCARD_MS = 2_000;
 
+/** Milliseconds that a body may take until it is asked again whether its sender still is who they were. */
+const ASK_AGAIN_MS = 1_000;
+
+/** A request that has a body, and who sends it where that was found out before. */
+type Sent = Exchange & Partial<Pick<AuthenticatedExchange, 'principal'>>;
+
 /** Problems that one answer lists at most: enough to mend a request, not so many that the answer is a burden. */
 const ERRORS_MAX = 20;
 
@@ -18,10 +25,10 @@ const ERRORS_MAX = 20;
  * Reads a JSON request body and checks it.
  *
  * @param mediaTypes the media types that are taken, in lower case
- * @returns the parsed value, or the problem to answer with: 400, 413 or 415
+ * @returns the parsed value, or the problem to answer with: 400, 401, 403, 413 or 415
  */
 export async function readBody<Output>(
-  exchange: Exchange,
+  exchange: Sent,
   schema: z.ZodType<Output>,
   mediaTypes?: readonly string[],
 ): Promise<Output | Problem> {
@@ -30,10 +37,7 @@ export async function readBody<Output>(
 }
 
 /** Reads a JSON request body that may be left out, which is as good as an empty object. */
-export async function readOptionalBody<Output>(
-  exchange: Exchange,
-  schema: z.ZodType<Output>,
-): Promise<Output | Problem> {
+export async function readOptionalBody<Output>(exchange: Sent, schema: z.ZodType<Output>): Promise<Output | Problem> {
   const { headers, body } = exchange.request;
   const isEmpty = headers.get('Content-Type') === null && (body === null || headers.get('Content-Length') === '0');
   return isEmpty ? validate(schema, {}) : readBody(exchange, schema);
@@ -46,27 +50,26 @@ const nothing = z.strictObject({});
  * Sees that a request has nothing to say where nobody listens: whoever sends `{"reason":"…"}` to a route that takes none
  * would believe it done. No body, or an empty object, is fine.
  *
- * @returns the problem to answer with: 400 or 413; null when there is none
+ * @returns the problem to answer with: 400, 401, 403 or 413; null when there is none
  */
-export function refuseBody({ request }: Exchange): Problem | null | Promise<Problem | null> {
-  if (request.body === null || request.headers.get('Content-Length') === '0') return null;
-  return readBytes(request)
-    .catch(() => BROKEN_OFF)
-    .then((bytes) => {
-      if (isProblem(bytes)) return bytes;
-      const value = bytes.byteLength === 0 ? {} : parseBody(bytes, nothing);
-      return isProblem(value) ? { ...value, detail: `${value.detail} This address takes no body.` } : null;
-    });
+export function refuseBody(exchange: Sent): Problem | null | Promise<Problem | null> {
+  const { body, headers } = exchange.request;
+  if (body === null || headers.get('Content-Length') === '0') return null;
+  return receive(exchange).then((bytes) => {
+    if (isProblem(bytes)) return bytes;
+    const value = bytes.byteLength === 0 ? {} : parseBody(bytes, nothing);
+    return isProblem(value) ? { ...value, detail: `${value.detail} This address takes no body.` } : null;
+  });
 }
 
 /**
  * Reads the members of an HTML form (WHATWG URL, section 5), each at most once. Others than the known ones are no fault:
  * OAuth has clients send some (RFC 6749, section 3.2).
  *
- * @returns the members, or the problem to answer with: 400, 413 or 415
+ * @returns the members, or the problem to answer with: 400, 401, 403, 413 or 415
  */
 export async function readForm<Name extends string>(
-  exchange: Exchange,
+  exchange: Sent,
   known: readonly Name[],
 ): Promise<Readonly<Partial<Record<Name, string>>> | Problem> {
   const bytes = await readRawBody(exchange, ['application/x-www-form-urlencoded']);
@@ -84,14 +87,15 @@ export async function readForm<Name extends string>(
 /**
  * Reads the bytes of a JSON request body as they came, for whoever has to look at them before they are parsed.
  *
- * @returns the bytes, or the problem to answer with: 400, 413 or 415
+ * @returns the bytes, or the problem to answer with: 400, 401, 403, 413 or 415
  */
 export async function readRawBody(
-  { request }: Exchange,
+  exchange: Sent,
   mediaTypes: readonly string[] = ['application/json'],
 ): Promise<Uint8Array<ArrayBuffer> | Problem> {
-  const mediaProblem = checkCoding(request.headers) ?? checkMediaType(request.headers.get('Content-Type'), mediaTypes);
-  return mediaProblem ?? readBytes(request).catch(() => BROKEN_OFF);
+  const { headers } = exchange.request;
+  const mediaProblem = checkCoding(headers) ?? checkMediaType(headers.get('Content-Type'), mediaTypes);
+  return mediaProblem ?? receive(exchange);
 }
 
 /** Parses the bytes of a JSON body and checks them. @returns the parsed value, or the problem to answer with: 400 */
@@ -174,6 +178,21 @@ const BROKEN_OFF: Problem = {
   problem: 'malformed-body',
   detail: 'The body broke off before its end. Send it again, whole.',
 };
+
+/**
+ * Reads a body, however long it takes. Holding one open must keep nothing that has ended meanwhile, so whoever took long
+ * is asked for again.
+ */
+async function receive(exchange: Sent): Promise<Uint8Array<ArrayBuffer> | Problem> {
+  const { request, principal } = exchange;
+  const startedAt = Date.now();
+  const bytes = await readBytes(request).catch(() => BROKEN_OFF);
+  const elapsedMs = Date.now() - startedAt;
+  // A clock that went back says nothing about the time.
+  const isQuick = elapsedMs >= 0 && elapsedMs < ASK_AGAIN_MS;
+  if (isQuick || principal === undefined || isProblem(bytes)) return bytes;
+  return (await refuseEnded(exchange, principal)) ?? bytes;
+}
 
 /** Reads a body of bounded size; one without a Content-Length is given up as soon as it is too long. */
 async function readBytes(request: Request): Promise<Uint8Array<ArrayBuffer> | Problem> {

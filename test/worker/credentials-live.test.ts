@@ -15,7 +15,7 @@ import {
 import { api } from '../support/api.ts';
 import { type Watcher, watch } from '../support/live.ts';
 import { ADMINISTRATOR } from '../support/principals.ts';
-import { expectProblem } from '../support/rest.ts';
+import { configured, expectProblem } from '../support/rest.ts';
 
 afterEach(() => {
   vi.useRealTimers();
@@ -200,6 +200,80 @@ describe('what is open ends with its credential', () => {
     await elsewhere(holder.id, { type: 'revokeKey', key: holder.keyId });
     const watcher = await watchAs(holder.key, context);
     expect(await watcher.untilClosed()).toMatchObject({ code: 4401 });
+  });
+});
+
+/** A request whose body has begun and is being waited for; `finish` sends the rest. */
+async function begun(credential: string, method: string, path: string, json: unknown, isMeasured: boolean) {
+  const bytes = new TextEncoder().encode(JSON.stringify(json));
+  const { readable, writable } = new IdentityTransformStream();
+  const writer = writable.getWriter();
+  const headers = {
+    Authorization: `Bearer ${credential}`,
+    'Content-Type': 'application/json',
+    ...(isMeasured && { 'Content-Length': String(bytes.byteLength) }),
+  };
+  const response = configured({}, path, { method, headers, body: readable });
+  // Written when it is read, so the caller was found out by then.
+  await writer.write(bytes.slice(0, 1));
+  const finish = async () => {
+    await writer.write(bytes.slice(1));
+    await writer.close();
+    return response;
+  };
+  return { finish };
+}
+
+describe('a body that is held open', () => {
+  const revoke = ({ id, keyId }: KeyHolder) => api(`/v1/actors/${id}/keys/${keyId}`, { method: 'DELETE' });
+  const later = (ms: number) => vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + ms });
+
+  it.each([
+    ['a length', true],
+    ['no length', false],
+  ])('makes no key when its own was revoked meanwhile, with %s', async (_, isMeasured) => {
+    const holder = await keyHolder();
+    const request = await begun(holder.key, 'POST', '/v1/actors/me/keys', { name: 'stays' }, isMeasured);
+    expect((await revoke(holder)).ok).toBe(true);
+    later(1_000);
+    await expectProblem(await request.finish(), 401, 'unauthorized');
+    const listed = await expectJson<{ items: unknown[] }>(await api(`/v1/actors/${holder.id}/keys`), 200);
+    expect(listed.items).toEqual([]);
+  });
+
+  it('changes nothing when its token has expired meanwhile', async () => {
+    const { key } = await keyHolder();
+    const context = await ownContext(key);
+    const { accessToken } = await startSession(key);
+    const request = await begun(accessToken, 'PATCH', `/v1/contexts/${context}`, { name: 'late' }, true);
+    later(601_000);
+    await expectProblem(await request.finish(), 401, 'unauthorized');
+    expect(await (await as(key, `/v1/contexts/${context}`)).json()).toMatchObject({ name: 'watched', version: 1 });
+  });
+
+  it('is refused also where none is taken', async () => {
+    const holder = await keyHolder();
+    const context = await ownContext(holder.key);
+    const request = await begun(holder.key, 'DELETE', `/v1/contexts/${context}`, {}, true);
+    await revoke(holder);
+    later(1_000);
+    await expectProblem(await request.finish(), 401, 'unauthorized');
+    expect((await api(`/v1/contexts/${context}`)).status).toBe(200);
+  });
+
+  it('does nothing by a capability that is lost', async () => {
+    const admin = await keyHolder({ capabilities: ['administrator'] }, { scopes: ['admin'] });
+    const request = await begun(admin.key, 'POST', '/v1/actors', { kind: 'person', name: 'Late' }, true);
+    await api(`/v1/actors/${admin.id}/capabilities/administrator`, { method: 'DELETE' });
+    later(1_000);
+    await expectProblem(await request.finish(), 403, 'forbidden');
+  });
+
+  it('is taken when nothing has ended', async () => {
+    const { key } = await keyHolder();
+    const request = await begun(key, 'POST', '/v1/actors/me/keys', { name: 'second' }, true);
+    later(3_600_000);
+    expect((await request.finish()).status).toBe(201);
   });
 });
 

@@ -67,7 +67,7 @@ export const introspectToken: AuthenticatedRoute = {
     requestBody: formBody,
     responses: {
       200: { description: 'What is known', content: { 'application/json': { schema: introspection } } },
-      ...problems(400, 401, 413, 415),
+      ...problems(400, 401, 403, 413, 415),
     },
   },
   async handle(exchange) {
