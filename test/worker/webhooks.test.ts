@@ -3,12 +3,14 @@ import { env } from 'cloudflare:workers';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { SCOPES } from '../../actors/principal.ts';
 import { BOOTSTRAP_ACTOR } from '../../events/bootstrap-actor.ts';
+import { feedEnd } from '../../projections/feed.ts';
 import { clearWebhooks } from '../../projections/webhooks.ts';
-import { as, expectJson, issueKey } from '../support/actors.ts';
+import { as, expectJson, issueKey, plain, type SessionJson, startSession } from '../support/actors.ts';
 import { api } from '../support/api.ts';
-import { derivedId, expectInvalid, expectProblem } from '../support/rest.ts';
+import { derivedId, expectInvalid, expectProblem, objectOf, offset } from '../support/rest.ts';
 import { contextOf, idOf, type Person, person } from '../support/sharing.ts';
 import {
+  eventTypesOf,
   readWebhook,
   receiver,
   standInForNetwork,
@@ -155,6 +157,44 @@ describe('a webhook', { timeout: 30_000 }, () => {
     await expectProblem(await patch({ url }, '"2"'), 412, 'version-mismatch');
     const changed = await expectJson<WebhookJson>(await patch({ url }, '"1"'), 200);
     expect(changed).toMatchObject({ url, types: ['context_updated'], version: 2 });
+  });
+
+  it('makes a replay once for one Idempotency-Key, also when the feed has gone on before it is asked for again', async () => {
+    const ann = await person('Ann');
+    const { path } = await webhookOf(ann, receiver());
+    const replay = (json: object) => ann.post(`${path}/replay`, json, { 'Idempotency-Key': 'replay' });
+    const first = await expectJson(await replay({ from: '-1' }), 202);
+    const end = await feedEnd(env.DB);
+    const context = await contextOf(ann);
+    await objectOf(idOf(context)).flushOutbox();
+    await vi.waitFor(async () => expect(await feedEnd(env.DB)).toBeGreaterThan(end), 10_000);
+    const again = await replay({ from: '-1' });
+    expect(again.headers.get('Idempotent-Replayed')).toBe('true');
+    expect(await expectJson(again, 202)).toEqual(first);
+    expect(await eventTypesOf(path)).toEqual(['webhook_created', 'webhook_replay_requested']);
+    await expectProblem(await replay({ from: '-1', to: offset(end) }), 422, 'idempotency-key-reused');
+  });
+
+  it('is enabled once for one Idempotency-Key, also when a session has a new token before it is asked for again', async () => {
+    const ann = await person('Ann');
+    const { path } = await webhookOf(ann, receiver());
+    await expectJson(await ann.post(`${path}/disable`), 200);
+    const { accessToken, refreshToken } = await startSession(ann.key);
+    const enable = (token: string) =>
+      as(token, `${path}/enable`, { method: 'POST', headers: { 'Idempotency-Key': 'enable' } });
+    const first = await expectJson<WebhookJson>(await enable(accessToken), 200);
+    const next = await expectJson<SessionJson>(
+      await plain('/v1/sessions/refresh', {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify({ refreshToken }),
+      }),
+      200,
+    );
+    const again = await enable(next.accessToken);
+    expect(again.headers.get('Idempotent-Replayed')).toBe('true');
+    expect(await expectJson(again, 200)).toEqual(first);
+    expect(first['expiresAt']).not.toBeNull();
   });
 
   it('has its secret encrypted anew also while no list has it', async () => {

@@ -25,6 +25,9 @@ import { deliveriesBody, enableBody, replayBody, testBody, webhookSummary } from
 const LIMIT_DEFAULT = 50;
 const LIMIT_MAX = 200;
 
+/** In the place of an offset where none ends a replay: behind all that there are. */
+const NO_END = Number.MAX_SAFE_INTEGER;
+
 const conditions = { header: idempotencyParameter.extend(ifMatchParameter.shape) };
 
 const webhookResponse = (description: string) => ({
@@ -116,8 +119,13 @@ export const enableWebhook: AuthenticatedRoute = {
     if (refusal) return refusal;
     const body = await readOptionalBody(exchange, enableBody);
     if (isProblem(body)) return body;
-    const command = { type: 'enable' as const, from: body.from, expiresAt: await credentialEnd(exchange) };
-    return answer(exchange, await change(exchange, command, (object, request) => object.enable(request)));
+    const command = { type: 'enable' as const, from: body.from, expiresAt: null };
+    const expiresAt = await credentialEnd(exchange);
+    // Not in the command whose repetition is known again: a session goes on when its token is replaced.
+    const reply = await change(exchange, command, (object, request) =>
+      object.enable({ ...request, command: { ...request.command, expiresAt } }),
+    );
+    return answer(exchange, reply);
   },
 };
 
@@ -169,14 +177,18 @@ export const replayWebhook: AuthenticatedRoute = {
     if (isProblem(to)) return to;
     const end = await feedEnd(exchange.env.DB);
     const after = from.offset ?? 0;
-    const upTo = to.offset ?? end;
-    if (after > end || upTo > end) {
+    const upTo = to.offset ?? NO_END;
+    if (after > end || (to.offset ?? 0) > end) {
       return { problem: 'ahead-of-stream', detail: 'An offset was not given out here. Ask the feed for one.' };
     }
     const isBackwards = after > upTo || (from.time !== undefined && to.time !== undefined && from.time >= to.time);
     if (isBackwards) return invalid('/to', 'must not be before /from');
     const command = { type: 'replay' as const, after, upTo, from: from.time ?? null, to: to.time ?? null };
-    return answer(exchange, await change(exchange, command, (object, request) => object.replay(request)), 202);
+    // Not in the command whose repetition is known again: the feed goes on.
+    const reply = await change(exchange, command, (object, request) =>
+      object.replay({ ...request, command: { ...request.command, upTo: Math.min(upTo, end) } }),
+    );
+    return answer(exchange, reply, 202);
   },
 };
 
