@@ -3,7 +3,7 @@ import { type Principal, SCOPES } from '../../actors/principal.ts';
 import { sha256Hex } from '../../events/hash.ts';
 import type { Env } from '../env.ts';
 import type { Exchange } from '../http/exchange.ts';
-import { isProblem, type Problem } from '../http/problem.ts';
+import type { Problem } from '../http/problem.ts';
 import { BOOTSTRAP_ACTOR } from './bootstrap-actor.ts';
 import { hashOf, isBootstrapKey } from './bootstrap-key.ts';
 import { equalInConstantTime } from './constant-time.ts';
@@ -128,18 +128,12 @@ export function refuseAction(principal: Principal, action: Action): Problem | nu
   return decideAccess(principal, action, relationToService(principal)) === 'allowed' ? null : NOT_AN_ADMINISTRATOR;
 }
 
-/**
- * Tells whether a request may read the metrics: with the key that is only for them, or as anybody who is known.
- *
- * @returns why it may not, null when it may
- */
-export async function mayReadMetrics(exchange: Exchange): Promise<Problem | null> {
-  const { request, env } = exchange;
+/** Whether a request shows the key that is only for the metrics. */
+export function showsMetricsKey({ request, env }: Exchange): boolean {
   const credential = presentedCredential(request.headers);
   const key = env.METRICS_API_KEY?.trim();
-  if (credential !== null && key && equalInConstantTime(sha256Hex(credential), hashOf(key))) return null;
-  const principal = await authenticate(exchange);
-  return isProblem(principal) ? principal : refuseAction(principal, 'admin.read');
+  if (credential === null || !key) return false;
+  return equalInConstantTime(sha256Hex(credential), hashOf(key));
 }
 
 /** The credential in the headers; null when there is none, or when they name two. */

@@ -2,7 +2,7 @@ import type { Principal } from '../../actors/principal.ts';
 import type { Exchange } from '../http/exchange.ts';
 import { isProblem, type Problem } from '../http/problem.ts';
 import { noteGuess, refuseGuess } from '../limits/guesses.ts';
-import { authenticate } from './authenticate.ts';
+import { authenticate, refuseAction, showsMetricsKey } from './authenticate.ts';
 import { whenKnown } from './when-known.ts';
 
 /** Finds out who calls. A wrong credential counts as a guess. */
@@ -14,6 +14,23 @@ export function identify(exchange: Exchange): Principal | Problem | Promise<Prin
     else if (principal.problem === 'unauthorized') noteGuess(exchange, false);
     return principal;
   });
+}
+
+/**
+ * Tells whether a request may read the metrics: with the key that is only for them, or as anybody who may read what
+ * administrators read. What is wrong counts as a guess here as well.
+ *
+ * @returns why it may not, null when it may
+ */
+export async function mayReadMetrics(exchange: Exchange): Promise<Problem | null> {
+  const refusal = refuseGuess(exchange);
+  if (refusal) return refusal;
+  if (showsMetricsKey(exchange)) {
+    noteGuess(exchange, true);
+    return null;
+  }
+  const principal = await identify(exchange);
+  return isProblem(principal) ? principal : refuseAction(principal, 'admin.read');
 }
 
 /** Finds out whether who calls still is who they were, for an answer that goes on: no use of theirs is taken again. */

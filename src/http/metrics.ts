@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { nextUlid } from '../../events/ulid.ts';
-import { mayReadMetrics } from '../auth/authenticate.ts';
+import { mayReadMetrics } from '../auth/identify.ts';
 import type { Env } from '../env.ts';
 import { coldFamilies } from '../metrics/cold.ts';
 import { databaseFamily } from '../metrics/database.ts';

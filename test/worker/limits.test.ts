@@ -69,6 +69,25 @@ describe('wrong credentials', () => {
   });
 });
 
+describe('wrong keys for the metrics', () => {
+  const METRICS_API_KEY = 'the-key-of-the-scraper';
+  const scrape = (address: string, credential: string) =>
+    configured({ CLIENT_ADDRESS_HEADER: 'X-Test-Address', METRICS_API_KEY }, '/metrics', {
+      headers: { 'X-Test-Address': address, 'X-API-Key': credential },
+    });
+
+  it('count as guesses as well: after too many not even the right one is looked at, unless it was used before', async () => {
+    await put({ ...DEFAULT_LIMITS, guesses: { requests: 5, seconds: 60 } });
+    const statuses: number[] = [];
+    for (let n = 0; n < 6; n++) statuses.push((await scrape('203.0.113.40', `guess-${n}`)).status);
+    expect(statuses).toEqual([401, 401, 401, 401, 401, 429]);
+    await expectProblem(await scrape('203.0.113.40', METRICS_API_KEY), 429, 'too-many-guesses');
+    expect((await from('203.0.113.40', '/v1/contexts', wrong(11))).status).toBe(429);
+    expect((await scrape('203.0.113.41', METRICS_API_KEY)).status).toBe(200);
+    expect((await scrape('203.0.113.40', METRICS_API_KEY)).status).toBe(200);
+  });
+});
+
 describe('callers without a credential', () => {
   it('have a limit by address on what is for everybody, health excepted', async () => {
     await put({ ...DEFAULT_LIMITS, unauthenticated: { requests: 2, seconds: 60 } });
