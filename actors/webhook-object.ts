@@ -12,9 +12,6 @@ import { WebhookDelivery } from './webhook-delivery.ts';
 import type { DeliveryPorts } from './webhook-ports.ts';
 import type { SealedSecret } from './webhook-secrets.ts';
 
-/** Replays that wait at the same time. */
-const REPLAYS_MAX = 10;
-
 /** What each command is called where it is decided who may have it carried out. */
 const ACTION_OF: Readonly<Record<WebhookCommand['type'], Action>> = {
   create: 'webhook.create',
@@ -127,11 +124,8 @@ export class WebhookActor extends EventSourcedObject<WebhookState, WebhookComman
 
   /** Has a part of the feed sent again. */
   async replay(request: Of<'replay'>): Promise<CommandReply | RefusalReply> {
-    if (this.#delivery.replays.open.length >= REPLAYS_MAX && this.#maySee(request.principal)) {
-      const detail = `${REPLAYS_MAX} replays are waiting. Ask again when one of them is done.`;
-      return { refused: 'limit-reached', detail, version: this.webhook()?.version ?? 0 };
-    }
-    const reply = await this.execute(request);
+    const waiting = this.#delivery.replays.open.length;
+    const reply = await this.execute({ ...request, command: { ...request.command, waiting } });
     if (isRefusal(reply) || !reply.changed) return reply;
     const { after, upTo, from, to } = request.command;
     if (after < upTo) this.#delivery.replays.add({ position: after, upTo, from, to });
@@ -169,7 +163,13 @@ export class WebhookActor extends EventSourcedObject<WebhookState, WebhookComman
 
   /** Says that there may be something new in the feed. */
   poke(): void {
-    void this.flushOutbox();
+    this.#delivery.wake();
+    this.goOn();
+  }
+
+  override wake(): Promise<boolean> {
+    this.#delivery.wake();
+    return super.wake();
   }
 
   override flushOutbox(): Promise<boolean> {
@@ -193,10 +193,6 @@ export class WebhookActor extends EventSourcedObject<WebhookState, WebhookComman
   protected webhook(): Webhook | null {
     const looked = this.look(SYSTEM, 'webhook.read', (webhook) => webhook);
     return 'refused' in looked ? null : looked.seen;
-  }
-
-  #maySee(principal: Principal): boolean {
-    return this.refuse(principal, 'webhook.change') === null;
   }
 
   #secretIds(): readonly string[] {

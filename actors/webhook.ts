@@ -5,6 +5,9 @@ import type { Principal } from './principal.ts';
 /** Secrets that sign at the same time: the present one and those that it has replaced. */
 const SECRETS_MAX = 3;
 
+/** Replays that wait at the same time. */
+const REPLAYS_MAX = 10;
+
 type Data<Type extends WebhookEvent['type']> = Extract<WebhookEvent, { type: Type }>['data'];
 
 /** What a webhook is asked to be. */
@@ -65,7 +68,8 @@ export type WebhookCommand =
   | { readonly type: 'pause' }
   /** Sends nothing but a ping, which is no event. */
   | { readonly type: 'test' }
-  | ({ readonly type: 'replay' } & Data<'webhook_replay_requested'>)
+  /** `waiting`: replays that are not done, as the webhook's object counts them. */
+  | ({ readonly type: 'replay'; readonly waiting: number } & Data<'webhook_replay_requested'>)
   | { readonly type: 'delete' }
   /** What the delivery reports: nothing, or that it has to end. */
   | { readonly type: 'recordDelivery'; readonly end: DeliveryEnd | null };
@@ -103,9 +107,13 @@ export const webhookDecider: Decider<WebhookState, WebhookCommand, WebhookEvent>
       case 'test':
         return [];
       case 'replay': {
-        const { type: _type, ...data } = command;
+        const { type: _type, waiting, ...data } = command;
         if (state.status === 'disabled') {
           return { refused: 'conflict', detail: 'It is disabled. Enable it first: POST …/enable.' };
+        }
+        if (waiting >= REPLAYS_MAX) {
+          const detail = `${REPLAYS_MAX} replays are waiting. Ask again when one of them is done.`;
+          return { refused: 'limit-reached', detail };
         }
         return [{ type: 'webhook_replay_requested', data }];
       }

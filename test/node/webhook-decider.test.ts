@@ -127,14 +127,16 @@ describe('a webhook', () => {
     expect(given([created, disabled, enabled]).state).toMatchObject({ status: 'active', disabled: null });
   });
 
-  it('replays only while it is enabled', () => {
+  it('replays only while it is enabled, and not while ten others wait', () => {
     const range = { after: 1, upTo: 5, from: null, to: null };
+    const replay = { type: 'replay', waiting: 9, ...range } as const;
     given([created])
-      .when({ type: 'replay', ...range }, ann)
+      .when(replay, ann)
       .yields([{ type: 'webhook_replay_requested', data: range }]);
-    given([created, disabled])
-      .when({ type: 'replay', ...range }, ann)
-      .isRefused('conflict');
+    given([created, disabled]).when(replay, ann).isRefused('conflict');
+    given([created])
+      .when({ ...replay, waiting: 10 }, ann)
+      .isRefused('limit-reached');
   });
 
   it('that was deleted is not there', () => {

@@ -175,6 +175,22 @@ describe('a webhook', { timeout: 30_000 }, () => {
     await expectProblem(await replay({ from: '-1', to: offset(end) }), 422, 'idempotency-key-reused');
   });
 
+  it('makes ten replays at the same time, and says of the tenth again that it is made', async () => {
+    const ann = await person('Ann');
+    const there = receiver();
+    const { path } = await webhookOf(ann, there);
+    there.reply = () => new Response(null, { status: 503 });
+    const context = await contextOf(ann);
+    await objectOf(idOf(context)).flushOutbox();
+    await vi.waitFor(async () => expect((await readWebhook(ann, path)).delivery.failing).toBe(1), 10_000);
+    const replay = (key: number) => ann.post(`${path}/replay`, { from: '-1' }, { 'Idempotency-Key': `replay ${key}` });
+    for (let made = 1; made <= 10; made++) await expectJson(await replay(made), 202);
+    expect((await readWebhook(ann, path)).delivery.replays).toBe(10);
+    await expectProblem(await replay(11), 409, 'limit-reached');
+    const again = await replay(10);
+    expect([again.status, again.headers.get('Idempotent-Replayed')]).toEqual([202, 'true']);
+  });
+
   it('is enabled once for one Idempotency-Key, also when a session has a new token before it is asked for again', async () => {
     const ann = await person('Ann');
     const { path } = await webhookOf(ann, receiver());

@@ -183,8 +183,9 @@ export const replayWebhook: AuthenticatedRoute = {
     }
     const isBackwards = after > upTo || (from.time !== undefined && to.time !== undefined && from.time >= to.time);
     if (isBackwards) return invalid('/to', 'must not be before /from');
-    const command = { type: 'replay' as const, after, upTo, from: from.time ?? null, to: to.time ?? null };
-    // Not in the command whose repetition is known again: the feed goes on.
+    const range = { after, upTo, from: from.time ?? null, to: to.time ?? null };
+    const command = { type: 'replay' as const, waiting: 0, ...range };
+    // Where the feed ends, and how many wait, is not in the command whose repetition is known again.
     const reply = await change(exchange, command, (object, request) =>
       object.replay({ ...request, command: { ...request.command, upTo: Math.min(upTo, end) } }),
     );
