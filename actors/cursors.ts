@@ -10,6 +10,8 @@ const REFUSED_MS = { base: 60 * 60_000, cap: 24 * 60 * 60_000 };
 const REWIND_MS = { base: 1_000, cap: 60 * 60_000 };
 /** After so long without a loss the next one counts as the first. */
 const REWINDS_FORGOTTEN_MS = 24 * 60 * 60_000;
+/** The pause before a delivery goes on that is too long for one request: only long enough to be in another. */
+const GO_ON_MS = 100;
 /** Characters of an error message that are kept. */
 const ERROR_CHARS = 300;
 
@@ -137,6 +139,12 @@ export function succeed(cursor: Cursor, version: number): void {
 export function sent(cursor: Cursor, now: number): void {
   cursor.attempts += 1;
   cursor.retryAt = now + backoffMs(cursor.attempts, RESEND_MS);
+}
+
+/** Notes that a part of what comes next has arrived, and that the rest follows at once, but in a request of its own. */
+export function goOn(cursor: Cursor, now: number): void {
+  succeed(cursor, cursor.confirmed);
+  cursor.retryAt = now + GO_ON_MS;
 }
 
 /** Notes why an attempt, which was counted when it was made, failed. */

@@ -1,5 +1,5 @@
 import type { ColdHistory } from './cold-history.ts';
-import { BACKOFF_MS, type Cursor, type CursorReport, Cursors, fail, rewind, sent, succeed } from './cursors.ts';
+import { BACKOFF_MS, type Cursor, type CursorReport, Cursors, fail, goOn, rewind, sent, succeed } from './cursors.ts';
 import type { EventLog, StoredEvent } from './log.ts';
 import { Pace } from './pace.ts';
 
@@ -36,8 +36,11 @@ export interface Delivery<State> {
   eventsBefore(count: number): readonly StoredEvent[];
 }
 
-/** How far a delivery came: what the sink has for good, or what is on its way and will be confirmed later. */
-export type Progress = { readonly confirmed: number } | { readonly sent: number };
+/**
+ * How far a delivery came: what the sink has for good, or what is on its way and will be confirmed later; or that it did as
+ * much as one request can, and goes on when it is given the same again.
+ */
+export type Progress = { readonly confirmed: number } | { readonly sent: number } | { readonly isUnfinished: true };
 
 /** Where a log's events go. Delivery is at least once: whoever gets an event must take it twice. */
 export interface Sink<State> {
@@ -153,9 +156,10 @@ export class Outbox<State> {
       time = Math.min(time, from);
       latest = Math.min(latest, to);
     };
-    for (const [, { retryAt, lastError }] of this.#sinks.flatMap((sink) => this.#behind(sink))) {
+    for (const [, { retryAt, lastError, attempts }] of this.#sinks.flatMap((sink) => this.#behind(sink))) {
       // An answer that does not come may be waited for a little longer.
-      if (retryAt > now) need(retryAt, lastError === null ? retryAt + SAFETY_LATEST_MS : retryAt);
+      const isAwaited = lastError === null && attempts > 0;
+      if (retryAt > now) need(retryAt, isAwaited ? retryAt + SAFETY_LATEST_MS : retryAt);
       else need(now + safetyMs, now + SAFETY_LATEST_MS);
     }
     if (this.#monitor && (this.#cursors.isTroubled !== this.#cursors.isReported || this.#tellAt > 0)) {
@@ -365,6 +369,10 @@ export class Outbox<State> {
         }
         this.#tellWaiters();
         return [];
+      }
+      if ('isUnfinished' in progress) {
+        for (const cursor of cursors) goOn(cursor, Date.now());
+        return cursors;
       }
       // One that was told already that they arrived waits for nothing; nor does one that is further than they reach.
       const asked = cursors.filter((cursor) => cursor.confirmed < progress.sent && !isSetBack(cursor));
