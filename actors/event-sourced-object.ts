@@ -290,13 +290,28 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     return this.#log.exists ? this.#tickets.redeem(ticket, Date.now()) : null;
   }
 
-  /** Does everything that is due now: brings every sink up to date, and makes the next step. @returns whether all sinks are up to date */
-  async flushOutbox(): Promise<boolean> {
-    void this.#process?.run();
-    void this.#doChore();
-    const isUpToDate = await this.#outbox.flush();
+  /** Does what is due, as its alarm would: what waits goes on waiting. @returns whether all sinks are up to date */
+  wake(): Promise<boolean> {
+    return this.#doDue(() => this.#outbox.wake());
+  }
+
+  /** Does what is due, and brings every sink up to date whatever it waits for. @returns whether all are */
+  flushOutbox(): Promise<boolean> {
+    return this.#doDue(() => this.#outbox.flush());
+  }
+
+  async #doDue(deliver: () => Promise<boolean>): Promise<boolean> {
+    if (!this.#log.exists) return true;
+    this.goOn();
+    const isUpToDate = await deliver();
     this.ctx.waitUntil(this.#archiver.alarm(Date.now()));
     return isUpToDate;
+  }
+
+  /** Makes the next step of its process, and does what it does by itself, if it is time for that. */
+  protected goOn(): void {
+    void this.#process?.run();
+    void this.#doChore();
   }
 
   /** Moves events out of the object into segments, however new they are. @param segments at most */

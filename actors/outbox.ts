@@ -116,6 +116,8 @@ export class Outbox<State> {
   /** The next drain of each sink, while it waits for its time. */
   readonly #timers = new Map<Sink<State>, ReturnType<typeof setTimeout>>();
   readonly #monitor: Monitor | undefined;
+  /** Whether the monitor is being told, by an alarm or by a sweep. */
+  #isTelling = false;
   /** When the monitor may be told again after it could not be, in milliseconds since 1970. */
   #tellAt = 0;
   /** When the last event was appended, in milliseconds since 1970. */
@@ -204,6 +206,12 @@ export class Outbox<State> {
 
   #isBehind(): boolean {
     return this.#sinks.some((sink) => this.#behind(sink).length > 0);
+  }
+
+  /** A sweep's part: that of an alarm, in case there is none any more. @returns whether every destination is up to date */
+  async wake(): Promise<boolean> {
+    await this.alarm();
+    return !this.#isBehind();
   }
 
   /** Delivers everything now, also what was backing off. @returns whether every destination is up to date */
@@ -389,7 +397,8 @@ export class Outbox<State> {
 
   /** Tells the monitor of a change for the worse or the better; when it cannot be told, a later alarm tries again. */
   async #tellMonitor(): Promise<void> {
-    if (!this.#monitor) return;
+    if (!this.#monitor || this.#isTelling) return;
+    this.#isTelling = true;
     const troubled = this.#cursors.troubled();
     const isTroubled = Object.keys(troubled).length > 0;
     if (isTroubled && !this.#cursors.isReported) {
@@ -404,6 +413,8 @@ export class Outbox<State> {
       this.#tellAt = 0;
     } catch {
       this.#tellAt = Date.now() + BACKOFF_MS.cap;
+    } finally {
+      this.#isTelling = false;
     }
   }
 }

@@ -5,7 +5,7 @@ import { type OutgoingEvent, streamTypeOf } from './cloud-event.ts';
 /** What the objects of all streams can do, whatever is in them. */
 export type StreamObject = Pick<
   DurableObjectStub<ContextObject>,
-  'archive' | 'flushOutbox' | 'history' | 'redeliver' | 'reportDelivery' | 'resend' | 'view'
+  'archive' | 'flushOutbox' | 'history' | 'redeliver' | 'reportDelivery' | 'resend' | 'view' | 'wake'
 >;
 
 /** Where the objects of one type of stream are. */

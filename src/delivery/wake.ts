@@ -2,13 +2,19 @@ import type { Env } from '../env.ts';
 import { streamObject } from './stream-object.ts';
 
 /**
- * Has a stream deliver everything that it can, now.
+ * Has a stream do what is due, as its alarm would. What waits for a confirmation, or because it was refused, goes on
+ * waiting.
  *
  * @param stream `<stream type>/<id>`
  * @returns whether it has nothing more to deliver; also true when there is no such type of stream
  */
 export async function wake(env: Env, stream: string): Promise<boolean> {
-  return (await streamObject(env, stream)?.flushOutbox()) ?? true;
+  return (await streamObject(env, stream)?.wake()) ?? true;
+}
+
+/** Has a stream deliver everything that it can, now, whatever it was waiting for. @param stream `<stream type>/<id>` */
+export async function deliverNow(env: Env, stream: string): Promise<void> {
+  await streamObject(env, stream)?.flushOutbox();
 }
 
 /**

@@ -341,7 +341,14 @@ export const step = fc.oneof(
   {
     weight: 4,
     arbitrary: fc.record({
-      kind: fc.constantFrom('evict' as const, 'alarm' as const, 'flush' as const, 'hang' as const, 'silence' as const),
+      kind: fc.constantFrom(
+        'evict' as const,
+        'alarm' as const,
+        'flush' as const,
+        'sweep' as const,
+        'hang' as const,
+        'silence' as const,
+      ),
     }),
   },
 );
@@ -382,6 +389,9 @@ export async function act(world: OutboxWorld, next: Step): Promise<void> {
       return world.fireAlarm();
     case 'flush':
       void world.outbox.flush();
+      return vi.advanceTimersByTimeAsync(0).then(() => undefined);
+    case 'sweep':
+      void world.outbox.wake();
       return vi.advanceTimersByTimeAsync(0).then(() => undefined);
     case 'hang':
       world.isHanging = true;

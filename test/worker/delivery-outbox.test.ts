@@ -104,6 +104,54 @@ describe('a destination of two that share their messages', () => {
     }));
 });
 
+describe('a sweep', () => {
+  /** A sweep each minute, and no alarm. */
+  async function sweep(world: OutboxWorld, minutes: number): Promise<void> {
+    for (let minute = 0; minute < minutes; minute++) {
+      await vi.advanceTimersByTimeAsync(60_000);
+      expect(await world.outbox.wake()).toBe(false);
+    }
+  }
+
+  it('sends nothing again that was refused before its time has come, and lists it anew', () =>
+    withStorage('outbox swept', async (sql) => {
+      const world = new OutboxWorld(sql);
+      await world.append(1);
+      world.messages.length = 0;
+      const refused = { first: 1, last: 1, failed: 'it is not liked', isRefused: true };
+      world.outbox.report({ slow: refused, fast: { first: 1, last: 1 } });
+      await sweep(world, 1);
+      expect(world.isListedAsBehind).toBe(true);
+      world.isListedAsBehind = false;
+      await sweep(world, 25);
+      expect(world.isListedAsBehind).toBe(true);
+      expect(world.messages).toEqual([]);
+      // Whoever has mended the reason waits for nothing.
+      await world.outbox.flush();
+      expect(world.messages).toEqual([{ destinations: ['slow'], versions: [1] }]);
+    }));
+
+  it('sends nothing again that may still be confirmed', () =>
+    withStorage('outbox swept early', async (sql) => {
+      const world = new OutboxWorld(sql);
+      await world.append(1);
+      await vi.advanceTimersByTimeAsync(5_000);
+      expect(await world.outbox.wake()).toBe(false);
+      expect(world.messages).toHaveLength(1);
+    }));
+
+  it('delivers what is due when the alarm was lost', () =>
+    withStorage('outbox swept late', async (sql) => {
+      const world = new OutboxWorld(sql);
+      world.broken.add('direct');
+      await world.append(1);
+      world.broken.delete('direct');
+      await vi.advanceTimersByTimeAsync(3_600_000);
+      await world.outbox.wake();
+      expect(world.received.get('direct')).toEqual([1]);
+    }));
+});
+
 describe('an object that ends while it tells that it is behind', () => {
   it('tells that it has caught up when it has', () =>
     withStorage('outbox untold', async (sql) => {

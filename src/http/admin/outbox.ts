@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { Directory } from '../../../actors/directory.ts';
 import type { StreamBehind } from '../../../actors/directory-object.ts';
-import { resend, wake } from '../../delivery/wake.ts';
+import { deliverNow, resend } from '../../delivery/wake.ts';
 import { readOptionalBody } from '../body.ts';
 import { jsonBody, problems } from '../operations.ts';
 import { invalid, isProblem } from '../problem.ts';
@@ -118,7 +118,7 @@ export const retryOutbox: AuthenticatedRoute = {
     if (destination !== undefined && from !== undefined && !(await resend(exchange.env, stream, destination, from))) {
       return invalid('/destination', 'must be a destination of this stream');
     }
-    await wake(exchange.env, stream);
+    await deliverNow(exchange.env, stream);
     return new Response(null, { status: 204, headers: exchange.headers });
   },
 };
