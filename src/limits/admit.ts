@@ -4,7 +4,7 @@ import type { LimitClass, Rate } from '../../events/limits.ts';
 import { callerAddress } from '../http/address.ts';
 import type { AuthenticatedExchange, Exchange } from '../http/exchange.ts';
 import type { Problem } from '../http/problem.ts';
-import type { AuthenticatedRoute } from '../http/route.ts';
+import type { AuthenticatedRoute, SelfAuthenticatingRoute } from '../http/route.ts';
 import { type Counted, rateLimitHeaders } from './headers.ts';
 import { Meter } from './meter.ts';
 import { pressure } from './pressure.ts';
@@ -26,7 +26,10 @@ const UNLIMITED: Admission = {};
  * Decides whether a known caller may make one more request now. The bootstrap key has no limits: whoever is to raise
  * them must be able to.
  */
-export function admit(exchange: AuthenticatedExchange, route: AuthenticatedRoute): Admission | Promise<Admission> {
+export function admit(
+  exchange: AuthenticatedExchange,
+  route: AuthenticatedRoute | SelfAuthenticatingRoute,
+): Admission | Promise<Admission> {
   const { env, execution, principal } = exchange;
   if (principal.credential.kind === 'bootstrap-key') return UNLIMITED;
   const limits = limitsOf(env, execution);
@@ -36,7 +39,7 @@ export function admit(exchange: AuthenticatedExchange, route: AuthenticatedRoute
   const now = Date.now();
   const share = pressure.shareOf(actor, limits.pressure, now);
   const operation = route.operation.operationId ?? '';
-  const policy = classOf(route);
+  const policy = classOf(route.access === 'self-authenticating' ? route.action : route.access);
   const counted = [count(policy, actor, scaled(limits.classes[policy], (own?.factor ?? 1) * share), now)];
   const endpoint = limits.endpoints[operation];
   if (endpoint) counted.push(count(operation, actor, scaled(endpoint, (own?.factor ?? 1) * share), now));
@@ -90,9 +93,9 @@ function scaled({ requests, seconds }: Rate, factor: number): Rate {
 const SEARCHES: readonly Action[] = ['context.list', 'context.graph', 'connection.list'];
 
 /** Which of the limits counts a request. */
-function classOf({ access }: AuthenticatedRoute): LimitClass {
-  if (SEARCHES.includes(access)) return 'search';
-  const { scope } = ACTIONS[access];
+function classOf(action: Action): LimitClass {
+  if (SEARCHES.includes(action)) return 'search';
+  const { scope } = ACTIONS[action];
   if (scope === 'contexts:write' || scope === 'connections:write') return 'write';
   return scope?.endsWith(':read') ? 'read' : 'manage';
 }

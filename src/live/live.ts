@@ -1,21 +1,24 @@
 import { z } from 'zod';
 import { isRefusal } from '../../actors/decider.ts';
+import type { Principal } from '../../actors/principal.ts';
 import { withReadRecorded } from '../audit/reads.ts';
 import { noteRefusal } from '../audit/refusals.ts';
 import { refuseScope } from '../auth/authenticate.ts';
 import { identifyWithTicket } from '../auth/tickets.ts';
 import { contextId, contextObject } from '../http/contexts.ts';
 import { problems } from '../http/operations.ts';
-import { isProblem, problemOf } from '../http/problem.ts';
+import { isProblem, type Problem, problemOf } from '../http/problem.ts';
 import { readFlag, readOptionalInteger, readQuery } from '../http/query.ts';
 import { jsonText } from '../http/respond.ts';
-import type { AuthenticatedRoute, SelfAuthenticatingRoute } from '../http/route.ts';
+import type { Answer, AuthenticatedRoute, SelfAuthenticatingRoute } from '../http/route.ts';
+import { admit } from '../limits/admit.ts';
 import { subscribe } from './socket.ts';
 
 /** Close codes for what an HTTP status would say: browsers do not show scripts the status of a failed handshake. */
 const CLOSE_UNAUTHORIZED = 4401;
 const CLOSE_FORBIDDEN = 4403;
 const CLOSE_NOT_FOUND = 4404;
+const CLOSE_TOO_MANY = 4429;
 
 /** GET /v1/contexts/{id}/live */
 export const watchContext: SelfAuthenticatingRoute = {
@@ -30,7 +33,8 @@ export const watchContext: SelfAuthenticatingRoute = {
     description:
       'Text frames of JSON: first {"type":"hello","version","state"}, then {"type":"event","event"} for each event ' +
       'after `after`. Send every {"type":"sync"} frame back as it came; "ping" is answered "pong". Close codes: 4401 ' +
-      'no valid credential, 4403 no access, 4404 no such context, 4408 too slow, 4410 deleted. See docs/protocol.md.',
+      'no valid credential, 4403 no access, 4404 no such context, 4408 too slow, 4410 deleted, 4429 too many requests. See ' +
+      'docs/protocol.md.',
     requestParams: {
       query: z.object({
         after: z.int().min(0).optional().meta({ description: 'The last version you have; the present when left out' }),
@@ -58,19 +62,18 @@ export const watchContext: SelfAuthenticatingRoute = {
     if (isProblem(wantsPresence)) return wantsPresence;
     // Only a GET can become a WebSocket (RFC 6455, section 4.1); a HEAD comes here as well.
     const isUpgrade = request.method === 'GET' && request.headers.get('Upgrade')?.toLowerCase() === 'websocket';
+    const deny = (code: number, principal: Principal | null, problem: Problem): Answer => {
+      if (!isUpgrade) return problem;
+      noteRefusal(exchange, watchContext, principal, problem);
+      return refuse(code, problem.detail);
+    };
     const id = await contextId(exchange);
     const principal = await identifyWithTicket(exchange);
-    if (isProblem(principal)) {
-      if (!isUpgrade) return principal;
-      noteRefusal(exchange, watchContext, null, principal);
-      return refuse(CLOSE_UNAUTHORIZED, principal.detail);
-    }
+    if (isProblem(principal)) return deny(CLOSE_UNAUTHORIZED, null, principal);
     const outOfScope = refuseScope(principal, 'context.watch');
-    if (outOfScope) {
-      if (!isUpgrade) return outOfScope;
-      noteRefusal(exchange, watchContext, principal, outOfScope);
-      return refuse(CLOSE_FORBIDDEN, outOfScope.detail);
-    }
+    if (outOfScope) return deny(CLOSE_FORBIDDEN, principal, outOfScope);
+    const admission = await admit({ ...exchange, principal }, watchContext);
+    if (isProblem(admission)) return deny(CLOSE_TOO_MANY, principal, admission);
     if (isProblem(id)) return isUpgrade ? refuse(CLOSE_NOT_FOUND, id.detail) : id;
     if (!isUpgrade) {
       const detail = 'Open this address with a WebSocket client, or GET …/events as text/event-stream.';
@@ -85,8 +88,7 @@ export const watchContext: SelfAuthenticatingRoute = {
     }
     const problem = problemOf(history);
     if (history.refused !== 'forbidden' && history.refused !== 'not-found') return problem;
-    noteRefusal(exchange, watchContext, principal, problem);
-    return refuse(history.refused === 'forbidden' ? CLOSE_FORBIDDEN : CLOSE_NOT_FOUND, history.detail);
+    return deny(history.refused === 'forbidden' ? CLOSE_FORBIDDEN : CLOSE_NOT_FOUND, principal, problem);
   },
 };
 

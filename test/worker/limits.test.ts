@@ -3,7 +3,9 @@ import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
 import { DEFAULT_LIMITS, LIMITS_ID, type Limits } from '../../events/limits.ts';
 import { takeQuota } from '../../src/limits/quotas.ts';
+import { as, expectJson, keyHolder } from '../support/actors.ts';
 import { api } from '../support/api.ts';
+import { watch } from '../support/live.ts';
 import { configured, expectInvalid, expectProblem } from '../support/rest.ts';
 
 const PATH = '/v1/admin/limits';
@@ -125,5 +127,40 @@ describe('quotas', () => {
     const next = noon + DAY_MS;
     expect([await take(next), await take(next), await take(next)]).toEqual([true, true, false]);
     expect(await take(noon + 30 * DAY_MS)).toBe(true);
+  });
+});
+
+describe('opening a WebSocket', () => {
+  async function ownContext(key: string): Promise<string> {
+    const response = await as(key, '/v1/contexts', { method: 'POST', json: { name: 'watched' } });
+    return (await expectJson<{ id: string }>(response, 201)).id;
+  }
+
+  it('counts as a request: above a rate it is closed with 4429, and without an upgrade it is 429', async () => {
+    const { key } = await keyHolder();
+    const id = await ownContext(key);
+    const open = () => watch(id, '?after=0', { Authorization: `Bearer ${key}` });
+    await put({ ...DEFAULT_LIMITS, endpoints: { watchContext: { requests: 2, seconds: 60 } } });
+    for (let n = 0; n < 2; n++) await (await open()).untilVersion(1);
+    const refused = await open();
+    expect(await refused.untilClosed()).toMatchObject({ code: 4429, reason: expect.stringContaining('Try again in') });
+    expect(refused.frames).toEqual([]);
+    const plainly = await as(key, `/v1/contexts/${id}/live`);
+    expect(plainly.headers.get('Retry-After')).toBe('30');
+    await expectProblem(plainly, 429, 'quota-exceeded');
+  });
+
+  it('is not had without a quota, by a ticket no more than by a key', async () => {
+    const holder = await keyHolder();
+    const id = await ownContext(holder.key);
+    const issued = await as(holder.key, `/v1/contexts/${id}/tickets`, { method: 'POST' });
+    const { ticket } = await expectJson<{ ticket: string }>(issued, 201);
+    await put({ ...DEFAULT_LIMITS, actors: { [holder.id]: { quotas: { day: 0, month: null } } } });
+    for (const watcher of [
+      await watch(id, '', { Authorization: `Bearer ${holder.key}` }),
+      await watch(id, `?ticket=${ticket}`, { Authorization: '' }),
+    ]) {
+      expect(await watcher.untilClosed()).toMatchObject({ code: 4429, reason: expect.stringContaining('used up') });
+    }
   });
 });
