@@ -4,6 +4,7 @@ import { DELEGATION_LIFE_MAX_MS } from '../events/delegation.ts';
 import { sha256Hex } from '../events/hash.ts';
 import { isAdministrator } from './access.ts';
 import type { Actor } from './actor.ts';
+import type { AccessView } from './actor-access.ts';
 import { endOf, grant, isGoodAt, knownScopes, type Wanted } from './actor-keys.ts';
 import type { Refusal } from './decider.ts';
 import { keptBytes } from './kept-bytes.ts';
@@ -134,10 +135,27 @@ function delegate(
 }
 
 /** When what somebody hands on has to end, because what they are known by does; null when it does not. */
-function limitOf(by: Principal, actor: Actor): string | null {
-  const session = actor.sessions.find(({ id }) => by.credential.kind === 'session' && id === by.credential.id);
-  const keyEnds = endOf(by, actor);
-  return session ? earlier(keyEnds, session.expiresAt) : keyEnds;
+function limitOf(by: Principal, holder: Pick<AccessView, 'keys' | 'sessions'>): string | null {
+  const session = holder.sessions.find(({ id }) => by.credential.kind === 'session' && id === by.credential.id);
+  const keyEnds = endOf(by, holder);
+  return session?.expiresAt ? earlier(keyEnds, session.expiresAt) : keyEnds;
+}
+
+/**
+ * Whether somebody could make with their credential what a delegation of theirs is: only then is its token theirs to have.
+ *
+ * @param holder what is known of who has the credential
+ */
+export function isWithin(
+  { chain, subject, scopes, contexts, expiresAt }: Delegation,
+  by: Principal,
+  holder: Pick<AccessView, 'keys' | 'sessions'>,
+): boolean {
+  const links = (each: readonly DelegationLink[]) => each.map(({ id }) => id).join();
+  if (subject !== by.subject || links(chain) !== links(by.chain)) return false;
+  if (contexts === null && by.contexts !== null) return false;
+  const wanted = { scopes, ...(contexts && { contexts }), expiresAt };
+  return !('refused' in grant(wanted, by, limitOf(by, holder)));
 }
 
 /** A use is taken by whoever is about to act with the delegation, or with one that was made from it. */

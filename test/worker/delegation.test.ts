@@ -1,7 +1,7 @@
 import { env } from 'cloudflare:workers';
 import { createLocalJWKSet, jwtVerify } from 'jose';
 import { describe, expect, it, vi } from 'vitest';
-import { as, expectJson, issueKey, keyHolder, registerActor } from '../support/actors.ts';
+import { as, expectJson, issueKey, keyHolder, registerActor, startSession } from '../support/actors.ts';
 import { api } from '../support/api.ts';
 import {
   askDelegation,
@@ -120,6 +120,25 @@ describe('a delegation', () => {
     expect(await statusOf(second.token, context.id)).toBe(200);
     const other = await askDelegation(ann.key, { ...body, ttlSeconds: 601 }, headers);
     await expectProblem(other, 422, 'idempotency-key-reused');
+  });
+
+  it('gives its token again to no credential that could not have made it', async () => {
+    const { ann, ben, cem, context } = await world();
+    const body = { to: ben.id, scopes: ['contexts:read'], ttlSeconds: 600 };
+    const ask = (credential: string) => askDelegation(credential, body, { 'Idempotency-Key': 'of another' });
+    const made = await expectJson<DelegationJson>(await ask(ann.key), 201);
+    const scopes = ['delegate', 'contexts:read'];
+    const weaker = [
+      await issueKey(ann.id, { scopes: ['delegate'] }),
+      await issueKey(ann.id, { scopes, contexts: [context.id] }),
+      await issueKey(ann.id, { scopes, expiresAt: new Date(Date.now() + 60_000).toISOString() }),
+    ];
+    for (const { key } of weaker) await expectProblem(await ask(key), 403, 'forbidden');
+    const handed = await delegate(cem.key, ann.id, scopes);
+    await expectProblem(await ask(handed.token), 403, 'forbidden');
+    const session = await startSession(ann.key);
+    const enough = [await issueKey(ann.id, { scopes }), { key: session.accessToken }];
+    for (const { key } of enough) expect((await expectJson<DelegationJson>(await ask(key), 201)).id).toBe(made.id);
   });
 
   it('is listed by who gave it, and a moment later by who has it', async () => {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isWithin } from '../../../actors/actor-delegations.ts';
 import { BOOTSTRAP_KEY } from '../../../actors/actor-sessions.ts';
 import { isRefusal } from '../../../actors/decider.ts';
 import type { DelegationRecord } from '../../../actors/delegation-record.ts';
@@ -6,7 +7,7 @@ import { type Principal, SYSTEM } from '../../../actors/principal.ts';
 import { canonicalText } from '../../../events/canonical.ts';
 import { delegationId } from '../../../events/delegation.ts';
 import { sha256Hex } from '../../../events/hash.ts';
-import { freshAccessView } from '../../auth/access-views.ts';
+import { accessView, freshAccessView } from '../../auth/access-views.ts';
 import { bootstrapKeyId } from '../../auth/bootstrap-key.ts';
 import { signerOf } from '../../auth/key-ring.ts';
 import { type ActClaim, mintToken } from '../../auth/tokens.ts';
@@ -23,6 +24,14 @@ import { delegateBody, delegationBody, NO_SUCH_ACTOR } from './schemas.ts';
 
 type Body = z.infer<typeof delegateBody>;
 
+/** Another credential of the same actor may have asked before; its delegation is found again by the key alone. */
+const MADE_WITH_MORE: Problem = {
+  problem: 'forbidden',
+  detail:
+    'The delegation that this Idempotency-Key has made is good for more than the credential that you use now. Use the ' +
+    'one that made it, or another Idempotency-Key.',
+};
+
 /** POST /v1/delegate */
 export const delegate: AuthenticatedRoute = {
   method: 'POST',
@@ -35,7 +44,7 @@ export const delegate: AuthenticatedRoute = {
     description:
       'Gives a token that only opens what your own credential opens, for at most 24 hours, and ends with that. What was ' +
       'handed to you with the scope `delegate` can be handed on, five times in a row at most. The token is not kept; with ' +
-      'an Idempotency-Key the same request gives one for the same delegation.',
+      'an Idempotency-Key the same request gives one for the same delegation, to a credential that could have made it.',
     requestParams: { header: idempotencyParameter.omit({ Prefer: true }) },
     requestBody: jsonBody(delegateBody),
     responses: {
@@ -75,6 +84,7 @@ export const delegate: AuthenticatedRoute = {
     if (isRefusal(reply)) return problemOf(reply);
     const record = await actorObject(exchange, by).delegation(SYSTEM, id);
     if (isRefusal(record)) return problemOf(record);
+    if (reply.replayed && !isWithin(record, principal, await accessView(env, by))) return MADE_WITH_MORE;
     const token = await mintToken(env, claimsOf(record), record.to);
     if (isProblem(token)) return token;
     const answer: z.infer<typeof delegationBody> & { token: string } = { ...bodyOf(record), token };
