@@ -1,4 +1,5 @@
 import { Directory } from '../../actors/directory.ts';
+import type { DirectoryObject } from '../../actors/directory-object.ts';
 import { ensureFirstAdministrator } from '../auth/first-administrator.ts';
 import type { Env } from '../env.ts';
 import { webhookRegistry } from '../webhooks/registry.ts';
@@ -19,9 +20,17 @@ export async function sweep(env: Env): Promise<void> {
     forgetOldAudit(env),
     webhookRegistry(env).start(),
     ...new Directory(env.DIRECTORY).shards().map(async (shard) => {
-      for (const stream of await shard.sweep()) {
-        if (await wake(env, stream)) await shard.noteCaughtUp(stream);
-      }
+      for (const stream of await shard.sweep()) await wakeAt(env, shard, stream);
     }),
   ]);
+}
+
+/** Wakes one stream of a shard. Never rejects: those that come after it have their turn. */
+async function wakeAt(env: Env, shard: DurableObjectStub<DirectoryObject>, stream: string): Promise<void> {
+  try {
+    if (await wake(env, stream)) await shard.noteCaughtUp(stream);
+  } catch (error) {
+    const message = `${stream} could not be woken`;
+    console.error(JSON.stringify({ level: 'error', message, error: String(error) }));
+  }
 }

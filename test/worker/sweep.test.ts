@@ -1,8 +1,9 @@
 import { env } from 'cloudflare:workers';
 import { expect, it } from 'vitest';
 import { Directory } from '../../actors/directory.ts';
+import { shardOf } from '../../events/spread.ts';
 import { sweep } from '../../src/delivery/sweeper.ts';
-import { deliverNow } from '../../src/delivery/wake.ts';
+import { deliverNow, wake } from '../../src/delivery/wake.ts';
 import { RecordingSink } from '../support/counter.ts';
 import { surrounded } from '../support/delivery.ts';
 import { ADMINISTRATOR } from '../support/principals.ts';
@@ -23,4 +24,36 @@ it('a sweep leaves what was refused to its time; an administrator who retries do
   expect(RecordingSink.received.get(failing)).toBeUndefined();
   await deliverNow(bindings, `context/${id}`);
   expect(RecordingSink.received.get(failing)).toEqual([1]);
+});
+
+it('a stream that cannot be woken keeps none of the others of its shard from it', async () => {
+  const shard = 'directory/3';
+  const directory = env.DIRECTORY.get(env.DIRECTORY.idFromName(shard));
+  const streams = Array.from({ length: 100 }, (_, index) => `context/wakeable-${index}`);
+  const together = streams.filter((stream) => `directory/${shardOf(stream, 16)}` === shard).sort();
+  const [ill = '', ...others] = together;
+  expect(others.length).toBeGreaterThan(2);
+  for (const stream of together) await directory.register(stream);
+  await directory.noteBehind(ill, {});
+  const woken: string[] = [];
+  const contexts = {
+    idFromName: (id: string) => `context/${id}`,
+    get: (stream: string) => ({
+      wake: async () => {
+        if (stream === ill) throw new Error('its history cannot be read now');
+        woken.push(stream);
+        return true;
+      },
+    }),
+  };
+  await sweep(surrounded({ CONTEXTS: contexts }));
+  expect(woken).toEqual(expect.arrayContaining(others));
+  // Nobody knows that it has caught up.
+  expect((await directory.behind(10)).map(({ stream }) => stream)).toEqual([ill]);
+});
+
+it('a stream that was registered and never written has nothing to deliver', async () => {
+  await new Directory(env.DIRECTORY).register('context/unwritten');
+  await expect(wake(env, 'context/unwritten')).resolves.toBe(true);
+  await expect(deliverNow(env, 'context/unwritten')).resolves.toBeUndefined();
 });
