@@ -1,6 +1,10 @@
-import { createExecutionContext } from 'cloudflare:test';
+import { createExecutionContext, listDurableObjectIds } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { Directory } from '../../actors/directory.ts';
+import { SESSION_PREFIX } from '../../events/actor.ts';
+import { derivedId, newId } from '../../events/id.ts';
+import { accessView, forgetAccessView } from '../../src/auth/access-views.ts';
 import { firstRefreshToken } from '../../src/auth/refresh-token.ts';
 import { handleRequest } from '../../src/http/router.ts';
 import { as, expectJson, issueKey, keyHolder, plain, type SessionJson, startSession } from '../support/actors.ts';
@@ -136,6 +140,25 @@ describe('refreshing', () => {
     const session = await startSession(key);
     await expectProblem(await refresh(firstRefreshToken(id, session.id).text), 401, 'unauthorized');
     expect((await refresh(session.refreshToken)).status).toBe(200);
+  });
+
+  it('with a token of an actor that nobody has registered makes no object, however well it is formed', async () => {
+    const before = await listDurableObjectIds(env.ACTORS);
+    for (let n = 0; n < 5; n++) {
+      const token = firstRefreshToken(derivedId('act', `made up ${n}`), newId(SESSION_PREFIX, Date.now())).text;
+      await expectProblem(await refresh(token), 401, 'unauthorized');
+    }
+    expect(await listDurableObjectIds(env.ACTORS)).toHaveLength(before.length);
+  });
+
+  it('goes on for an actor of whom this isolate knew that they were not there yet', async () => {
+    const { id, key } = await keyHolder();
+    const { refreshToken } = await startSession(key);
+    const registered = vi.spyOn(Directory.prototype, 'has').mockResolvedValueOnce(false);
+    forgetAccessView(id);
+    expect(await accessView(env, id)).toMatchObject({ status: null });
+    registered.mockRestore();
+    expect((await refresh(refreshToken)).status).toBe(200);
   });
 
   it.each([

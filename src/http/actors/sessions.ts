@@ -5,7 +5,7 @@ import { SYSTEM } from '../../../actors/principal.ts';
 import { SESSION_PREFIX } from '../../../events/actor.ts';
 import { isId, newId } from '../../../events/id.ts';
 import { nextUlid } from '../../../events/ulid.ts';
-import { forgetAccessView } from '../../auth/access-views.ts';
+import { accessView, forgetAccessView, freshAccessView } from '../../auth/access-views.ts';
 import { UNAUTHORIZED } from '../../auth/authenticate.ts';
 import { bootstrapKeyId } from '../../auth/bootstrap-key.ts';
 import {
@@ -115,6 +115,7 @@ export const refreshSession: PublicRoute = {
     if (refresh === null) return presented === null ? UNAUTHORIZED : refused('unknown');
     const { env } = exchange;
     const { actor, session: id, next } = refresh;
+    if (!(await isThere(env, actor))) return refused('unknown');
     const access = await mintAccessToken(env, actor, id);
     if (isProblem(access)) return access;
     const session = await actorObject(exchange, actor).refresh({
@@ -246,6 +247,13 @@ function presentedToken({ request, env }: Exchange, inBody: string | undefined):
   const cookie = readCookie(request.headers, REFRESH_COOKIE);
   if (cookie === undefined) return inBody ?? null;
   return inBody === undefined && isSameOrigin(request, env) ? cookie : null;
+}
+
+/** Whether somebody has registered an actor: asking their object would make it, and anybody can make up a refresh token. */
+async function isThere(env: Env, actor: string): Promise<boolean> {
+  const { status } = await accessView(env, actor);
+  // What is known may be a little older than the actor.
+  return status !== null || (await freshAccessView(env, actor)).status !== null;
 }
 
 /** The one answer to every refresh token that is not good; the audit trail has the reason. */
