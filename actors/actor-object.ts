@@ -331,10 +331,14 @@ export class ActorActor extends EventSourcedObject<ActorState, ActorCommand, Act
     return 'refused' in looked ? looked : looked.seen.toReversed();
   }
 
-  /** The ids of the delegations to this actor that have not expired, newest first; some may have been revoked. */
-  receivedDelegations(principal: Principal, limit: number): readonly string[] | RefusalReply {
+  /**
+   * The ids of the delegations to this actor that have not expired, newest first; some may have been revoked.
+   *
+   * @param before the one to go on after; null from the newest
+   */
+  receivedDelegations(principal: Principal, before: string | null, limit: number): readonly string[] | RefusalReply {
     const looked = this.look(principal, 'delegation.list', () => null);
-    return 'refused' in looked ? looked : this.#received.list(new Date().toISOString(), limit);
+    return 'refused' in looked ? looked : this.#received.list(new Date().toISOString(), before, limit);
   }
 
   /** Notes a delegation to this actor. For the object of the actor who made it. */

@@ -1,6 +1,7 @@
 import { env } from 'cloudflare:workers';
 import { createLocalJWKSet, jwtVerify } from 'jose';
 import { describe, expect, it, vi } from 'vitest';
+import { delegationId } from '../../events/delegation.ts';
 import { as, expectJson, issueKey, keyHolder, registerActor, startSession } from '../support/actors.ts';
 import { api } from '../support/api.ts';
 import {
@@ -156,6 +157,23 @@ describe('a delegation', () => {
       nextCursor: null,
     });
     await expectInvalid(await as(ann.key, '/v1/delegate?role=x'), 'role', 'must be given or received');
+  });
+
+  it('is listed for who has it however many others there are, and whether or not those can be read', async () => {
+    const { ann, ben, cem } = await world();
+    const made = await delegate(ann.key, ben.id, ['contexts:read']);
+    const object = env.ACTORS.get(env.ACTORS.idFromName(ben.id));
+    const expiresAt = new Date(Date.now() + 60_000).toISOString();
+    // Newer ones, that their maker knows nothing of.
+    const others = Array.from({ length: 1_005 }, (_, index) => delegationId(cem.id, Date.now() + 1_000 + index));
+    for (const id of others) await object.noteReceived(id, expiresAt);
+    const received = (cursor: string) => as(ben.key, `/v1/delegate?role=received&limit=2${cursor}`);
+    const page = async (cursor: string) =>
+      expectJson<{ items: { id: string }[]; nextCursor: string | null }>(await received(cursor), 200);
+    expect(await page('')).toEqual({ items: [], nextCursor: others.at(-2) });
+    await vi.waitFor(async () => expect((await page(`&cursor=${others[0]}`)).items).toMatchObject([{ id: made.id }]));
+    expect(await page(`&cursor=${others[1]}`)).toMatchObject({ items: [{ id: made.id }], nextCursor: made.id });
+    expect(await page(`&cursor=${made.id}`)).toEqual({ items: [], nextCursor: null });
   });
 
   it('is listed page by page', async () => {

@@ -16,8 +16,6 @@ import { delegationBody } from './schemas.ts';
 
 const LIMIT_DEFAULT = 20;
 const LIMIT_MAX = 50;
-/** Delegations of one actor that are looked at to make a list. */
-const RECEIVED_MAX = 1_000;
 
 const PATH = '/v1/delegate/:id';
 
@@ -33,7 +31,8 @@ export const listDelegations: AuthenticatedRoute = {
     tags: ['delegation'],
     summary: 'What you have handed on, or what was handed to you, newest first',
     description:
-      'What has expired is not listed, nor is what you have revoked. What was handed to you is here a moment later.',
+      'What has expired is not listed, nor is what you have revoked. What was handed to you is here a moment later. A page ' +
+      'may have fewer than `limit`, while `nextCursor` leads on.',
     requestParams: {
       query: z.object({
         role: z.enum(['given', 'received']).default('given'),
@@ -63,39 +62,52 @@ export const listDelegations: AuthenticatedRoute = {
     if (cursor !== undefined && delegatorOf(cursor) === null) {
       return invalid('cursor', 'must be the nextCursor of the page before; start without one');
     }
-    const isNext = ({ id }: { id: string }) => cursor === undefined || id < cursor;
-    const page = role === 'given' ? await given(exchange, isNext, limit) : await received(exchange, isNext, limit);
+    const list = role === 'given' ? given : received;
+    const page = await list(exchange, cursor ?? null, limit);
     if (isProblem(page)) return page;
-    const nextCursor = page.length === limit ? (page.at(-1)?.id ?? null) : null;
-    return jsonText(exchange, 200, JSON.stringify({ items: page.map(bodyOf), nextCursor }));
+    return jsonText(exchange, 200, JSON.stringify({ items: page.items.map(bodyOf), nextCursor: page.nextCursor }));
   },
 };
 
-async function given(
-  exchange: AuthenticatedExchange,
-  isNext: (item: { id: string }) => boolean,
-  limit: number,
-): Promise<readonly DelegationRecord[] | Problem> {
+/** A part of a list, and where the next one begins; null when there is none. */
+interface Page {
+  readonly items: readonly DelegationRecord[];
+  readonly nextCursor: string | null;
+}
+
+async function given(exchange: AuthenticatedExchange, cursor: string | null, limit: number): Promise<Page | Problem> {
   const records = await actorObject(exchange, exchange.principal.actor).delegations(exchange.principal);
   if ('refused' in records) return problemOf(records);
   // Ids that were derived from an Idempotency-Key do not sort by time.
   const byId = records.toSorted((a, b) => (a.id < b.id ? 1 : -1));
-  return byId.filter(isNext).slice(0, limit);
+  const items = byId.filter(({ id }) => cursor === null || id < cursor).slice(0, limit);
+  return {
+    items,
+    nextCursor: cursorAfter(
+      items.map(({ id }) => id),
+      limit,
+    ),
+  };
 }
 
 async function received(
   exchange: AuthenticatedExchange,
-  isNext: (item: { id: string }) => boolean,
+  cursor: string | null,
   limit: number,
-): Promise<readonly DelegationRecord[] | Problem> {
+): Promise<Page | Problem> {
   const { principal } = exchange;
-  const ids = await actorObject(exchange, principal.actor).receivedDelegations(principal, RECEIVED_MAX);
+  const ids = await actorObject(exchange, principal.actor).receivedDelegations(principal, cursor, limit);
   if ('refused' in ids) return problemOf(ids);
-  const wanted = ids.filter((id) => isNext({ id })).slice(0, limit);
   const records = await Promise.all(
-    wanted.map((id) => actorObject(exchange, delegatorOf(id) ?? principal.actor).delegation(principal, id)),
+    ids.map((id) => actorObject(exchange, delegatorOf(id) ?? principal.actor).delegation(principal, id)),
   );
-  return records.filter((record): record is DelegationRecord => !isRefusal(record));
+  const items = records.filter((record): record is DelegationRecord => !isRefusal(record));
+  // One that cannot be read is left out, and must not end the list.
+  return { items, nextCursor: cursorAfter(ids, limit) };
+}
+
+function cursorAfter(ids: readonly string[], limit: number): string | null {
+  return ids.length === limit ? (ids.at(-1) ?? null) : null;
 }
 
 /** GET /v1/delegate/{id} */
