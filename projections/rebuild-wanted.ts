@@ -16,6 +16,11 @@ export async function noteReadModelsLost(db: Database): Promise<void> {
   await db.prepare("INSERT OR IGNORE INTO rebuild_wanted (reason) VALUES ('read models lost')").run();
 }
 
+/** Notes that the read models are about to be emptied: until every stream has had its turn, they lack rows. */
+export async function noteRebuildBegun(db: Database): Promise<void> {
+  await db.prepare("INSERT OR IGNORE INTO rebuild_wanted (reason) VALUES ('rebuild begun')").run();
+}
+
 /** Notes that every stream has been through a rebuild. */
 export async function noteRebuilt(db: Database): Promise<void> {
   await db.prepare('DELETE FROM rebuild_wanted').run();

@@ -14,7 +14,7 @@ import { clearContexts, projectContexts } from '../../projections/contexts.ts';
 import { clearDeadLetters, projectDeadLetter } from '../../projections/dead-letters.ts';
 import { clearInstallations, projectInstallation } from '../../projections/installations.ts';
 import { type ContextInvitations, clearInvitations, projectInvitations } from '../../projections/invitations.ts';
-import { noteRebuilt } from '../../projections/rebuild-wanted.ts';
+import { noteRebuildBegun, noteRebuilt } from '../../projections/rebuild-wanted.ts';
 import { clearWebhooks, projectWebhook } from '../../projections/webhooks.ts';
 import type { Env } from '../env.ts';
 import { auditKeptSince } from './audit-retention.ts';
@@ -62,7 +62,10 @@ export interface RebuildPart {
  * @param place where the part before said that this one begins; null for the first
  */
 export async function rebuildPart(env: Env, place: RebuildPlace | null): Promise<RebuildPart> {
-  if (place === null) await clearAll(env.DB);
+  if (place === null) {
+    await noteRebuildBegun(env.DB);
+    await clearAll(env.DB);
+  }
   const { shard: index, after } = place ?? { shard: 0, after: '' };
   const shards = new Directory(env.DIRECTORY).shards();
   const streams = (await shards[index]?.list(after, PART_STREAMS)) ?? [];

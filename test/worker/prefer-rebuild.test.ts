@@ -1,5 +1,6 @@
 import { env } from 'cloudflare:workers';
 import { describe, expect, it, vi } from 'vitest';
+import { isRebuildWanted } from '../../projections/rebuild-wanted.ts';
 import { api, createContext } from '../support/api.ts';
 import { deliver, payload, repository } from '../support/github.ts';
 import { objectOf } from '../support/rest.ts';
@@ -177,6 +178,16 @@ describe('a rebuild', () => {
     await env.DB.prepare("UPDATE contexts SET body = '{}', search = 'spoiled' WHERE rowid % 2 = 0").run();
     await rebuildAll();
     expect(await readModels()).toEqual(live);
+  });
+
+  it('that is stopped half-way is still wanted', async () => {
+    await rebuildAll();
+    expect(await isRebuildWanted(env.DB)).toBe(false);
+    const response = await api('/v1/admin/rebuild', { method: 'POST' });
+    expect(await response.json()).toMatchObject({ nextCursor: expect.any(String) });
+    expect(await isRebuildWanted(env.DB)).toBe(true);
+    await rebuildAll();
+    expect(await isRebuildWanted(env.DB)).toBe(false);
   });
 
   it.each(['99.', 'x', '0', '16.', '-1.'])('refuses the cursor %j without emptying anything', async (cursor) => {
