@@ -90,7 +90,7 @@ function scaled({ requests, seconds }: Rate, factor: number): Rate {
 }
 
 /** What asks the read models for much at once. */
-const SEARCHES: readonly Action[] = ['context.list', 'context.graph', 'connection.list'];
+const SEARCHES: readonly Action[] = ['context.list', 'context.graph', 'connection.list', 'actor.list'];
 
 /** Which of the limits counts a request. */
 function classOf(action: Action): LimitClass {

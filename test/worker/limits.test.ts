@@ -130,6 +130,18 @@ describe('quotas', () => {
   });
 });
 
+describe('what searches', () => {
+  it.each(['/v1/contexts', '/v1/contexts/search?q=boiler', '/v1/connections', '/v1/actors', '/v1/actors?q=ada'])(
+    'counts as a search: %s',
+    async (path) => {
+      await put(DEFAULT_LIMITS);
+      const { key } = await keyHolder();
+      const response = await as(key, path);
+      expect([response.status, response.headers.get('RateLimit-Policy')]).toEqual([200, '"search";q=600;w=60']);
+    },
+  );
+});
+
 describe('opening a WebSocket', () => {
   async function ownContext(key: string): Promise<string> {
     const response = await as(key, '/v1/contexts', { method: 'POST', json: { name: 'watched' } });
