@@ -89,7 +89,12 @@ export class StreamWriter<State, Command, Event extends DomainEvent> {
     }
     const decision = type.decider.decide(request.command, head.opened, request.principal, now, past);
     if (isRefusal(decision)) return { ...decision, version: head.version };
-    return this.#append(request, decision, now);
+    try {
+      return this.#append(request, decision, now);
+    } finally {
+      // Keys that nothing was stored with are nobody's: they would count as if there were words under them.
+      this.#target.words?.keys.discard();
+    }
   }
 
   /** Carries out what the object's own process reports, as a consequence of the last event. */
@@ -117,7 +122,6 @@ export class StreamWriter<State, Command, Event extends DomainEvent> {
     let state = head.state;
     let before = state;
     let lastEventId = head.last?.id;
-    words?.keys.discard();
     for (const event of events) {
       const schema = type.events[event.type as Event['type']];
       const sealing = this.#sealWords({ ...event, data: schema.parse(event.data) }, state, request, stream);

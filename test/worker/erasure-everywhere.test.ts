@@ -54,6 +54,34 @@ describe('somebody who is erased while a context is created that names them', ()
   });
 });
 
+describe('somebody whose words were in a request that was refused', () => {
+  const forged = 'sealed:v1:x';
+
+  it('and who is erased then is not named by the context when it is created after all', async () => {
+    const bob = await person('Bob');
+    const fields = { metadata: { bob: 'of Bob' }, privacy: [{ pointer: '/metadata/bob', subject: bob.id }] };
+    const key = { 'Idempotency-Key': 'of Bob' };
+    await expectProblem(await ann.post('/v1/contexts', { ...fields, name: forged }, key), 400, 'invalid');
+    expect(await holders(bob.id)).toBe(1);
+    await expectJson(await eraseAll(bob.id), 201);
+    // The key leads to the same object.
+    await expectProblem(await ann.post('/v1/contexts', { ...fields, name: 'Named' }, key), 409, 'subject-erased');
+  });
+
+  it('has no words there that could be erased, and none are taken when they are erased then', async () => {
+    const bob = await person('Bob');
+    const context = await contextOf(ann);
+    await share(ann, context, bob);
+    const rule = { pointer: '/metadata/bob', subject: bob.id };
+    await expectJson(await ann.call(`${context}/privacy`, { method: 'PUT', json: { rules: [rule] } }), 200);
+    const patch = { name: forged, metadata: { bob: 'of Bob' } };
+    await expectProblem(await ann.patch(context, patch), 400, 'invalid');
+    await expectProblem(await ann.post(`${context}/erasures`, { subject: bob.id }), 404, 'not-found');
+    await expectJson(await eraseAll(bob.id), 201);
+    await expectProblem(await ann.patch(context, { metadata: { bob: 'of Bob' } }), 409, 'subject-erased');
+  });
+});
+
 describe('a context whose state cannot be told', () => {
   beforeEach(() => {
     vi.spyOn(console, 'error').mockImplementation(() => undefined);
