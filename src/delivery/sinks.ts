@@ -37,13 +37,18 @@ export function readModelSink(
   let isIdentityWritten = false;
   /** The open invitations as they were last written since then. */
   let writtenInvitations: string | null = null;
+  /** The last resend before these were written. Another one means that they may be lost. */
+  let writtenAfter = 0;
   return {
     destinations: ['d1'],
     intervalMs: READ_MODEL_INTERVAL_MS,
     // The service's own context is no one's to find.
     isReady: (_destination, state) => state !== null && state.owner !== SYSTEM_ACTOR,
-    async deliver({ state: kept, version, events }) {
+    async deliver({ state: kept, version, events, generation }) {
       const read = events();
+      if (generation !== writtenAfter) {
+        [isIdentityWritten, writtenInvitations, writtenAfter] = [false, null, generation];
+      }
       const state = contextView(kept);
       if (state !== null) {
         const envelopes = read.map(({ text }): Envelope => JSON.parse(text));

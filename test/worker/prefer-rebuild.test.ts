@@ -1,9 +1,14 @@
 import { env } from 'cloudflare:workers';
 import { describe, expect, it, vi } from 'vitest';
+import type { Principal } from '../../actors/principal.ts';
 import { isRebuildWanted } from '../../projections/rebuild-wanted.ts';
+import { rebuildAll as rebuildEverything } from '../../src/delivery/rebuild.ts';
+import { expectJson } from '../support/actors.ts';
 import { api, createContext } from '../support/api.ts';
+import { surrounded } from '../support/delivery.ts';
 import { deliver, payload, repository } from '../support/github.ts';
 import { objectOf } from '../support/rest.ts';
+import { contextOf, idOf, invite, person } from '../support/sharing.ts';
 
 interface Page {
   items: { id: string; name: string }[];
@@ -178,6 +183,34 @@ describe('a rebuild', () => {
     await env.DB.prepare("UPDATE contexts SET body = '{}', search = 'spoiled' WHERE rowid % 2 = 0").run();
     await rebuildAll();
     expect(await readModels()).toEqual(live);
+  });
+
+  it('keeps open invitations to a context that is changed while its turn is', { timeout: 60_000 }, async () => {
+    const [ann, bob] = await Promise.all([person('Ann'), person('Bob')]);
+    const shared = await contextOf(ann);
+    await invite(ann, shared, bob);
+    const waiting = async () => (await expectJson<Page>(await bob.call('/v1/invitations'), 200)).items;
+    await vi.waitFor(async () => expect(await waiting()).toHaveLength(1), 10_000);
+    let changes = 0;
+    const get = (objectId: DurableObjectId) => {
+      const stub = env.CONTEXTS.get(objectId);
+      const invitations = async (principal: Principal) => {
+        const answer = await stub.invitations(principal);
+        if (objectId.equals(env.CONTEXTS.idFromName(idOf(shared)))) {
+          changes += 1;
+          const headers = { Prefer: 'wait=10' };
+          await expectJson(await ann.call(shared, { method: 'PATCH', json: { description: 'New' }, headers }), 200);
+        }
+        return answer;
+      };
+      return new Proxy(stub, { get: (of, name) => (name === 'invitations' ? invitations : Reflect.get(of, name, of)) });
+    };
+    await rebuildEverything(
+      surrounded({ CONTEXTS: { idFromName: (name: string) => env.CONTEXTS.idFromName(name), get } }),
+    );
+    expect(changes).toBe(1);
+    await isQuiet(idOf(shared));
+    expect(await waiting()).toHaveLength(1);
   });
 
   it('that is stopped half-way is still wanted', async () => {
