@@ -400,9 +400,11 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
       if (!this.#log.exists) return;
       await this.#beginning.again();
       if (this.#head.unreadable) this.#alarm.armBy(Date.now() + RETRY_MS);
-      await Promise.all([this.#outbox.alarm(), this.#process?.alarm()]);
-      await this.#doChore();
-      await this.#archiver.alarm(Date.now());
+      await this.#subscribers.closeExpiredDuring(async () => {
+        await Promise.all([this.#outbox.alarm(), this.#process?.alarm()]);
+        await this.#doChore();
+        await this.#archiver.alarm(Date.now());
+      });
       const nextEnd = this.#subscribers.closeExpired(Date.now());
       if (nextEnd !== null) this.#alarm.armBy(nextEnd);
       const nextExpiry = this.#answers.prune(Date.now());

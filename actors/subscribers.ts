@@ -29,6 +29,8 @@ const CLOSE = {
 
 /** How long a subscriber has to close its socket itself, once it was told to. */
 const CLOSE_MS = 1_000;
+/** How often it is looked for expired credentials while the alarm that is set for them cannot ring. */
+const EXPIRY_CHECK_MS = 1_000;
 
 /** What survives hibernation with each socket; it is written rarely, because each write serializes it. */
 interface Attachment {
@@ -160,10 +162,21 @@ export class Subscribers {
     for (const subscriber of this.#all().values()) {
       const { expiresAt } = subscriber.principal;
       if (expiresAt === null) continue;
-      if (expiresAt <= now) this.#close(subscriber, CLOSE.ended, 'your credential has expired');
+      if (expiresAt <= now) this.#closeExpired(subscriber);
       else next = Math.min(next ?? expiresAt, expiresAt);
     }
     return next;
+  }
+
+  /** Closes the sockets whose credentials expire while the alarm works: however long that takes, no other rings. */
+  async closeExpiredDuring(work: () => Promise<unknown>): Promise<void> {
+    this.closeExpired(Date.now());
+    const timer = setInterval(() => this.closeExpired(Date.now()), EXPIRY_CHECK_MS);
+    try {
+      await work();
+    } finally {
+      clearInterval(timer);
+    }
   }
 
   /** Takes a subscriber's message: only the echo of a `sync` frame has a meaning. */
@@ -271,6 +284,10 @@ export class Subscribers {
   }
 
   #sendEvent(subscriber: Subscriber, version: number, frame: string): void {
+    if (hasExpired(subscriber)) {
+      this.#closeExpired(subscriber);
+      return;
+    }
     if (windowIsFull(subscriber)) {
       this.#stall(subscriber);
       this.#remember(subscriber);
@@ -284,6 +301,10 @@ export class Subscribers {
   /** Sends a frame that is in no log: who has no room for it goes without, and nobody waits for them. */
   #sendAside(subscriber: Subscriber, frame: string): void {
     if (subscriber.stalled !== null || windowIsFull(subscriber)) return;
+    if (hasExpired(subscriber)) {
+      this.#closeExpired(subscriber);
+      return;
+    }
     this.#send(subscriber, frame);
     this.#askToConfirm(subscriber);
     // Each time: what was sent beside the log cannot be counted from it when the object wakes up.
@@ -329,6 +350,10 @@ export class Subscribers {
     }, CLOSE_MS);
   }
 
+  #closeExpired(subscriber: Subscriber): void {
+    this.#close(subscriber, CLOSE.ended, 'your credential has expired');
+  }
+
   #forget(subscriber: Subscriber): void {
     if (subscriber.stalled !== null) clearTimeout(subscriber.stalled);
     this.#subscribers?.delete(subscriber.socket);
@@ -353,6 +378,11 @@ function comesOf({ actor, credential, chain }: Principal, ended: EndedAccess): b
     ended.delegations?.some((id) => chain.some((link) => link.id === id)) ||
     false
   );
+}
+
+/** Whether it was opened with a credential that has expired. No timer may be late by an event. */
+function hasExpired({ principal: { expiresAt } }: Subscriber): boolean {
+  return expiresAt !== null && expiresAt <= Date.now();
 }
 
 /** Characters that a frame adds to its event. */

@@ -1,19 +1,27 @@
+import { runDurableObjectAlarm } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { ActorCommand } from '../../actors/actor.ts';
+import { Outbox } from '../../actors/outbox.ts';
 import { delegationId } from '../../events/delegation.ts';
 import { MAX_AGE_MS } from '../../src/auth/access-views.ts';
 import { as, expectJson, type KeyHolder, keyHolder } from '../support/actors.ts';
 import { api } from '../support/api.ts';
 import { type DelegationJson, delegate, sendForm } from '../support/delegations.ts';
 import { fullClaims, signedByUs } from '../support/forge.ts';
-import { type Watcher, watch } from '../support/live.ts';
+import { bigPatch, change, objectOf, type Watcher, watch } from '../support/live.ts';
 import { ADMINISTRATOR, principalOf } from '../support/principals.ts';
 import { expectProblem } from '../support/rest.ts';
 
 afterEach(() => {
   vi.useRealTimers();
+  vi.restoreAllMocks();
 });
+
+/** Sets the clock to a time when what was made with `world` has expired; no timer and no alarm fires for that. */
+function afterItsTime(): void {
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 2 * 60 * 60_000 });
+}
 
 interface World {
   readonly ann: KeyHolder;
@@ -124,6 +132,46 @@ describe('a stream that was opened with a delegated token is closed in the middl
   it('its time is up', async () => {
     const { second, context } = await world({ ttlSeconds: 3 });
     const watcher = await watchAs(second.token, context);
+    expect(await watcher.untilClosed()).toMatchObject({ code: 4401 });
+  }, 15_000);
+
+  it('its time is up, before any event that comes later, also where the alarm does not ring', async () => {
+    const { second, context } = await world();
+    const [watcher, other] = [await watchAs(second.token, context), await watch(context)];
+    afterItsTime();
+    await change(context, { name: 'not for all' });
+    await other.untilVersion(2);
+    expect(await watcher.untilClosed()).toMatchObject({ code: 4401 });
+    expect(watcher.versions).toEqual([]);
+  });
+
+  it('its time is up, before what it is behind with', async () => {
+    const { second, context } = await world();
+    const watcher = await watchAs(second.token, context);
+    for (let version = 2; version <= 22; version++) await change(context, bigPatch(version, 60_000));
+    const sync = await watcher.until('sync', 3);
+    await watcher.ping();
+    const before = watcher.versions;
+    expect(before.length).toBeLessThan(21);
+    afterItsTime();
+    watcher.socket.send(JSON.stringify(sync));
+    expect(await watcher.untilClosed()).toMatchObject({ code: 4401 });
+    expect(watcher.versions).toEqual(before);
+  });
+
+  it('its time is up while the alarm has other work that takes long', async () => {
+    const { second, context } = await world();
+    const watcher = await watchAs(second.token, context);
+    let hasWorked = false;
+    vi.spyOn(Outbox.prototype, 'alarm').mockImplementation(async () => {
+      afterItsTime();
+      await scheduler.wait(2_500);
+      hasWorked = true;
+    });
+    const alarm = runDurableObjectAlarm(objectOf(context));
+    await watcher.until('close');
+    expect(hasWorked).toBe(false);
+    await alarm;
     expect(await watcher.untilClosed()).toMatchObject({ code: 4401 });
   });
 
