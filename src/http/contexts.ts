@@ -67,11 +67,13 @@ export const createContext: AuthenticatedRoute = {
     if (isProblem(wait)) return wait;
     const body = await readBody(exchange, createContextBody);
     if (isProblem(body)) return body;
-    const { subject } = exchange.principal;
+    const { subject, actor } = exchange.principal;
     if (body.owner !== undefined && body.owner !== subject) {
       return invalid('/owner', `must be your own id, ${subject}; leave it out and it is`);
     }
-    const id = key === undefined ? newId(CONTEXT_PREFIX, Date.now()) : derivedId(CONTEXT_PREFIX, `${subject} ${key}`);
+    // A key is the caller's own, also among several who act in one subject's name.
+    const caller = actor === subject ? subject : `${actor}/${subject}`;
+    const id = key === undefined ? newId(CONTEXT_PREFIX, Date.now()) : derivedId(CONTEXT_PREFIX, `${caller} ${key}`);
     // Before the first event, so that no stream can exist that sweeps and rebuilds do not find.
     await new Directory(exchange.env.DIRECTORY).register(`context/${id}`);
     const data = { ...body, owner: subject };

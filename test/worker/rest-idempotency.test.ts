@@ -1,6 +1,8 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { describe, expect, it } from 'vitest';
+import { as, keyHolder } from '../support/actors.ts';
 import { api, type ContextJson, createContext } from '../support/api.ts';
+import { delegate } from '../support/delegations.ts';
 import {
   derivedId,
   expectInvalid,
@@ -85,6 +87,24 @@ describe('a creation with an Idempotency-Key', () => {
   it('that was refused can be mended and sent again with the same key', async () => {
     await expectProblem(await post('{"name":""}', key('create-mended')), 400, 'invalid');
     expect((await post('{"name":"x"}', key('create-mended'))).status).toBe(201);
+  });
+
+  it('belongs to its caller: others may choose the same, also those who act in one subject’s name', async () => {
+    const [ann, ben, cem] = await Promise.all([keyHolder(), keyHolder(), keyHolder()]);
+    const scopes = ['contexts:read', 'contexts:write'];
+    const toBen = await delegate(ann.key, ben.id, scopes);
+    const toCem = await delegate(ann.key, cem.id, scopes);
+    const init = { method: 'POST', json: { name: 'x' }, headers: key('create-shared') };
+    const ids = new Set<string>();
+    for (const credential of [toBen.token, toCem.token, ann.key, ben.key]) {
+      const created = await answerOf(await as(credential, '/v1/contexts', init));
+      expect(created).toMatchObject({ status: 201, replayed: null });
+      const again = await answerOf(await as(credential, '/v1/contexts', init));
+      expect(again).toEqual({ ...created, replayed: 'true' });
+      const { id }: ContextJson = JSON.parse(created.body);
+      ids.add(id);
+    }
+    expect(ids.size).toBe(4);
   });
 
   it('belongs to one key: letter case and spaces inside count', async () => {
