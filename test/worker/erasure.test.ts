@@ -186,13 +186,13 @@ describe('an erasure in a context', () => {
     const context = await contextOf(ann, { metadata: { customer: 'Hedwig' }, privacy: PRIVACY });
     await share(ann, context, vic, 'viewer');
     await expectProblem(await put(ann, `${context}/legal-hold`, { reason: 'no' }), 403, 'insufficient-scope');
-    const reason = 'Case 4711 against Hedwig';
+    const reason = 'Zwick against Hedwig';
     await expectJson(await asAdministrator(`${context}/legal-hold`, 'PUT', { reason }), 200);
-    expect(await historyText(idOf(context))).not.toContain('4711');
+    expect(await historyText(idOf(context))).not.toContain('Zwick');
     const seen = await (await ann.call(`${context}/privacy`)).text();
     expect(seen).toContain('"legalHold":{"since":');
-    expect(seen).not.toContain('4711');
-    expect(await (await asAdministrator(`${context}/privacy`, 'GET')).text()).toContain('4711');
+    expect(seen).not.toContain('Zwick');
+    expect(await (await asAdministrator(`${context}/privacy`, 'GET')).text()).toContain('Zwick');
     await withNothingWritten(idOf(context), async () => {
       await expectProblem(await ann.post(`${context}/erasures`, { subject: 'customer-42' }), 409, 'legal-hold');
     });
