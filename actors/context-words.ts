@@ -45,6 +45,8 @@ export const contextWords: PersonalWords<ContextState, ContextCommand, ContextEv
         return { ...event.data, metadata: places.written(event.data.metadata) };
       case 'context_updated':
         return changed(event.data, (patch) => places.merged(patch, state?.metadata));
+      case 'metadata_sealed':
+        return { metadata: places.merged(event.data.metadata, state?.metadata) };
       case 'proposal_applied': {
         const { proposal, change } = event.data;
         const proposed = proposedIn(state, proposal);

@@ -2,7 +2,7 @@ import { type ContextChange, type ContextEvent, PROVISIONING_STEPS } from '../ev
 import type { JsonObject } from '../events/json.ts';
 import type { Member } from './access.ts';
 import { collaborationOf, isOwner, type KeptContext } from './collaboration.ts';
-import { effectiveChange } from './context-change.ts';
+import { applyChange, effectiveChange } from './context-change.ts';
 import { type Decider, isRefusal, type Recorded, type Refusal } from './decider.ts';
 import { decideNotes, evolveNotes, type NoteCommand } from './notes.ts';
 import type { Principal } from './principal.ts';
@@ -188,6 +188,7 @@ export function isBookkeeping(type: ContextEvent['type']): boolean {
     case 'proposal_withdrawn':
     case 'proposal_rebased':
     case 'proposal_sealed':
+    case 'metadata_sealed':
       return true;
     default:
       return isProvisioning(type);
@@ -218,6 +219,9 @@ function apply(state: ContextState, event: Recorded<ContextEvent>): KeptContext 
   switch (event.type) {
     case 'context_updated':
       return changed(state, event.data, event.version);
+    case 'metadata_sealed':
+      // What proposals are about is as it was.
+      return applyChange(state, event.data);
     case 'context_reverted': {
       const { to, metadata, ...fields } = event.data;
       const after = { ...state, ...fields, ...(metadata && { metadata: revertedMetadata(state.metadata, metadata) }) };

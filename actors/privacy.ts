@@ -155,7 +155,7 @@ function setRules(wanted: PrivacyRules, state: KeptContext): readonly ContextEve
   return [
     { type: 'privacy_rules_set', data: { rules: [...wanted] } },
     ...proposals.map(({ id, change }): ContextEvent => ({ type: 'proposal_sealed', data: { proposal: id, change } })),
-    ...(Object.keys(metadata).length > 0 ? [{ type: 'context_updated', data: { metadata } } as const] : []),
+    ...(Object.keys(metadata).length > 0 ? [{ type: 'metadata_sealed', data: { metadata } } as const] : []),
   ];
 }
 

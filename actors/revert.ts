@@ -101,15 +101,23 @@ function refuseConflicts(
   newestFirst: Iterable<Recorded<ContextEvent>>,
 ): Refusal | null {
   const conflicts: Conflict[] = [];
-  for (const event of newestFirst) {
+  const sealings: Recorded<ContextEvent>[] = [];
+  const look = (event: Recorded<ContextEvent>) => {
     for (const pointer of touched(event, pointers)) {
       // Only the last change of each counts: what it replaced is gone already.
       const isFirstSeen = pointers.delete(pointer);
       const { version, actor, time } = event;
       if (isFirstSeen && actor !== by) conflicts.push({ pointer, version, actor, time });
     }
+  };
+  for (const event of newestFirst) {
+    // Sealing changes nothing: whose the value is, an earlier event says.
+    if (event.type === 'metadata_sealed') sealings.push(event);
+    else look(event);
     if (pointers.size === 0) break;
   }
+  // What nobody changed differs because it was erased: it could be as it was before, had it not been sealed.
+  sealings.forEach(look);
   if (conflicts.length === 0 && pointers.size === 0) return null;
   const how = 'Send "onConflict": "overwrite" to revert all the same, or name in "fields" what to bring back.';
   const named = conflicts.slice(0, CONFLICTS_MAX);
@@ -123,12 +131,26 @@ function refuseConflicts(
 /** What an event changed, as far as it is among `pointers` at all. */
 function touched(event: Recorded<ContextEvent>, pointers: ReadonlySet<string>): Iterable<string> {
   if (event.type === 'context_reverted') return pointersOf(event.data);
-  if (event.type !== 'context_updated' && event.type !== 'proposal_applied') return [];
-  const { metadata, ...fields } = event.type === 'proposal_applied' ? event.data.change : event.data;
+  const change = changeOf(event);
+  if (change === null) return [];
+  const { metadata, ...fields } = change;
   const names = Object.keys(fields).map((field) => `/${field}`);
   // Null emptied the metadata, whatever was in it.
   if (metadata === null) return [...names, ...[...pointers].filter((pointer) => pointer.startsWith(memberPointer('')))];
   return [...names, ...Object.keys(metadata ?? {}).map(memberPointer)];
+}
+
+/** What is written by an event that holds a change; null when it holds none. */
+function changeOf(event: Recorded<ContextEvent>): ContextChange | null {
+  switch (event.type) {
+    case 'context_updated':
+    case 'metadata_sealed':
+      return event.data;
+    case 'proposal_applied':
+      return event.data.change;
+    default:
+      return null;
+  }
 }
 
 function memberPointer(key: string): string {

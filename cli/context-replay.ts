@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import { contextView } from '../actors/collaboration.ts';
 import { type Context, type ContextState, contextDecider } from '../actors/context.ts';
 import { recorded } from '../actors/decider.ts';
@@ -26,7 +27,8 @@ export class ContextReplay {
     if (!isContextEvent(type)) return { fault: `version ${version} is a ${type}, which is not known here` };
     try {
       const current = upcast(contextUpcasters, type, schemaVersion, data);
-      const checked = contextEvents[type].safeParse(current);
+      const schema: z.ZodType = contextEvents[type];
+      const checked = schema.safeParse(current);
       if (!checked.success) return { fault: `version ${version} is no ${type} as it has to be` };
       this.#state = contextDecider.evolve(this.#state, recorded<ContextEvent>({ ...envelope.data, data: current }));
     } catch (error) {

@@ -135,6 +135,11 @@ export const contextEvents = {
     tools: eventLabels.exactOptional(),
     metadata: z.strictObject({ set: eventMetadata, removed: z.array(z.string()) }).exactOptional(),
   }),
+  /**
+   * What stands in the metadata is written again, for rules of privacy that came after it; nothing of it changes. A merge
+   * patch, as in `context_updated`.
+   */
+  metadata_sealed: z.strictObject({ metadata: eventMetadata }),
   context_deleted: z.strictObject({}),
   context_restored: z.strictObject({}),
   /** The ChittyID authority gave it an id. */

@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import { type ContextState, contextDecider } from '../../actors/context.ts';
 import { recorded } from '../../actors/decider.ts';
 import { type ContextEvent, contextEvents } from '../../events/context.ts';
@@ -100,7 +101,7 @@ function checkStates(context: TrackedContext, envelopes: readonly Envelope[], ob
 }
 
 function isContextEvent({ type, data }: Envelope): boolean {
-  const schema = Object.entries(contextEvents).find(([name]) => name === type)?.[1];
+  const schema = Object.entries<z.ZodType>(contextEvents).find(([name]) => name === type)?.[1];
   return schema?.safeParse(data).success ?? false;
 }
 

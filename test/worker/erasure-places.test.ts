@@ -36,6 +36,8 @@ async function propose(context: string, metadata: object): Promise<string> {
 const proposed = async (path: string) =>
   (await expectJson<{ change: { metadata: object } }>(await ann.call(path), 200)).change.metadata;
 
+const lastLine = (text: string) => text.trimEnd().split('\n').at(-1);
+
 describe('what is sealed as one whole', () => {
   it('keeps all its parts when a rule comes to name one of them, and each part is whose it was or is to be', async () => {
     const context = await contextOf(ann, { metadata: { customer }, privacy: WHOLE });
@@ -152,5 +154,46 @@ describe('rules that come later', () => {
     await erase(context, 'customer-42');
     expect(await proposed(one)).toEqual({ customer: '[erased]' });
     expect(await proposed(other)).toEqual({ k: 2 });
+  });
+
+  it('change nothing of what they seal: a proposal about it can be approved, and what was read before still stands', async () => {
+    const context = await contextOf(ann, { metadata: { customer: 'Hedwig', k: 1 } });
+    const path = await propose(context, { customer: 'Hedwig Zwick' });
+    const before = await ann.call(context);
+    const { updatedAt } = await expectJson<{ updatedAt: string }>(before.clone(), 200);
+    await setRules(context, WHOLE);
+    const after = await expectJson(await ann.call(context), 200);
+    expect(after).toMatchObject({ updatedAt, metadata: { customer: 'Hedwig' } });
+    const ifMatch = { 'If-Match': before.headers.get('ETag') ?? '' };
+    const patched = await ann.call(context, { method: 'PATCH', json: { metadata: { k: 2 } }, headers: ifMatch });
+    await expectJson(patched, 200);
+    await expectJson(await ann.post(`${path}/approve`), 200);
+    expect(await metadataOf(context)).toEqual({ customer: 'Hedwig Zwick', k: 2 });
+    await erase(context, 'customer-42');
+    expect(await metadataOf(context)).toEqual({ customer: '[erased]', k: 2 });
+  });
+
+  it('do not pass for a change by whoever sets them when a revert looks for what others changed', async () => {
+    const context = await contextOf(ann, { metadata: { customer: 'Hedwig' } });
+    const bob = await person('Bob');
+    await share(ann, context, bob);
+    await expectJson(await bob.patch(context, { metadata: { customer: 'Hedwig Zwick' } }), 200);
+    await setRules(context, WHOLE);
+    const refused = await expectProblem(await ann.post(`${context}/revert`, { to: 1 }), 409, 'conflict');
+    expect(refused).toMatchObject({ conflicts: [{ pointer: '/metadata/customer', actor: bob.id }] });
+    await expectJson(await bob.post(`${context}/revert`, { to: 1 }), 200);
+    expect(await metadataOf(context)).toEqual({ customer: 'Hedwig' });
+    expect(await historyText(idOf(context)).then(lastLine)).not.toContain('Hedwig');
+  });
+
+  it('leave it to a conflict when a revert would take back what was erased after they sealed it', async () => {
+    const context = await contextOf(ann, { metadata: { customer: 'Hedwig' } });
+    const bob = await person('Bob');
+    await share(ann, context, bob);
+    await setRules(context, WHOLE);
+    await erase(context, 'customer-42');
+    const refused = await expectProblem(await bob.post(`${context}/revert`, { to: 1 }), 409, 'conflict');
+    expect(refused).toMatchObject({ conflicts: [{ pointer: '/metadata/customer', actor: ann.id }] });
+    expect(await metadataOf(context)).toEqual({ customer: '[erased]' });
   });
 });
