@@ -17,12 +17,14 @@ export interface Process<State, Command> {
   next(state: State): Step<Command> | null;
 }
 
-/** How long after a step began the alarm looks whether it has to be made again, because the object was lost meanwhile. Any alarm before that does. */
+/** How long after a step began the alarm looks whether it has to be made again, because the object was lost meanwhile, or what it reports was not taken. Any alarm before that does. */
 const LOST_STEP_MS = 60_000;
 
 /** What a runner needs to know of its object. */
 interface ProcessSource<State, Command> {
   state(): State;
+  /** The version of `state`. */
+  version(): number;
   /** Carries out a command of the process in the object's own name. */
   record(command: Command): unknown;
 }
@@ -66,10 +68,13 @@ export class ProcessRunner<State, Command> {
           return;
         }
         if (isGuarded) this.#alarm.armBy(Date.now() + LOST_STEP_MS);
+        const version = this.#source.version();
         await this.#source.record(await next.perform());
+        // A report that was not taken: made again at once, the step would be made without end.
+        if (this.#source.version() === version) throw new Error('the log did not take what came of it');
       }
     } catch (error) {
-      // A step that rejects is a fault of its code; the alarm tries again.
+      // A step that rejects, or whose report is not taken, is a fault of its code; the alarm tries again.
       console.error(JSON.stringify({ level: 'error', message: 'a process step failed', error: String(error) }));
       this.#alarm.armBy(Date.now() + LOST_STEP_MS);
     } finally {

@@ -1,5 +1,6 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { isJsonObject, type JsonObject } from '../../events/json.ts';
+import { SEALED_MARK } from '../../events/personal.ts';
 
 /** Bytes of an answer that are read at most. */
 export const ANSWER_MAX_BYTES = 1024 * 1024;
@@ -12,6 +13,18 @@ const JSON_MEDIA_TYPE = /^application\/(?:[\w.!#$&^-]+\+)?json\s*(?:;|$)/i;
 
 /** Characters of a media type that are shown. */
 const MEDIA_TYPE_CHARS = 80;
+
+/** A text of a service that an event is to hold: what no event can hold is a wrong answer. */
+export function keptText(maxChars: number) {
+  return z
+    .string()
+    .max(maxChars, `must have at most ${maxChars} characters`)
+    .refine((text) => text.isWellFormed(), 'must not hold half of a UTF-16 pair')
+    .refine((text) => !text.startsWith(SEALED_MARK), `must not begin with "${SEALED_MARK}"`);
+}
+
+/** An id that a service gives out. */
+export const foreignId = keptText(500).min(1);
 
 /** An answer that is not what the operation answers. The message says how. */
 export class WrongAnswer extends Error {}

@@ -133,7 +133,8 @@ class Attempts<Value> {
     // Redacted before it is cut: half a token is still a secret.
     const clean = redact(detail, this.#secrets)
       .replace(/\p{Cc}+/gu, ' ')
-      .slice(0, DETAIL_CHARS);
+      .slice(0, DETAIL_CHARS)
+      .toWellFormed();
     const failure = { service, operation: this.#operation.name, kind, detail: clean, retryable: false, ...rest };
     return { ok: false, failure };
   }

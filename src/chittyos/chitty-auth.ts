@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { foreignId } from './answer.ts';
 import { type CallOptions, type Connection, call, type Operation } from './call.ts';
 
 /** Which keys are asked for. */
@@ -11,7 +12,7 @@ export interface ProvisionRequest {
 }
 
 const keysAnswer = z.looseObject({
-  keyId: z.string().min(1),
+  keyId: foreignId,
   /** The key itself. A repeated request may be answered without it: it is shown once. */
   key: z.string().min(1).nullish(),
 });

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { foreignId } from './answer.ts';
 import { type CallOptions, type Connection, call, type Operation } from './call.ts';
 
 /** What a certificate is asked for. */
@@ -11,7 +12,7 @@ export interface CertifyRequest {
   readonly securityLevel: string;
 }
 
-const certificateAnswer = z.looseObject({ id: z.string().min(1) });
+const certificateAnswer = z.looseObject({ id: foreignId });
 
 type Certificate = z.infer<typeof certificateAnswer>;
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Json } from '../../events/json.ts';
+import { foreignId } from './answer.ts';
 import { type CallOptions, type Connection, call, type Operation } from './call.ts';
 import { type Receipt, receiptFor } from './receipt.ts';
 
@@ -31,7 +32,7 @@ export interface InitializeRequest {
   readonly genesis: { readonly service: string; readonly timestamp: string; readonly genesisSchemaVersion: string };
 }
 
-const recordAnswer = z.looseObject({ id: z.string().min(1) });
+const recordAnswer = z.looseObject({ id: foreignId });
 
 const initialize: Operation<z.infer<typeof recordAnswer>> = {
   name: 'initialize',

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { didOf, type EntityLetter, isChittyId } from '../../events/chitty-id.ts';
+import { foreignId } from './answer.ts';
 import { type CallOptions, type Connection, call, type Operation } from './call.ts';
 
 /** What a ChittyID is asked for. A context is a Person (`P`) with the characterization `Synthetic`. */
@@ -14,7 +15,7 @@ const mintAnswer = z
     id: z.string().optional(),
     chittyId: z.string().optional(),
     chittyid: z.string().optional(),
-    did: z.string().optional(),
+    did: foreignId.optional(),
     entityType: z.string().optional(),
     trustLevel: z.union([z.int(), z.string()]).optional(),
     lifecycle: z.string().optional(),

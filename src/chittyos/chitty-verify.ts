@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { foreignId, keptText } from './answer.ts';
 import { type CallOptions, type Connection, call, type Operation } from './call.ts';
 
 /** What a context is verified by. */
@@ -10,7 +11,7 @@ export interface ContextEvidence {
   readonly apiKeys: string;
 }
 
-const contextAnswer = z.looseObject({ id: z.string().min(1), status: z.string() });
+const contextAnswer = z.looseObject({ id: foreignId, status: keptText(100) });
 
 const verifyContext: Operation<z.infer<typeof contextAnswer>> = {
   name: 'verifyContext',

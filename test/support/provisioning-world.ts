@@ -88,6 +88,8 @@ export class ProvisioningWorld {
   readonly services = new FakeServices();
   readonly events: ContextEvent[] = [];
   alarmAt: number | null = null;
+  /** How many of the next reports the log does not take. */
+  refusals = 0;
   #isAlarmRunning = false;
   #clock: AlarmClock;
   #runner: ProcessRunner<ContextState, ContextCommand>;
@@ -181,9 +183,12 @@ export class ProvisioningWorld {
       this.#clock,
       {
         state: () => this.state,
+        version: () => this.events.length,
         record: (command) => {
           // What an object that was lost had under way comes to nothing.
-          if (runner === this.#runner) this.#append(command);
+          if (runner !== this.#runner) return;
+          if (this.refusals > 0) this.refusals -= 1;
+          else this.#append(command);
         },
       },
       provisioningProcess(services, 'https://connect.test'),

@@ -1,7 +1,8 @@
 import { evictDurableObject } from 'cloudflare:test';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { z } from 'zod';
 import { SYSTEM } from '../../actors/principal.ts';
-import { PROVISIONING_STEPS } from '../../events/context.ts';
+import { contextEvents, PROVISIONING_STEPS } from '../../events/context.ts';
 import { api, createContext } from '../support/api.ts';
 import { ProvisioningWorld, SECRETS } from '../support/provisioning-world.ts';
 import { expectProblem, history, objectOf, remove } from '../support/rest.ts';
@@ -235,6 +236,43 @@ describe('provisioning', () => {
     await world.create({ systems: labels, tools: ['system 7', 'a tool', ...labels.slice(10, 90)] });
     const register = world.services.received.find(({ path }) => path === PATHS.register);
     expect(JSON.parse(register?.body ?? '')).toMatchObject({ capabilities: labels });
+  });
+
+  it.each([
+    ['initializeDna', PATHS.initializeDna, { id: 'd'.repeat(501) }],
+    ['issueApiKeys', PATHS.issueApiKeys, { keyId: 'half of a pair: \ud83d' }],
+    ['verify', PATHS.verify, { id: 'ver_1', status: 's'.repeat(101) }],
+    ['certify', PATHS.certify, { id: 'sealed:v1:act_1:0123456789abcdef:AAAA' }],
+    ['identify', PATHS.identify, { id: '03-1-USA-5537-P-2602-0-38', did: '' }],
+  ])('takes an answer to %s that no event can hold for a failure', async (step, path, answer) => {
+    world.services.broken.set(path, { answer: () => Response.json(answer) });
+    await world.create();
+    await vi.advanceTimersByTimeAsync(15_000);
+    expect(failures()).toMatchObject([{ step, attempt: 1, reason: expect.stringContaining('is not what') }]);
+    const schemas: Readonly<Record<string, z.ZodType>> = contextEvents;
+    for (const { type, data } of world.events) schemas[type]?.parse(data);
+    world.services.broken.clear();
+    await world.finish();
+    expect(world.state?.provisioning.status).toBe('complete');
+  });
+
+  it('says why in whole characters, though a service’s words are cut', async () => {
+    const detail = `${'x'.repeat(300 - 'The service answered 400: '.length - 1)}😀`;
+    world.services.broken.set(PATHS.verify, { answer: () => Response.json({ detail }, { status: 400 }) });
+    await world.create();
+    expect(failures()).toHaveLength(1);
+    expect(failures()[0]?.reason.endsWith('x\ufffd')).toBe(true);
+  });
+
+  it('makes no step again before a minute has passed when the log does not take what it reports', async () => {
+    vi.spyOn(console, 'error').mockImplementation(() => undefined);
+    world.refusals = 3;
+    await world.create();
+    expect(world.services.received).toHaveLength(1);
+    expect((world.alarmAt ?? 0) - Date.now()).toBeGreaterThan(50_000);
+    await world.finish();
+    expect(world.refusals).toBe(0);
+    expect(world.types).toEqual(COMPLETE);
   });
 
   it('takes nothing that is no ChittyID for one', async () => {
