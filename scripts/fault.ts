@@ -238,7 +238,7 @@ function report(
       `arrived: ${arrival.entries} entries in Chronicle, ${arrival.lineage} events in DNA, ${arrival.chittyIds} ` +
         `ChittyIDs, ${arrival.certificates} certificates, ${arrival.listed} contexts in lists, of ` +
         `${arrival.contexts.size} contexts, ${Math.round(arrival.waitedMs / 1000)} s after the last kill, ` +
-        `${arrival.hurried} of them hurried`,
+        `${arrival.hurried} streams hurried`,
     );
   }
   const orphaned = Math.round(Math.max(0, ...kills.map(({ orphanedMs }) => orphanedMs)));

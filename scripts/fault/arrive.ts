@@ -10,7 +10,7 @@ const PATIENT_MS = 25 * 60_000;
 const ARRIVAL_MS = 5 * 60_000;
 /** After this what is late is hurried: most of it comes by itself before. */
 const HURRY_AFTER_MS = 12_000;
-/** The shortest time between two attempts to hurry the same context. */
+/** The shortest time between two attempts to hurry the same stream. */
 const HURRY_EVERY_MS = 5_000;
 /** How long to wait at least: a context that was made just before the last kill is first seen when its alarm has fired. */
 const QUIET_MS = 6_000;
@@ -32,7 +32,7 @@ export interface Arrival {
   readonly certificates: number;
   /** Contexts in the read model. */
   readonly listed: number;
-  /** Contexts that were hurried: those whose next attempt was still far away. */
+  /** Streams that were hurried: those whose next attempt was still far away. */
   readonly hurried: number;
   readonly waitedMs: number;
 }
@@ -82,11 +82,11 @@ export async function arrive(
       return arrivalOf(looks, [...missing, ...behind], hurriedAt.size, waitedMs());
     }
     if (!isPatient && waitedMs() > HURRY_AFTER_MS) {
-      const standing = listings.behind.flatMap((stream) => /^context\/(.+)$/.exec(stream)?.[1] ?? []);
-      const isDue = (id: string) => waitedMs() - (hurriedAt.get(id) ?? -HURRY_EVERY_MS) >= HURRY_EVERY_MS;
-      const due = [...new Set([...late, ...standing])].filter(isDue);
-      await inParallel(due, (id) => hurry(target, id));
-      for (const id of due) hurriedAt.set(id, waitedMs());
+      const isDue = (stream: string) => waitedMs() - (hurriedAt.get(stream) ?? -HURRY_EVERY_MS) >= HURRY_EVERY_MS;
+      const streams = late.map((id) => `context/${id}`);
+      const due = [...new Set([...streams, ...listings.behind])].filter(isDue);
+      await inParallel(due, (stream) => hurry(target, stream));
+      for (const stream of due) hurriedAt.set(stream, waitedMs());
     }
     await pause(LOOK_MS);
   }
@@ -139,8 +139,10 @@ function faultsOf({ strays, deadLetters }: Listings): string[] {
 }
 
 /** What an administrator does who does not want to wait. */
-async function hurry(target: Target, id: string): Promise<void> {
-  for (const path of [`/v1/admin/outbox/context/${id}/retry`, `/v1/contexts/${id}/provisioning/retry`]) {
+async function hurry(target: Target, stream: string): Promise<void> {
+  const paths = [`/v1/admin/outbox/${stream}/retry`];
+  if (stream.startsWith('context/')) paths.push(`/v1/contexts/${stream.slice('context/'.length)}/provisioning/retry`);
+  for (const path of paths) {
     const response = await ask(target, path, { method: 'POST' });
     const text = await response.text();
     // A deleted context does not go on with its provisioning, and one that was never made has none.
