@@ -69,7 +69,10 @@ export const watchContext: SelfAuthenticatingRoute = {
     };
     const id = await contextId(exchange);
     const principal = await identifyWithTicket(exchange);
-    if (isProblem(principal)) return deny(CLOSE_UNAUTHORIZED, null, principal);
+    if (isProblem(principal)) {
+      const code = principal.problem === 'too-many-guesses' ? CLOSE_TOO_MANY : CLOSE_UNAUTHORIZED;
+      return deny(code, null, principal);
+    }
     const outOfScope = refuseScope(principal, 'context.watch');
     if (outOfScope) return deny(CLOSE_FORBIDDEN, principal, outOfScope);
     const admission = await admit({ ...exchange, principal }, watchContext);

@@ -4,8 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { DEFAULT_LIMITS, LIMITS_ID, type Limits } from '../../events/limits.ts';
 import { takeQuota } from '../../src/limits/quotas.ts';
 import { as, expectJson, keyHolder } from '../support/actors.ts';
-import { api } from '../support/api.ts';
-import { watch } from '../support/live.ts';
+import { api, createContext } from '../support/api.ts';
+import { Watcher, watch } from '../support/live.ts';
 import { configured, expectInvalid, expectProblem } from '../support/rest.ts';
 
 const PATH = '/v1/admin/limits';
@@ -87,6 +87,21 @@ describe('wrong keys for the metrics', () => {
     expect((await from('203.0.113.40', '/v1/contexts', wrong(11))).status).toBe(429);
     expect((await scrape('203.0.113.41', METRICS_API_KEY)).status).toBe(200);
     expect((await scrape('203.0.113.40', METRICS_API_KEY)).status).toBe(200);
+  });
+});
+
+describe('guesses by WebSocket', () => {
+  it('are told from a credential that has ended: the client comes back when it may', async () => {
+    await put({ ...DEFAULT_LIMITS, guesses: { requests: 5, seconds: 60 } });
+    const { id } = await createContext();
+    const codes: number[] = [];
+    for (let n = 0; n < 7; n++) {
+      const headers = { ...wrong(n), Upgrade: 'websocket' };
+      const { webSocket } = await from('203.0.113.60', `/v1/contexts/${id}/live`, headers);
+      if (!webSocket) throw new Error('there is no WebSocket');
+      codes.push((await new Watcher(webSocket).untilClosed()).code);
+    }
+    expect(codes).toEqual([4401, 4401, 4401, 4401, 4401, 4429, 4429]);
   });
 });
 
