@@ -4,6 +4,12 @@ interface AlarmContext {
   blockConcurrencyWhile<Result>(work: () => Promise<Result>): Promise<Result>;
 }
 
+/**
+ * How late an alarm is, in milliseconds, until it counts as lost. The platform fires it within moments, or when the handler
+ * that is at work has ended; one that was set just before the process was killed may stand in the storage and never fire.
+ */
+const LOST_MS = 5_000;
+
 /** The one alarm that an object has, shared by everything in it that waits. */
 export class AlarmClock {
   readonly #storage: AlarmContext['storage'];
@@ -23,13 +29,16 @@ export class AlarmClock {
 
   /**
    * Makes sure that the alarm fires at `latest` (milliseconds since 1970) or before; when it has to be set for that,
-   * which writes a row, then to `time`.
+   * which writes a row, then to `time`. In place of one that is lost it is set to ring at once.
    */
   armBy(time: number, latest = time): void {
-    if (this.#firesAt !== null && this.#firesAt <= latest) return;
-    this.#firesAt = time;
+    const now = Date.now();
+    const isLost = this.#firesAt !== null && !this.#isRinging && this.#firesAt < now - LOST_MS;
+    if (this.#firesAt !== null && this.#firesAt <= latest && !isLost) return;
+    // What the lost one was for is due: the work finds it, and asks for what comes after.
+    this.#firesAt = isLost ? now : time;
     // Not awaited: the write belongs to this turn's transaction, and the output gate waits for it.
-    if (!this.#isRinging) void this.#storage.setAlarm(time);
+    if (!this.#isRinging) void this.#storage.setAlarm(this.#firesAt);
   }
 
   /**

@@ -218,6 +218,8 @@ export class Outbox<State> {
   async flush(): Promise<boolean> {
     await Promise.all(this.#sinks.map((sink) => this.#drain(sink, true)));
     this.#cursors.store();
+    // For who has to be told, also where there was nothing to deliver.
+    this.#arm(Date.now());
     return !this.#isBehind();
   }
 

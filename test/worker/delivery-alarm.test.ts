@@ -41,3 +41,32 @@ describe('an alarm that is asked for while another rings', () => {
     expect(calls.at(-1)).toBe('ended');
   });
 });
+
+describe('an alarm that the platform has lost', () => {
+  function clockWith(setAt: number) {
+    const set: unknown[] = [];
+    const storage = {
+      getAlarm: async () => setAt,
+      setAlarm: async (time: number | Date) => void set.push(time),
+      sync: async () => {},
+    };
+    return { set, clock: new AlarmClock({ storage, blockConcurrencyWhile: (work) => work() }, true) };
+  }
+
+  it('rings at once when the next is asked for, which does not put it off', async () => {
+    const now = Date.now();
+    const { set, clock } = clockWith(now - 60_000);
+    await scheduler.wait(0);
+    clock.armBy(now + 86_400_000);
+    expect(set).toEqual([expect.toSatisfy((time: number) => time >= now && time < now + 5_000)]);
+    clock.armBy(now + 86_400_000);
+    expect(set).toHaveLength(1);
+  });
+
+  it('is told from one that is about to ring', async () => {
+    const { set, clock } = clockWith(Date.now() - 1_000);
+    await scheduler.wait(0);
+    clock.armBy(Date.now() + 1_000);
+    expect(set).toEqual([]);
+  });
+});
