@@ -43,10 +43,11 @@ export function liveSink(
           upTo.map(({ text }) => openEvent(text)),
         );
       };
-      if (endedUpTo(newest) === null) return { confirmed: newest };
+      const endedByAll = endedUpTo(newest);
+      if (endedByAll === null) return { confirmed: newest };
       const kept = underWay(watching, first, newest);
       const word = kept ?? { first, last: newest, context: '', untold: [] };
-      const ended = endedUpTo(word.last);
+      const ended = word.last === newest ? endedByAll : endedUpTo(word.last);
       const told = ended && (await tell(watching, word, (context) => end(context, ended)));
       if (told === null) {
         if (kept) watching.announcement = null;

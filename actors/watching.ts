@@ -45,6 +45,7 @@ export class Watching {
       .toArray()
       .map((row) => row.context);
   }
+
   /** What has not reached all of them yet; null when nothing is on its way. */
   get announcement(): Announcement | null {
     this.#sql.exec(CREATE_ANNOUNCEMENT);

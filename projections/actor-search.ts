@@ -1,5 +1,6 @@
 import type { D1Database } from '@cloudflare/workers-types';
 import type { ActorRecord } from '../actors/actor.ts';
+import { whereGiven } from './context-filters.ts';
 import { correctedQueries, isOneEdit } from './corrections.ts';
 import { fold } from './fold.ts';
 import { likelyTier, standIn, type Wanted, wantedOf } from './search-tiers.ts';
@@ -119,14 +120,12 @@ function inName({ short, wordings }: Wanted, values: Values): string {
 }
 
 function filterConditions({ kind, status, createdAfter, createdBefore }: ActorQuery, values: Values): string[] {
-  const on = (condition: string, value: string | undefined) =>
-    value === undefined ? [] : [`${condition} ${values.add(value)}`];
-  return [
-    ...on('c.kind =', kind),
-    ...on('c.status =', status),
-    ...on('c.created_at >=', createdAfter),
-    ...on('c.created_at <', createdBefore),
-  ];
+  return whereGiven(values, [
+    ['c.kind =', kind],
+    ['c.status =', status],
+    ['c.created_at >=', createdAfter],
+    ['c.created_at <', createdBefore],
+  ]);
 }
 
 function afterPosition({ tier, createdAt, id }: ActorPosition, hasTiers: boolean, values: Values): string {

@@ -118,14 +118,12 @@ export function rangeConditions({ filters, among }: Restriction, values: Values)
 
 /** The ranges of time exactly, on the row `c`. */
 export function exactTimes(filters: ContextFilters, values: Values): string[] {
-  const on = (condition: string, value: string | undefined) =>
-    value === undefined ? [] : [`${condition} ${values.add(value)}`];
-  return [
-    ...on('c.created_at >=', filters.createdAfter),
-    ...on('c.created_at <', filters.createdBefore),
-    ...on('c.updated_at >=', filters.updatedAfter),
-    ...on('c.updated_at <', filters.updatedBefore),
-  ];
+  return whereGiven(values, [
+    ['c.created_at >=', filters.createdAfter],
+    ['c.created_at <', filters.createdBefore],
+    ['c.updated_at >=', filters.updatedAfter],
+    ['c.updated_at <', filters.updatedBefore],
+  ]);
 }
 
 /** The hours of the wanted changes, which have an index. */
@@ -134,4 +132,12 @@ export function hourConditions({ updatedAfter, updatedBefore }: ContextFilters, 
     ...(updatedAfter === undefined ? [] : [`c.updated_hour >= ${values.integer(hourOf(updatedAfter))}`]),
     ...(updatedBefore === undefined ? [] : [`c.updated_hour <= ${values.integer(hourOf(updatedBefore))}`]),
   ];
+}
+
+/** Conditions of a column, an operator and a value, without those whose value was left out. */
+export function whereGiven(
+  values: Values,
+  conditions: readonly (readonly [condition: string, value: string | undefined])[],
+): string[] {
+  return conditions.flatMap(([condition, value]) => (value === undefined ? [] : [`${condition} ${values.add(value)}`]));
 }

@@ -15,6 +15,7 @@ import { spansOf } from '../../projections/highlights.ts';
 import { contextBody } from './context-schemas.ts';
 import type { AuthenticatedExchange } from './exchange.ts';
 import { problems } from './operations.ts';
+import { spans } from './paging.ts';
 import { invalid, isProblem, type Problem } from './problem.ts';
 import { readOptionalInteger, readQuery } from './query.ts';
 import { jsonText } from './respond.ts';
@@ -57,8 +58,6 @@ const pageShape = {
 
 const listPage = z.strictObject(pageShape).meta({ id: 'ContextPage' });
 
-/** Spans [start, end) of a text, in UTF-16 code units. */
-const spans = z.array(z.array(z.int()).length(2));
 const searchPage = z
   .strictObject({
     ...pageShape,

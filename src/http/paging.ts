@@ -24,3 +24,6 @@ export const pageHeaders = {
   'Stream-Next-Offset': z.string().meta({ description: 'Where the next page begins', examples: ['0000000000000042'] }),
   'Stream-Up-To-Date': z.literal('true').optional().meta({ description: 'There was nothing newer' }),
 };
+
+/** Spans [start, end) of a text, in UTF-16 code units: what of it was found. */
+export const spans = z.array(z.array(z.int()).length(2));

@@ -9,6 +9,7 @@ import { fold } from '../../../projections/fold.ts';
 import { type Span, spansOf } from '../../../projections/highlights.ts';
 import { ensureFirstAdministrator } from '../../auth/first-administrator.ts';
 import { problems } from '../operations.ts';
+import { spans } from '../paging.ts';
 import { invalid, isProblem } from '../problem.ts';
 import { readFlag, readOptionalInteger, readOptionalTime, readQuery } from '../query.ts';
 import { jsonText } from '../respond.ts';
@@ -21,9 +22,6 @@ const LIMIT_MAX = 100;
 const TEXT_MAX = 200;
 const kind = z.enum(ACTOR_KINDS).optional();
 const status = z.enum(['active', 'suspended', 'deleted']).optional();
-
-/** Spans [start, end) of a text, in UTF-16 code units. */
-const spans = z.array(z.array(z.int()).length(2));
 
 /** Where a page ended, as cursors keep it. */
 const positionSchema = z
