@@ -1,7 +1,7 @@
 import type { D1Database } from '@cloudflare/workers-types';
 import type { ActorRecord } from '../actors/actor.ts';
 import { whereGiven } from './context-filters.ts';
-import { correctedQueries, isOneEdit } from './corrections.ts';
+import { correctedQueries } from './corrections.ts';
 import { fold } from './fold.ts';
 import { likelyTier, standIn, type Wanted, wantedOf } from './search-tiers.ts';
 import { letterRuns } from './terms.ts';
@@ -135,10 +135,10 @@ function afterPosition({ tier, createdAt, id }: ActorPosition, hasTiers: boolean
 }
 
 /**
- * The words of names that are one letter away from each of these: one letter that is added, missing or another leaves a
+ * The words of names among which are all that are one letter away, for each of these: one letter that is added, missing or another leaves a
  * half of a word as it is, and so do two that are swapped, unless they are in the middle.
  */
-async function nearWords(db: D1Database, runs: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>> {
+async function nearWords(db: D1Database, runs: readonly string[]): Promise<string[][]> {
   const found = await db.batch<{ name: string }>(
     runs.map((run) => {
       const letters = [...run];
@@ -154,10 +154,5 @@ async function nearWords(db: D1Database, runs: readonly string[]): Promise<Reado
         .bind(`*${EDGE}${beginning}*`, `*${ending}${EDGE}*`, swapped.join(''));
     }),
   );
-  return new Map(
-    runs.map((run, index) => {
-      const words = (found[index]?.results ?? []).flatMap(({ name }) => letterRuns(name));
-      return [run, [...new Set(words)].filter((word) => isOneEdit([...run], [...word])).sort()];
-    }),
-  );
+  return found.map(({ results }) => results.flatMap(({ name }) => letterRuns(name)));
 }

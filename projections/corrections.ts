@@ -15,19 +15,25 @@ const LAST = '\u{10ffff}';
  * The queries that differ from this one by one letter and consist of words that are in use: one letter too many, too
  * few, another one, or two neighbours swapped.
  *
- * @param nearWords gives the words in use that are one letter away from each of these
+ * @param nearWords gives, for each of these, words in use among which are all that are one letter away
  * @param terms the folded terms of the query
  * @param isWorthCorrecting the places of the terms without which something fits: only those can be the mistyped ones
  */
 export async function correctedQueries(
-  nearWords: (runs: readonly string[]) => Promise<ReadonlyMap<string, readonly string[]>>,
+  nearWords: (runs: readonly string[]) => Promise<readonly (readonly string[])[]>,
   terms: readonly string[],
   isWorthCorrecting: (place: number) => boolean = () => true,
 ): Promise<string[][]> {
   const places = terms.map((term, place) => (isWorthCorrecting(place) ? letterRuns(term) : []));
   const runs = [...new Set(places.flat())].slice(0, RUNS_MAX);
   if (runs.length === 0) return [];
-  const words = await nearWords(runs);
+  const candidates = await nearWords(runs);
+  const words = new Map(
+    runs.map((run, index) => {
+      const near = (candidates[index] ?? []).filter((word) => isOneEdit([...run], [...word]));
+      return [run, [...new Set(near)].sort()];
+    }),
+  );
   const corrected = places.flatMap((inTerm, place) => {
     const term = terms[place] ?? '';
     const options = inTerm.flatMap((run) => (words.get(run) ?? []).map((word) => replaceRun(term, run, word)));
@@ -36,17 +42,14 @@ export async function correctedQueries(
   return corrected.slice(0, CORRECTIONS_MAX);
 }
 
-/** The words of the dictionary that are one letter away from each of these. */
-export async function wordsNear(db: D1Database, runs: readonly string[]): Promise<Map<string, string[]>> {
+/** Words of the dictionary among which are all that are one letter away, for each of these. */
+export async function wordsNear(db: D1Database, runs: readonly string[]): Promise<string[][]> {
   const answers = await db.batch<{ word: string }>(runs.flatMap((run) => lookUps(db, run)));
   const perRun = answers.length / runs.length;
-  return new Map(
-    runs.map((run, index) => {
-      const found = answers.slice(index * perRun, (index + 1) * perRun).flatMap(({ results }) => results);
-      const words = found.map(({ word }) => word).filter((word) => isOneEdit([...run], [...word]));
-      return [run, [...new Set(words)].sort()];
-    }),
-  );
+  return runs.map((_, index) => {
+    const found = answers.slice(index * perRun, (index + 1) * perRun).flatMap(({ results }) => results);
+    return found.map(({ word }) => word);
+  });
 }
 
 /** The term with its first run of letters that is `run` replaced. */
