@@ -1,3 +1,4 @@
+import { listDurableObjectIds } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { vi } from 'vitest';
 import { as, expectJson } from './actors.ts';
@@ -43,4 +44,18 @@ export function auditedLike<Result>(query: string, check: (entries: AuditEntryJs
 export async function auditRows(): Promise<Record<string, unknown>[]> {
   const { results } = await env.DB.prepare('SELECT * FROM audit ORDER BY id').all();
   return results;
+}
+
+/** What has an outbox that can be emptied. */
+type Outbox = Rpc.DurableObjectBranded & { flushOutbox(): Promise<boolean> };
+
+async function flush(objects: DurableObjectNamespace<Outbox>): Promise<void> {
+  for (const id of await listDurableObjectIds(objects)) await objects.get(id).flushOutbox();
+}
+
+/** Has every stream write what it still owes the trail: a busy one waits for company before it does so by itself. */
+export async function payTrail(): Promise<void> {
+  const { ACTORS, AUDIT, CONNECTIONS, CONTEXTS, INSTALLATIONS, LIMITS, SIGNING_KEYS, WEBHOOKS } = env;
+  const all = [ACTORS, AUDIT, CONNECTIONS, CONTEXTS, INSTALLATIONS, LIMITS, SIGNING_KEYS, WEBHOOKS];
+  for (const objects of all) await flush(objects);
 }

@@ -7,7 +7,7 @@ import { type AuditQuery, listAudit, projectAudit } from '../../projections/audi
 import { auditRowsOf } from '../../projections/audit-entries.ts';
 import { as, expectJson, keyHolder, plain, startSession } from '../support/actors.ts';
 import { api } from '../support/api.ts';
-import { auditedLike, auditRows, auditTrail } from '../support/audit.ts';
+import { auditedLike, auditRows, auditTrail, payTrail } from '../support/audit.ts';
 import { delegate } from '../support/delegations.ts';
 import { withClaims } from '../support/forge.ts';
 import { principalOf } from '../support/principals.ts';
@@ -71,6 +71,7 @@ describe('the trail', () => {
       expect(reasons).toEqual(expect.arrayContaining(all));
     });
     const rows = await vi.waitFor(async () => {
+      await payTrail();
       const before = await auditRows();
       await new Promise((resolve) => setTimeout(resolve, 300));
       expect(await auditRows()).toEqual(before);
