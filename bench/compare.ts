@@ -1,11 +1,8 @@
 import { cpuUs } from './cpu.ts';
-import { type LoadRequest, type LoadResult, load } from './load.ts';
+import { CONNECTIONS, type LoadRequest, type LoadResult, load } from './load.ts';
 import { figure, median, type Table, verdict } from './report.ts';
 import type { RunOptions } from './section.ts';
 import type { BenchServer } from './servers.ts';
-
-/** Requests under way at a time. */
-const CONNECTIONS = 32;
 
 /** One side of a comparison. */
 export interface Side {

@@ -54,7 +54,8 @@ export function writeDocument(sections: readonly WrittenSection[]): string {
     '',
     'Written by `npm run bench`; change the text in `bench/`, not here. Each ratio is of two sides that were measured ' +
       'side by side in one run: the same load tool, the same engine, the same disk, in turns. The figures are medians ' +
-      'of the rounds, the ratio is the median of the ratios of each round, and the range is that of the rounds.',
+      'of the rounds, the ratio is the median of the ratios of each round, and the range is that of the rounds. Each ' +
+      `connection of a load waits ${THINK_MS} ms between an answer and its next request (\`bench/load.ts\` says why).`,
     '',
     ...machine().map((line) => `- ${line}`),
   ];

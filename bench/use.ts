@@ -3,13 +3,12 @@ import { z } from 'zod';
 import { change, changeBody, createContexts } from './contexts.ts';
 import { cpuUs } from './cpu.ts';
 import { ask, delivered, startInstrumented } from './instrumented.ts';
-import { load } from './load.ts';
+import { CONNECTIONS, load } from './load.ts';
 import type { RunOptions } from './section.ts';
 import { startWorker, type WorkerServer } from './servers.ts';
 
 /** Contexts that the wide load is spread over, unless others are asked for. */
 export const CONTEXTS = 100;
-const CONNECTIONS = 32;
 /** Changes a second on each of many contexts, and on a hot one: what the queue can follow, one message at a time, for good. */
 const PER_SECOND = { wide: 10, hot: 60 };
 /** Seconds of load: the time between two drains grows to its longest in half a minute. */

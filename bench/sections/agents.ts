@@ -17,7 +17,7 @@ export const agents: Section = {
   title: 'A full change and setState of the agents SDK',
   method:
     'The same `PATCH` against an `Agent` that merges the body into its state with `setState`: stored, and sent to ' +
-    'whoever is connected, but without authentication, validation, history or hash. The product has its read models on and no ChittyOS in the process. 32 connections.',
+    'whoever is connected, but without authentication, validation, history or hash. The product has its read models on and no ChittyOS in the process. 64 connections.',
   explanation:
     'What bounds it, read from the code and not from a profile: as above for the product. `setState` writes its row in a commit of its own for each change and ' +
     'keeps only the last state; over many objects both are bound by the thread that runs them and by the commit, on a ' +

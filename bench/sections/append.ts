@@ -14,7 +14,7 @@ export const append: Section = {
   method:
     `A \`PATCH\` that changes name and description each time, over ${OBJECTS} contexts and on one, with authentication, ` +
     'validation, event, hash, snapshot, subscribers and cursors on, against a Worker that reads the body and calls a ' +
-    'method of a Durable Object which inserts it as one row and returns the version. 32 connections. The product runs ' +
+    'method of a Durable Object which inserts it as one row and returns the version. 64 connections. The product runs ' +
     'once with its read models alone, and once as `npm start` has it, with the queue and the embedded ChittyOS services ' +
     'in the same process; what those do with the events then counts as part of the change.',
   explanation:

@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
 import { CHANGE_HEADERS, change, createContexts } from '../contexts.ts';
 import { ask, delivered, startInstrumented } from '../instrumented.ts';
-import { load, quantile } from '../load.ts';
+import { CONNECTIONS, load, quantile } from '../load.ts';
 import { figure } from '../report.ts';
 import type { RunOptions, Section } from '../section.ts';
 import type { WorkerServer } from '../servers.ts';
@@ -12,8 +12,6 @@ import { OBJECTS } from './append.ts';
 const PROBES = 100;
 /** Pauses between two looks, in milliseconds: what the figures are exact to. */
 const LOOK_MS = 5;
-/** Connections of the load. */
-const CONNECTIONS = 32;
 /** The load goes on for so long before anything is followed: by then the intervals have grown to their longest. */
 const WARM_UP_MS = 20_000;
 /** Longer than this no change takes. */
@@ -35,8 +33,8 @@ export const lag: Section = {
   method:
     `A tool with a name of its own is added to a context; from sending that change it is looked every ${LOOK_MS} ms ` +
     'whether `GET /v1/contexts/search` finds the context by it, and whether the context’s object has been told that ' +
-    'ChittyChronicle has the event. One change is followed at a time. Under load 32 connections change ' +
-    `${OBJECTS} contexts as fast as they are answered, for ${WARM_UP_MS / 1000} s before the first change is followed: ` +
+    'ChittyChronicle has the event. One change is followed at a time. Under load 64 connections change ' +
+    `${OBJECTS} contexts, for ${WARM_UP_MS / 1000} s before the first change is followed: ` +
     '“another context” is one that nobody else changes, “a busy context” one of the hundred.',
   explanation:
     'What bounds it, read from the code and not from a profile: a lone change is written to D1 and sent to the queue at ' +

@@ -9,7 +9,7 @@ import { growTiles } from '../../events/tiles.ts';
 import { unfaulted } from '../../test/support/unfaulted.ts';
 import { CHANGE_HEADERS, change, createContexts } from '../contexts.ts';
 import { cpuUs } from '../cpu.ts';
-import { load, quantile } from '../load.ts';
+import { CONNECTIONS, load, quantile } from '../load.ts';
 import { figure, verdict } from '../report.ts';
 import type { RunOptions, Section } from '../section.ts';
 import { type BenchServer, startProduct } from '../servers.ts';
@@ -24,7 +24,6 @@ const HASHED = 100_000;
 /** Changes a second while the delay of checkpoints is measured, and for how long before it is. */
 const PACE = 1_000;
 const WARM_UP_MS = 15_000;
-const CONNECTIONS = 32;
 /** Changes whose way into a checkpoint is followed. */
 const PROBES = 100;
 /** Pauses between two looks, in milliseconds: what the delay is exact to. */

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { API_KEY } from '../api-key.ts';
 import { change } from '../contexts.ts';
 import { ask, startInstrumented } from '../instrumented.ts';
-import { load } from '../load.ts';
+import { CONNECTIONS, load } from '../load.ts';
 import { figure, median } from '../report.ts';
 import type { Section } from '../section.ts';
 import type { WorkerServer } from '../servers.ts';
@@ -10,7 +10,6 @@ import { usedBy } from '../use.ts';
 
 /** Streams that are rebuilt. */
 const STREAMS = 10_000;
-const CONNECTIONS = 32;
 /** Rebuilds that count. */
 const REBUILDS = 3;
 
@@ -30,7 +29,7 @@ export const rebuild: Section = {
   method:
     `\`npm run rebuild\` on ${STREAMS.toLocaleString('en')} contexts: the read models are emptied and filled from the ` +
     'objects, page by page. Rows are what D1 says that it has written, those of the emptying included. “While changes ' +
-    'go on” has 32 connections change contexts meanwhile, as fast as they are answered.',
+    'go on” has 64 connections change contexts meanwhile.',
   explanation:
     'What bounds it, read from the code and not from a profile: each stream is a few calls to its object, which has to ' +
     'wake up first (see “Waking up”); the states of 50, their first 200 events in the feed and in the audit trail are a ' +

@@ -2,13 +2,12 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { waitFor } from '../../test/support/server.ts';
 import { CHANGE_HEADERS, change, createContexts } from '../contexts.ts';
 import { ask, startInstrumented } from '../instrumented.ts';
-import { load } from '../load.ts';
+import { CONNECTIONS, load } from '../load.ts';
 import { figure, verdict } from '../report.ts';
 import type { Section } from '../section.ts';
 import type { WorkerServer } from '../servers.ts';
 import { OBJECTS } from './append.ts';
 
-const CONNECTIONS = 32;
 /** Changes under load, in all. */
 const CHANGES = 20_000;
 /** Contexts that are changed once, alone. */

@@ -28,7 +28,7 @@ export const sealed: Section = {
   title: 'A change with encrypted words',
   method:
     `The same \`PATCH\` of the same server, over ${OBJECTS} contexts and over one, of a name, an address and a number in ` +
-    'the metadata: encrypted under the key of a subject, and as it is. 32 connections, in turns.',
+    'the metadata: encrypted under the key of a subject, and as it is. 64 connections, in turns.',
   explanation:
     'What bounds it, read from the code: one XChaCha20-Poly1305 in JavaScript for the value that changed (it is opened ' +
     'from memory, not decrypted), an event and a row that are longer by a third of the value and some hundred bytes, and ' +

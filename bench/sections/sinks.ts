@@ -16,7 +16,7 @@ export const sinks: Section = {
   method:
     'The same change against the same product whose objects have no sinks. With “every sink” the read models, the queue ' +
     'and its consumer are on, and the embedded ChittyOS services, which on the platform are somebody else’s, run in the ' +
-    'same process. 32 connections. After each turn it is waited until all events are delivered: the other side has the ' +
+    'same process. 64 connections. After each turn it is waited until all events are delivered: the other side has the ' +
     'machine to itself, and the last column has the CPU of all deliveries, those after the load included. The turns are ' +
     'longer than elsewhere, and fewer: drains begin with the first change and come to their longest pauses, 4 s for the ' +
     'read models and 16 s for the queue, in the course of a turn.',
