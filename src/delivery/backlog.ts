@@ -22,8 +22,10 @@ const PAGES_KEPT = 3;
 const IN_USE = 100;
 /** How many times as long as the work for one destination each pause is then, and how long at most, in milliseconds. */
 const PAUSE = { times: 24, maxMs: 2_000 };
-/** Over how long it is seen how fast it grows, in milliseconds. */
+/** Over how long it is seen how fast it grows, in milliseconds: so long is waited before anything is known of it. */
 const SEEN_MS = 100;
+/** What a pause is at least, in milliseconds: in it requests are read, which workerd does when it has nothing else to do. */
+const BREATH_MS = 1;
 
 /** Events that follow each other. */
 interface Page {
@@ -56,8 +58,8 @@ export class Backlog {
   /** By the version that they come after. */
   readonly #pages = new Map<number, Promise<Page>>();
   readonly #work: Promise<void>[] = [];
-  /** How fast the stream grows, in events per second, as it was seen from then on. */
-  #growth = { version: Number.POSITIVE_INFINITY, at: 0, perSecond: 0 };
+  /** How far the stream was when it was last looked at, and how fast it had grown until then, in events per second. */
+  #growth: { readonly version: number; readonly at: number; readonly perSecond: number | null } | null = null;
 
   private constructor(env: Env, event: OutgoingEvent, reporter: Reporter) {
     this.#object = originOf(env, event);
@@ -111,9 +113,7 @@ export class Backlog {
       // From the beginning on, so that one report makes up for those before it that were lost.
       this.#reporter.note(destination, { first, last: report.last, ...about, ...(goesOn && { goesOn }) });
       after = page.last;
-      if (goesOn && this.#growth.perSecond > IN_USE) {
-        await scheduler.wait(Math.min(PAUSE.maxMs, PAUSE.times * (Date.now() - startedAt)));
-      }
+      if (goesOn) await scheduler.wait(this.#pauseMs(Date.now() - startedAt));
     }
   }
 
@@ -142,9 +142,19 @@ export class Backlog {
     return { events, last: lastVersion, isUpToDate };
   }
 
+  /** How long to pause after work of so many milliseconds. */
+  #pauseMs(workMs: number): number {
+    const perSecond = this.#growth?.perSecond ?? null;
+    if (perSecond === null) return SEEN_MS;
+    return perSecond > IN_USE ? Math.min(PAUSE.maxMs, PAUSE.times * workMs) : BREATH_MS;
+  }
+
   #noteGrowth(version: number, at: number): void {
-    const { version: before, at: since } = this.#growth;
-    if (at < since + SEEN_MS) return;
-    this.#growth = { version, at, perSecond: (Math.max(0, version - before) * 1000) / (at - since) };
+    const last = this.#growth;
+    if (last === null) this.#growth = { version, at, perSecond: null };
+    else if (at >= last.at + SEEN_MS) {
+      const perSecond = (Math.max(0, version - last.version) * 1000) / (at - last.at);
+      this.#growth = { version, at, perSecond };
+    }
   }
 }
