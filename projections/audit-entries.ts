@@ -53,7 +53,11 @@ export function minuteOf(time: string): string {
  * is no change, a refusal or a read, is an entry of its own always.
  */
 export function inOneSpan(one: Envelope, other: Envelope): boolean {
-  return !isOfAuditStream(one) && spanOf(one) === spanOf(other);
+  return (
+    !isOfAuditStream(one) &&
+    beforeSpan(one.version) === beforeSpan(other.version) &&
+    minuteOf(one.time) === minuteOf(other.time)
+  );
 }
 
 /** The number of events of a stream before the first of the span that a version can be in. */
@@ -68,25 +72,65 @@ export function beforeSpan(version: number): number {
  * @param envelopes by rising version
  */
 export function auditRowsOf(envelopes: readonly Envelope[]): AuditRow[] {
-  const rows = new Map<string, AuditRow>();
+  const entries = new Map<string, Entry>();
+  let last: Entry | undefined;
   for (const envelope of envelopes) {
-    const row = rowOf(envelope);
-    const key = keyOf(envelope, row);
-    const first = rows.get(key);
-    rows.set(key, first ? withOneMore(first, envelope) : row);
+    const names = namesIn(envelope.data);
+    // Mostly an event is like the one before it, which is seen sooner than what it is an entry of.
+    let entry = last && isAlike(last, envelope, names) ? last : entries.get(keyOf(envelope, names));
+    if (entry) {
+      entry.last = envelope;
+      entry.occurrences += 1;
+    } else {
+      entry = { first: envelope, last: envelope, names, occurrences: 1 };
+      entries.set(keyOf(envelope, names), entry);
+    }
+    last = entry;
   }
-  return [...rows.values()];
+  return [...entries.values()].map(({ first, last: { version, time }, names, occurrences }) => ({
+    ...rowOf(first, names),
+    ...(occurrences > 1 && { last_version: version, last_time: time, occurrences }),
+  }));
 }
 
-function withOneMore(row: AuditRow, { version, time }: Envelope): AuditRow {
-  return { ...row, last_version: version, last_time: time, occurrences: (row.occurrences ?? 1) + 1 };
+/** Events that are one entry. */
+interface Entry {
+  readonly first: Envelope;
+  last: Envelope;
+  readonly names: Names;
+  occurrences: number;
 }
 
-/** The same for events that are one entry: all that is said of them is the same, but for when and by which request. */
-function keyOf(envelope: Envelope, row: AuditRow): string {
-  if (isOfAuditStream(envelope)) return row.id;
-  const { id: _, time: _time, command_id: _command, correlation_id: _correlation, detail: _detail, ...same } = row;
-  return JSON.stringify([spanOf(envelope), same, namesIn(envelope.data)]);
+/** What a change tells without telling a value: the names of its fields, and the ids in it. */
+interface Names {
+  readonly fields: readonly string[];
+  readonly about: readonly string[];
+}
+
+/** Whether an event is part of an entry: all that is said of it is the same, but for when and by which request. */
+function isAlike({ first, names }: Entry, envelope: Envelope, { fields, about }: Names): boolean {
+  return (
+    first.type === envelope.type &&
+    first.actor === envelope.actor &&
+    first.onBehalfOf === envelope.onBehalfOf &&
+    first.credential === envelope.credential &&
+    first.origin === envelope.origin &&
+    first.stream === envelope.stream &&
+    inOneSpan(first, envelope) &&
+    isSame(names.fields, fields) &&
+    isSame(names.about, about)
+  );
+}
+
+function isSame(some: readonly string[], others: readonly string[]): boolean {
+  return some.length === others.length && some.every((text, index) => text === others[index]);
+}
+
+/** The same for all that `isAlike` finds alike. */
+function keyOf(envelope: Envelope, names: Names): string {
+  if (isOfAuditStream(envelope)) return envelope.id;
+  const { type, actor, onBehalfOf, credential, origin, stream } = envelope;
+  return JSON.stringify([spanOf(envelope), type, actor, onBehalfOf, credential, origin, stream, names]);
 }
 
 function spanOf({ time, version }: Envelope): string {
@@ -101,7 +145,7 @@ function isOfAuditStream({ stream }: Envelope): boolean {
  * The entry that an event is by itself. Of a change it tells the names of the fields and the ids in it, never a value:
  * those are in the stream, for those who may read it.
  */
-function rowOf(envelope: Envelope): AuditRow {
+function rowOf(envelope: Envelope, names: Names): AuditRow {
   const { id, time, actor, onBehalfOf, credential, origin, commandId, correlationId, stream, version, type, data } =
     envelope;
   const event = { log: stream, version };
@@ -119,7 +163,7 @@ function rowOf(envelope: Envelope): AuditRow {
     occurrences: null,
   };
   if (!isOfAuditStream(envelope)) {
-    const detail = { ...event, ...namesIn(data) };
+    const detail = { ...event, ...names };
     return { ...common, stream, action: type, outcome: 'allowed', detail: JSON.stringify(detail) };
   }
   const { stream: about = null, action = type, ...rest }: Told = data;
@@ -127,7 +171,7 @@ function rowOf(envelope: Envelope): AuditRow {
   return { ...common, stream: about, action, outcome, detail: JSON.stringify({ ...event, type, ...rest }) };
 }
 
-function namesIn(data: JsonObject): { readonly fields: readonly string[]; readonly about: readonly string[] } {
+function namesIn(data: JsonObject): Names {
   const entries = Object.entries(data);
   const fields = entries.flatMap(([name, value]) => [name, ...(name === 'change' ? membersOf(value, name) : [])]);
   const about = entries.flatMap(([, value]) => (typeof value === 'string' && ID.test(value) ? [value] : []));
