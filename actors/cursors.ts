@@ -12,6 +12,8 @@ const REWIND_MS = { base: 1_000, cap: 60 * 60_000 };
 const REWINDS_FORGOTTEN_MS = 24 * 60 * 60_000;
 /** The pause before a delivery goes on that is too long for one request: only long enough to be in another. */
 const GO_ON_MS = 100;
+/** How far the clock may be put back without notice: by so much clocks are set right all the time. */
+const CLOCK_STEP_MS = 1_000;
 /** Characters of an error message that are kept. */
 const ERROR_CHARS = 300;
 
@@ -23,6 +25,8 @@ export interface Cursor {
   attempts: number;
   /** When the next attempt may be made, in milliseconds since 1970. */
   retryAt: number;
+  /** How long before that it was put off. */
+  pauseMs: number;
   lastError: string | null;
   /** How often it turned out to have lost what it had confirmed, and when last (milliseconds since 1970). */
   rewinds: number;
@@ -44,6 +48,8 @@ const START: Cursor = {
   confirmed: 0,
   attempts: 0,
   retryAt: 0,
+  // The longest there is, for what was put off before this was kept.
+  pauseMs: REFUSED_MS.cap,
   lastError: null,
   rewinds: 0,
   rewoundAt: 0,
@@ -135,23 +141,36 @@ export function succeed(cursor: Cursor, version: number): void {
   cursor.lastError = null;
 }
 
+function putOff(cursor: Cursor, now: number, pauseMs: number): void {
+  cursor.retryAt = now + pauseMs;
+  cursor.pauseMs = pauseMs;
+}
+
+/**
+ * When the next attempt may be made, in milliseconds since 1970. One that would have to wait for longer than it was put
+ * off was put off before the clock was put back, and may be made now.
+ */
+export function dueAt({ retryAt, pauseMs }: Cursor, now: number): number {
+  return retryAt - now > pauseMs + CLOCK_STEP_MS ? now : retryAt;
+}
+
 /** Notes that events are on their way, and when they are sent again unless it is told before that they arrived. */
 export function sent(cursor: Cursor, now: number): void {
   cursor.attempts += 1;
-  cursor.retryAt = now + backoffMs(cursor.attempts, RESEND_MS);
+  putOff(cursor, now, backoffMs(cursor.attempts, RESEND_MS));
 }
 
 /** Notes that a part of what comes next has arrived, and that the rest follows at once, but in a request of its own. */
 export function goOn(cursor: Cursor, now: number): void {
   succeed(cursor, cursor.confirmed);
-  cursor.retryAt = now + GO_ON_MS;
+  putOff(cursor, now, GO_ON_MS);
 }
 
 /** Notes why an attempt, which was counted when it was made, failed. */
 export function fail(cursor: Cursor, error: string, isRefused: boolean, now: number): void {
   cursor.attempts = Math.max(cursor.attempts, 1);
   cursor.lastError = error.slice(0, ERROR_CHARS);
-  cursor.retryAt = now + backoffMs(cursor.attempts, isRefused ? REFUSED_MS : BACKOFF_MS);
+  putOff(cursor, now, backoffMs(cursor.attempts, isRefused ? REFUSED_MS : BACKOFF_MS));
 }
 
 /**
@@ -165,5 +184,5 @@ export function rewind(cursor: Cursor, version: number, error: string, now: numb
   cursor.confirmed = version;
   cursor.attempts = Math.max(cursor.attempts, 1);
   cursor.lastError = error.slice(0, ERROR_CHARS);
-  cursor.retryAt = now + backoffMs(cursor.rewinds, REWIND_MS);
+  putOff(cursor, now, backoffMs(cursor.rewinds, REWIND_MS));
 }

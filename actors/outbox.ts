@@ -1,5 +1,16 @@
 import type { ColdHistory } from './cold-history.ts';
-import { BACKOFF_MS, type Cursor, type CursorReport, Cursors, fail, goOn, rewind, sent, succeed } from './cursors.ts';
+import {
+  BACKOFF_MS,
+  type Cursor,
+  type CursorReport,
+  Cursors,
+  dueAt,
+  fail,
+  goOn,
+  rewind,
+  sent,
+  succeed,
+} from './cursors.ts';
 import type { EventLog, StoredEvent } from './log.ts';
 import { Pace } from './pace.ts';
 
@@ -158,9 +169,10 @@ export class Outbox<State> {
       time = Math.min(time, from);
       latest = Math.min(latest, to);
     };
-    for (const [, { retryAt, lastError, attempts }] of this.#sinks.flatMap((sink) => this.#behind(sink))) {
+    for (const [, cursor] of this.#sinks.flatMap((sink) => this.#behind(sink))) {
       // An answer that does not come may be waited for a little longer.
-      const isAwaited = lastError === null && attempts > 0;
+      const isAwaited = cursor.lastError === null && cursor.attempts > 0;
+      const retryAt = dueAt(cursor, now);
       if (retryAt > now) need(retryAt, isAwaited ? retryAt + SAFETY_LATEST_MS : retryAt);
       else need(now + safetyMs, now + SAFETY_LATEST_MS);
     }
@@ -313,7 +325,7 @@ export class Outbox<State> {
 
   /** Those that may be delivered to now. */
   #due(sink: Sink<State>, now: number): [string, Cursor][] {
-    return this.#behind(sink).filter(([, cursor]) => cursor.retryAt <= now);
+    return this.#behind(sink).filter(([, cursor]) => dueAt(cursor, now) <= now);
   }
 
   /** How many events wait for the one of these that is furthest behind. */
@@ -331,7 +343,8 @@ export class Outbox<State> {
     // Those that have to wait now, for a confirmation or because they failed.
     const waiting = new Set<Cursor>();
     const ready = () => this.#behind(sink).filter(([, cursor]) => !waiting.has(cursor));
-    const due = () => ready().filter(([, cursor]) => cursor.confirmed < end && (early || cursor.retryAt <= Date.now()));
+    const isDue = (cursor: Cursor) => early || dueAt(cursor, Date.now()) <= Date.now();
+    const due = () => ready().filter(([, cursor]) => cursor.confirmed < end && isDue(cursor));
     let turn = due();
     if (turn.length === 0) return;
     this.#draining.add(sink);

@@ -12,8 +12,9 @@ const SILENCE_MS = 1_000;
 /**
  * When the drains of one sink begin. The time between two of them grows while several events share one, the faster the
  * more, and halves when they do not. No two streams keep the same time: those that are changed by the same load would
- * else all drain at once, and everybody would wait for that. The time is kept to as long as the events that come meanwhile are many: the lone change after a burst,
- * as a new context's steps into ChittyOS are one, does not wait for company that will not come.
+ * else all drain at once, and everybody would wait for that. The time is kept to as long as the events that come
+ * meanwhile are many: the lone change after a burst, as a new context's steps into ChittyOS are one, does not wait for
+ * company that will not come.
  */
 export class Pace {
   readonly #longestMs: number;
@@ -39,6 +40,8 @@ export class Pace {
    * @param silentMs how long ago the last of them came
    */
   wait(now: number, events: number, silentMs: number): number {
+    // The clock was put back: nothing is known of the time that has passed, and it is not waited for to come again.
+    if (now < this.#startedAt) this.#startedAt = now;
     const elapsedMs = Math.max(now - this.#startedAt, 1);
     if (elapsedMs < INTERVAL_MS) return INTERVAL_MS - elapsedMs;
     const leftMs = this.#waitMs - elapsedMs;

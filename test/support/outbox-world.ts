@@ -339,6 +339,10 @@ export const step = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('restore' as const), events: fc.nat({ max: 20 }) }) },
   {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant('putBack' as const), ms: fc.constantFrom(900, 40_000, 3_600_000) }),
+  },
+  {
     weight: 4,
     arbitrary: fc.record({
       kind: fc.constantFrom(
@@ -383,6 +387,9 @@ export async function act(world: OutboxWorld, next: Step): Promise<void> {
       return;
     case 'tick':
       return world.tick(next.ms);
+    case 'putBack':
+      vi.setSystemTime(Date.now() - next.ms);
+      return;
     case 'evict':
       return world.evict();
     case 'alarm':

@@ -27,7 +27,7 @@ function withStorage(name: string, test: (sql: SqlStorage) => Promise<void>): Pr
 const versions = (last: number) => Array.from({ length: last }, (_, index) => index + 1);
 
 describe('the outbox', () => {
-  it('brings every destination each event once and in order, whatever is lost, late, twice, down, evicted or restored from a backup', {
+  it('brings every destination each event once and in order, whatever is lost, late, twice, down, evicted or restored from a backup, and when the clock is put back', {
     timeout: 120_000,
   }, async () => {
     const seed = printedSeed('outbox model');
@@ -149,6 +149,46 @@ describe('a sweep', () => {
       await vi.advanceTimersByTimeAsync(3_600_000);
       await world.outbox.wake();
       expect(world.received.get('direct')).toEqual([1]);
+    }));
+});
+
+describe('a clock that is put back', () => {
+  const putBack = (ms: number) => vi.setSystemTime(Date.now() - ms);
+
+  it('holds up no stream that has just delivered', () =>
+    withStorage('outbox put back', async (sql) => {
+      const world = new OutboxWorld(sql);
+      await world.append(1);
+      putBack(3_600_000);
+      await world.append(1);
+      await world.tick(2_000);
+      expect(world.received.get('direct')).toEqual([1, 2]);
+    }));
+
+  it('puts off neither what failed nor what was not confirmed', () =>
+    withStorage('outbox put off', async (sql) => {
+      const world = new OutboxWorld(sql);
+      world.broken.add('direct');
+      await world.append(1);
+      world.broken.delete('direct');
+      world.messages.length = 0;
+      putBack(3_600_000);
+      await world.outbox.wake();
+      expect(world.received.get('direct')).toEqual([1]);
+      expect(world.messages).toEqual([{ destinations: ['fast', 'slow'], versions: [1] }]);
+      // As late as after any other attempt.
+      await vi.advanceTimersByTimeAsync(10_000);
+      await world.outbox.wake();
+      expect(world.messages).toHaveLength(1);
+    }));
+
+  it('by a moment, as clocks are set right, has nothing sent again', () =>
+    withStorage('outbox set right', async (sql) => {
+      const world = new OutboxWorld(sql);
+      await world.append(1);
+      putBack(900);
+      await world.outbox.wake();
+      expect(world.messages).toHaveLength(1);
     }));
 });
 
