@@ -103,6 +103,11 @@ export async function* chunksOf(response: Response): AsyncGenerator<Uint8Array, 
   }
 }
 
+/** The text of an answer. @throws {ServerError} when the connection breaks, or it is too long */
+export async function textOf(response: Response): Promise<string> {
+  return new TextDecoder().decode(await readAll(chunksOf(response)));
+}
+
 async function readAll(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   let length = 0;

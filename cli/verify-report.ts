@@ -9,9 +9,10 @@ export interface Summary {
   readonly checkpoint: Checkpoint | null;
   readonly streams: number;
   readonly events: number;
-  /** Of a server: states that were compared, and contexts that the caller is not shown. */
+  /** Of a server: states that were compared, streams that the caller is not shown, and those that nobody is, by type. */
   readonly states?: number;
   readonly notShown?: number;
+  readonly notLookedAt?: Readonly<Record<string, number>>;
   /** Of a file: whether it was read to its end. */
   readonly isWhole?: boolean;
 }
@@ -41,12 +42,13 @@ export async function report(
   }
   for (const { code, message } of findings.list) await print(`${paint('red', code)}  ${plain(message)}`);
   if (findings.more > 0) await print(`… and ${findings.more} more`);
-  const { streams, events, states, notShown, isWhole } = counts;
+  const { streams, events, states, notShown, notLookedAt = {}, isWhole } = counts;
   if (isWhole === false) await print('The rest was not read.');
   const what = [
     `${counted(streams, 'stream')}, ${counted(events, 'event')}`,
     ...(states === undefined ? [] : [`${counted(states, 'state')} compared`]),
-    ...(notShown ? [`${counted(notShown, 'context')} in the log not shown to you`] : []),
+    ...(notShown ? [`${counted(notShown, 'stream')} in the log not shown to you`] : []),
+    ...Object.entries(notLookedAt).map(([type, count]) => `${counted(count, `${plain(type)} stream`)} not looked at`),
     ...(checkpoint ? [`checkpoint of size ${checkpoint.size} of ${plain(checkpoint.origin)}`] : []),
   ].join(', ');
   await print(isVerified ? `${paint('green', 'verified')}: ${what}` : `${paint('red', 'NOT VERIFIED')}: ${what}`);

@@ -6,17 +6,19 @@ import { auditServer } from '../audit-server.ts';
 import { EXIT, UsageError } from '../errors.ts';
 import { DamagedInput, readInput } from '../input.ts';
 import { Progress } from '../io.ts';
-import { isContextName } from '../moments.ts';
 import { type Command, readArguments, readText, readUrl, SERVER_OPTIONS, serverOf } from '../options.ts';
 import { Server } from '../server.ts';
+import { type ServedStream, streamOfId } from '../streams.ts';
 import { earlierHeads, readEarlier, trustedKeys } from '../trust.ts';
 import { report, type Summary, tellStream } from '../verify-report.ts';
 
-const HELP = `chittyconnect verify <file | - | url> [context …] --key <key | file>
+const HELP = `chittyconnect verify <file | - | url> [id …] --key <key | file>
 
   Verifies a proof bundle or an export (a file, or - for standard input, gzip or not), offline; or a running server: its
-  whole log, every event that the log vouches for, and that the states which it serves are those that the events lead
-  to. It says which event of which stream does not fit, and why.
+  whole log; of each context, actor and connection that you may read, or of those named, every event that the log vouches
+  for; and that the states of contexts which it serves are those that the events lead to. It says which event of which
+  stream does not fit, and why. It counts the streams in the log that you are not shown, and those of other types, whose
+  events nobody is given and which are not looked at.
 
   --key <key>         a verifier key that you trust, of the log or of a witness; or a file of them, one a line, or what
                       /log/keys answered when you first looked. It can be given several times
@@ -26,7 +28,7 @@ const HELP = `chittyconnect verify <file | - | url> [context …] --key <key | f
   --earlier <export>  an export that you verified earlier: each history must begin with what it was then
   --against <url>     of a file: the log that runs there must follow from what the file says. A checkpoint that you kept
                       and the file have to be compared through it, too, when the file is the newer one
-  --complete          of a server: you may read all contexts, so one that is not shown is missing
+  --complete          of a server: you may read all there is, so what is not shown is missing
   --key-file <file>   of a server: a file with your API key; else it is taken from CHITTYCONNECT_API_KEY
   --json              the verdict as JSON`;
 
@@ -48,17 +50,14 @@ export const VerifyCommand: Command = {
   help: HELP,
   async run(args) {
     const { values, positionals } = readArguments(args, OPTIONS);
-    const [subject, ...contexts] = positionals;
+    const [subject, ...ids] = positionals;
     if (subject === undefined) throw new UsageError('A file, - or the URL of a server is wanted');
     const isServer = /^https?:/.test(subject);
     for (const name of ['earlier', 'against'] as const) {
       if (isServer && values[name] !== undefined) throw new UsageError(`--${name} is for files`);
     }
-    if (!isServer && (values.complete || contexts.length > 0)) {
-      throw new UsageError('--complete and the ids of contexts are for a server');
-    }
-    const unknown = contexts.find((id) => !isContextName(id));
-    if (unknown !== undefined) throw new UsageError(`${unknown} is not the id of a context`);
+    if (!isServer && (values.complete || ids.length > 0)) throw new UsageError('--complete and ids are for a server');
+    const streams = ids.map(readStream);
     const keys = trustedKeys(values.key ?? []);
     const witnesses = readCount(values.witnesses ?? '0');
     const findings = new Findings();
@@ -69,7 +68,7 @@ export const VerifyCommand: Command = {
       ? await verifyServer(
           serverOf({ ...values, server: subject }),
           trust,
-          contexts,
+          streams,
           values.complete === true,
           findings,
           isJson,
@@ -83,15 +82,15 @@ export const VerifyCommand: Command = {
 async function verifyServer(
   server: Server,
   trust: LogTrust,
-  contexts: readonly string[],
+  streams: readonly ServedStream[],
   isComplete: boolean,
   findings: Findings,
   isJson: boolean,
 ): Promise<Summary> {
   const progress = new Progress();
-  const audit = await auditServer(server, trust, { contexts, isComplete }, findings, {
+  const audit = await auditServer(server, trust, { streams, isComplete }, findings, {
     progress: (share, what) => progress.at(share, what),
-    context({ stream, events, isShown, isVerified }) {
+    stream({ stream, events, isShown, isVerified }) {
       if (isJson || !isShown) return;
       progress.end();
       tellStream(stream, events, isVerified);
@@ -163,6 +162,12 @@ async function compareLogs(
     if (now) await followCheckpoint(other, checkpoint, now, findings);
     else addToLog(findings, 'log-truncated', `${other.url.host} has no checkpoint, where the file has one`);
   }
+}
+
+function readStream(id: string): ServedStream {
+  const stream = streamOfId(id);
+  if (stream) return stream;
+  throw new UsageError(`${id} is not the id of a context, an actor or a connection`);
 }
 
 function readCount(text: string): number {

@@ -42,14 +42,23 @@ export function contextFile(dataFolder: string, id: string): string {
 
 /** The database of a context. */
 export function objectFile(dataFolder: string, id: string, which = 'TRUE'): string {
-  const file = databasesIn(join(dataFolder, OBJECTS, 'chittyconnect-ContextObject')).find((candidate) =>
+  return streamFile(dataFolder, 'ContextObject', `context/${id}`, which);
+}
+
+/** The database of an actor. */
+export function actorFile(dataFolder: string, id: string): string {
+  return streamFile(dataFolder, 'ActorObject', `actor/${id}`, 'TRUE');
+}
+
+function streamFile(dataFolder: string, objects: string, stream: string, which: string): string {
+  const file = databasesIn(join(dataFolder, OBJECTS, `chittyconnect-${objects}`)).find((candidate) =>
     withDatabase(candidate, (database) => {
       if (!hasTable(database, 'events')) return false;
       const query = `SELECT 1 FROM events WHERE ${which} AND event ->> '$.stream' = ? LIMIT 1`;
-      return database.prepare(query).get(`context/${id}`) !== undefined;
+      return database.prepare(query).get(stream) !== undefined;
     }),
   );
-  if (file === undefined) throw new Error(`There is no file of ${id}`);
+  if (file === undefined) throw new Error(`There is no file of ${stream}`);
   return file;
 }
 
