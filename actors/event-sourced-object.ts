@@ -161,7 +161,8 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     this.#commit = new GroupCommit((request) => cold.answering(() => writer.apply(request)));
     const record = (command: Command) => cold.reading(() => writer.recordStep(command));
     this.#record = record;
-    this.#process = ports.process ? new ProcessRunner(this.#alarm, { ...source, record }, ports.process) : null;
+    const processSource = { ...source, record, correlationId: () => writer.correlationId() };
+    this.#process = ports.process ? new ProcessRunner(this.#alarm, processSource, ports.process) : null;
   }
 
   /**

@@ -4,8 +4,12 @@ import type { AlarmClock } from './alarm-clock.ts';
 interface Step<Command> {
   /** When it may be made, in milliseconds since 1970. */
   readonly dueAt: number;
-  /** Makes it, though it may have been made before, and gives the command that records how it went. Must not reject. */
-  perform(): Promise<Command>;
+  /**
+   * Makes it, though it may have been made before, and gives the command that records how it went. Must not reject.
+   *
+   * @param correlationId what it is grouped with: that of the event which records how it went
+   */
+  perform(correlationId: string): Promise<Command>;
 }
 
 /**
@@ -25,6 +29,8 @@ interface ProcessSource<State, Command> {
   state(): State;
   /** The version of `state`. */
   version(): number;
+  /** What the events of the process are grouped with. */
+  correlationId(): string;
   /** Carries out a command of the process in the object's own name. */
   record(command: Command): unknown;
 }
@@ -69,7 +75,7 @@ export class ProcessRunner<State, Command> {
         }
         if (isGuarded) this.#alarm.armBy(Date.now() + LOST_STEP_MS);
         const version = this.#source.version();
-        await this.#source.record(await next.perform());
+        await this.#source.record(await next.perform(this.#source.correlationId()));
         // A report that was not taken: made again at once, the step would be made without end.
         if (this.#source.version() === version) throw new Error('the log did not take what came of it');
       }

@@ -99,13 +99,19 @@ export class StreamWriter<State, Command, Event extends DomainEvent> {
 
   /** Carries out what the object's own process reports, as a consequence of the last event. */
   recordStep(command: Command): void {
-    const { type, head, log } = this.#target;
+    const { head, log } = this.#target;
+    if (!log.exists) return;
+    const commandId = nextUlid(Date.now());
+    const cause = { correlationId: this.correlationId(), causationId: head.last?.id ?? null, commandId };
+    this.apply({ id: head.id, command, principal: SYSTEM, cause });
+  }
+
+  /** What all that the object's own process does is grouped with; empty when there is no event. */
+  correlationId(): string {
+    const { type, log } = this.#target;
     // The first of all says what the stream came of. Where that is cold, the last tells the same or what came since.
     const origin = log.firstIfHot() ?? log.last();
-    if (!origin) return;
-    const { correlationId } = openEvent(type, origin.text);
-    const cause = { correlationId, causationId: head.last?.id ?? null, commandId: nextUlid(Date.now()) };
-    this.apply({ id: head.id, command, principal: SYSTEM, cause });
+    return origin ? openEvent(type, origin.text).correlationId : '';
   }
 
   #append(request: CommandRequest<Command>, events: readonly Event[], now: number): CommandReply | RefusalReply {

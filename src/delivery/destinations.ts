@@ -1,9 +1,11 @@
 import { z } from 'zod';
 import type { DeliveryReport } from '../../actors/outbox.ts';
+import type { CallOptions } from '../chittyos/call.ts';
 import type { Relationship } from '../chittyos/chitty-chronicle.ts';
 import type { InitializeRequest } from '../chittyos/chitty-dna.ts';
 import { type Failure, isTurnedAway } from '../chittyos/failure.ts';
 import type { ChittyOs } from '../chittyos/services.ts';
+import { traceparentOf } from '../trace.ts';
 import { eventType, type OutgoingEvent, skipped, withoutReferences } from './cloud-event.ts';
 
 /** Entries that one request to ChittyChronicle carries. */
@@ -16,6 +18,11 @@ const REQUEST_CHARS = 300_000;
  * up soon: the object sends again anyway.
  */
 const PATIENCE = { budgetMs: 5_000 };
+
+/** How a call about events is made. It can belong to one trace: that of the first of them; each event says what its own is. */
+function about([first]: readonly OutgoingEvent[]): CallOptions {
+  return { ...PATIENCE, ...(first && { traceparent: traceparentOf(first.correlationid) }) };
+}
 
 type Send = (events: readonly OutgoingEvent[]) => Promise<Failure | null>;
 
@@ -43,13 +50,13 @@ export async function writeEntries(events: readonly OutgoingEvent[], services: C
       data: { ...event },
       timestamp: event.time,
     }));
-    const written = await services.chronicle.logBatch(entries, PATIENCE);
+    const written = await services.chronicle.logBatch(entries, about(part));
     if (!written.ok) return written.failure;
   }
   for (const event of events) {
     const relationship = relationshipIn(event);
     if (relationship === null) continue;
-    const stated = await services.chronicle.relationships(relationship, PATIENCE);
+    const stated = await services.chronicle.relationships(relationship, about([event]));
     if (!stated.ok) return stated.failure;
   }
   return null;
@@ -100,20 +107,21 @@ export async function toDna(
   let isUnknown = false;
   const report = await deliver(events, async (some) => {
     for (const part of parts(some.map(withoutReferences))) {
-      const evolved = await services.dna.evolve(dnaId, part, PATIENCE);
+      const evolved = await services.dna.evolve(dnaId, part, about(part));
       if (evolved.ok) continue;
       isUnknown = evolved.failure.status === 404;
       return evolved.failure;
     }
     return null;
   });
-  if (isUnknown && (await isBegunAnew(dnaId, services, beginning))) {
+  if (isUnknown && (await isBegunAnew(dnaId, services, beginning, about(events)))) {
     return { ...report, isRefused: false, ...(report.first > 1 && { missingFrom: 1 }) };
   }
   // Not by the deletion itself: whatever comes after it, such as a step of provisioning, opens the record again.
   if (report.failed !== undefined || events.at(-1)?.isdeleted !== true) return report;
   // Unless the stream has gone on since: a message that comes late must not close a record that was opened again.
-  const archived = await services.dna.archive(dnaId, { source: first?.source ?? '', sequence: report.last }, PATIENCE);
+  const upTo = { source: first?.source ?? '', sequence: report.last };
+  const archived = await services.dna.archive(dnaId, upTo, about(events.slice(-1)));
   return archived.ok ? report : failed(events, archived.failure);
 }
 
@@ -122,9 +130,10 @@ async function isBegunAnew(
   dnaId: string,
   services: ChittyOs,
   beginning: () => Promise<InitializeRequest | null>,
+  options: CallOptions,
 ): Promise<boolean> {
   const request = await beginning().catch(() => null);
-  const begun = request && (await services.dna.initialize(request, PATIENCE));
+  const begun = request && (await services.dna.initialize(request, options));
   return begun?.ok === true && begun.value.id === dnaId;
 }
 

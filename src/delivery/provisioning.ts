@@ -3,9 +3,14 @@ import type { Context, ContextCommand, ContextState } from '../../actors/context
 import type { Process } from '../../actors/process.ts';
 import { nextStep, type Provisioning, type ProvisioningEvent, type StepFailure } from '../../actors/provisioning.ts';
 import type { ProvisioningStep } from '../../events/context.ts';
+import type { CallOptions } from '../chittyos/call.ts';
 import type { CallResult, Failure } from '../chittyos/failure.ts';
 import type { ChittyOs } from '../chittyos/services.ts';
+import { traceparentOf } from '../trace.ts';
 import { dnaRecordOf } from './dna-record.ts';
+
+/** The trace that a step's call belongs to: that of the request which the stream came of. */
+export type Trace = Required<Pick<CallOptions, 'traceparent'>>;
 
 /** The pause after a failed step; every failure is an event, so it grows to a length that does not fill the log. */
 const BACKOFF_MS = { base: 1_000, cap: 15 * 60_000 };
@@ -46,8 +51,9 @@ export function provisioningProcess(services: ChittyOs, publicUrl: string): Proc
       if (step === undefined) return null;
       return {
         dueAt: dueAt(state.provisioning, step),
-        async perform() {
-          return { type: 'recordProvisioning', event: await makeStep(step, state, services, publicUrl) };
+        async perform(correlationId) {
+          const trace = { traceparent: traceparentOf(correlationId) };
+          return { type: 'recordProvisioning', event: await makeStep(step, state, services, publicUrl, trace) };
         },
       };
     },
@@ -59,8 +65,9 @@ async function makeStep(
   context: Context,
   services: ChittyOs,
   publicUrl: string,
+  trace: Trace,
 ): Promise<ProvisioningEvent> {
-  const result = await outcome(step, context, services, publicUrl);
+  const result = await outcome(step, context, services, publicUrl, trace);
   if (result.ok) return result.value;
   return { type: 'provisioning_step_failed', data: failedStep(step, context.provisioning, result.failure) };
 }
@@ -94,9 +101,10 @@ async function outcome(
   context: Context,
   services: ChittyOs,
   publicUrl: string,
+  trace: Trace,
 ): Promise<CallResult<ProvisioningEvent>> {
   const { id, name, chittyId, provisioning } = context;
-  const once = { idempotencyKey: `${id}:${step}` };
+  const once = { ...trace, idempotencyKey: `${id}:${step}` };
   const chittyid = chittyId ?? '';
   const reference = (of: ProvisioningStep) => provisioning.steps[of]?.reference ?? '';
   switch (step) {
@@ -106,7 +114,7 @@ async function outcome(
         (minted) => ({ type: 'context_identified', data: { chittyId: minted.id, did: minted.did } }),
       );
     case 'initializeDna':
-      return map(await services.dna.initialize(dnaRecordOf('context', context)), (record) => ({
+      return map(await services.dna.initialize(dnaRecordOf('context', context), trace), (record) => ({
         type: 'dna_initialized',
         data: { dnaId: record.id },
       }));
@@ -124,11 +132,11 @@ async function outcome(
       const health = `${publicUrl}/health`;
       const capabilities = [...new Set([...context.systems, ...context.tools])].slice(0, CAPABILITIES_MAX);
       const entry = { chittyid, name, type: 'context', capabilities, health };
-      return map(await services.registry.register(entry), () => ({ type: 'context_registered', data: {} }));
+      return map(await services.registry.register(entry, trace), () => ({ type: 'context_registered', data: {} }));
     }
     case 'verify': {
       const evidence = { chittyid, dna: reference('initializeDna'), apiKeys: reference('issueApiKeys') };
-      const verified = await services.verify.verifyContext(evidence);
+      const verified = await services.verify.verifyContext(evidence, trace);
       if (verified.ok && verified.value.status === 'failed') return { ok: false, failure: NOT_VERIFIED };
       return map(verified, ({ id: verificationId, status }) => ({
         type: 'context_verified',

@@ -2,6 +2,7 @@ import { backoffMs } from '../../actors/backoff.ts';
 import type { InstallationCommand, InstallationState } from '../../actors/installation.ts';
 import type { Process } from '../../actors/process.ts';
 import type { ChittyOs } from '../chittyos/services.ts';
+import { traceparentOf } from '../trace.ts';
 
 /** The pause after a failure; each is an event, so it grows to a length that does not fill the log. */
 const BACKOFF_MS = { base: 1_000, cap: 15 * 60_000 };
@@ -19,10 +20,11 @@ export function identityProcess(services: ChittyOs): Process<InstallationState, 
       const { id, githubId, identification } = state;
       return {
         dueAt: identification === null ? 0 : Date.parse(identification.retryAt),
-        async perform() {
+        async perform(correlationId) {
           // An installation is a Thing.
           const request = { entity: 'T', metadata: { installationId: id, githubInstallationId: githubId } } as const;
-          const minted = await services.id.mint(request, { idempotencyKey: `${id}:identify` });
+          const traceparent = traceparentOf(correlationId);
+          const minted = await services.id.mint(request, { traceparent, idempotencyKey: `${id}:identify` });
           if (minted.ok) {
             const { id: chittyId, did } = minted.value;
             return {

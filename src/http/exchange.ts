@@ -2,6 +2,7 @@ import type { CommandRequest } from '../../actors/messages.ts';
 import type { Principal } from '../../actors/principal.ts';
 import { nextUlid } from '../../events/ulid.ts';
 import type { Env } from '../env.ts';
+import { newSpanId } from '../trace.ts';
 import { callerAddress, networkOf } from './address.ts';
 
 /** A request as itty-router hands it on, with the variable parts of its path. */
@@ -35,9 +36,6 @@ const REQUEST_ID = /^[\w.:-]{1,128}$/;
 /** W3C Trace Context: version, trace id, parent id, flags; later versions than 00 may have more. */
 const TRACEPARENT = /^(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(-.*)?$/;
 
-/** Bytes of a span id. */
-const SPAN_BYTES = 8;
-
 /** Takes up a request: its ids, its trace, and the headers that all its responses share. */
 export function openExchange(request: RoutedRequest, env: Env, execution: ExecutionContext): Exchange {
   const given = request.headers.get('X-Request-Id');
@@ -54,12 +52,6 @@ export function openExchange(request: RoutedRequest, env: Env, execution: Execut
 /** What a command that comes of this request says about its cause. */
 export function causeOf({ correlationId, origin }: Exchange): CommandRequest<unknown>['cause'] {
   return { correlationId, causationId: null, commandId: nextUlid(Date.now()), ...(origin !== undefined && { origin }) };
-}
-
-function newSpanId(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(SPAN_BYTES)), (byte) =>
-    byte.toString(16).padStart(2, '0'),
-  ).join('');
 }
 
 /** Headers of ours that a browser may show to scripts of another origin. */

@@ -37,6 +37,8 @@ export class FakeChittyOs {
   readonly begun: unknown[] = [];
   /** `service path` of each request, in their order. */
   readonly requests: string[] = [];
+  /** The traceparent of each, null where there was none. */
+  readonly traces: (string | null)[] = [];
   interfere: Interference = () => null;
 
   async fetch(url: string, init: RequestInit): Promise<Response> {
@@ -44,6 +46,7 @@ export class FakeChittyOs {
     const service = hostname.split('.')[0] ?? '';
     const body = typeof init.body === 'string' ? init.body : '';
     this.requests.push(`${service} ${pathname}`);
+    this.traces.push(new Headers(init.headers).get('traceparent'));
     const interference = this.interfere(service, pathname, body);
     if (interference) return interference;
     if (pathname === '/api/entries/batch') {

@@ -15,6 +15,9 @@ const CHITTY_IDS = ['03-1-USA-5537-P-2602-0-38', '03-1-USA-7165-T-2602-0-13', '0
 /** Key material that ChittyAuth gives out; it may be in no event. */
 export const SECRETS = ['cak_key-material', 'car_refresh-material'] as const;
 
+/** What the context came of: the trace of a request. */
+export const CORRELATION_ID = '4bf92f3577b34da6a3ce929d0e0e4736';
+
 /** How long the work of an alarm may take here: more than a step does whose service hangs. */
 const ALARM_MAX_MS = 30_000;
 
@@ -32,6 +35,7 @@ const CREATED: Extract<ContextCommand, { type: 'create' }>['data'] = {
 interface Received {
   readonly path: string;
   readonly key: string | null;
+  readonly traceparent: string | null;
   readonly body: string;
 }
 
@@ -51,8 +55,9 @@ class FakeServices {
 
   async fetch(url: string, init: RequestInit): Promise<Response> {
     const path = new URL(url).pathname;
-    const key = new Headers(init.headers).get('Idempotency-Key');
-    this.received.push({ path, key, body: String(init.body) });
+    const headers = new Headers(init.headers);
+    const key = headers.get('Idempotency-Key');
+    this.received.push({ path, key, traceparent: headers.get('traceparent'), body: String(init.body) });
     const fault = this.faults.get(path)?.shift() ?? this.broken.get(path);
     if (fault === 'hang') return new Promise(() => {});
     if (fault !== undefined && fault !== 'lose-answer') return fault.answer();
@@ -184,6 +189,7 @@ export class ProvisioningWorld {
       {
         state: () => this.state,
         version: () => this.events.length,
+        correlationId: () => CORRELATION_ID,
         record: (command) => {
           // What an object that was lost had under way comes to nothing.
           if (runner !== this.#runner) return;

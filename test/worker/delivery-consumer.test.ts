@@ -76,6 +76,52 @@ describe('a message', () => {
   });
 });
 
+describe('the trace', () => {
+  const trace = '4bf92f3577b34da6a3ce929d0e0e4736';
+  const traceIds = () =>
+    services.traces.map((traceparent) => /^00-([0-9a-f]{32})-[0-9a-f]{16}-01$/.exec(traceparent ?? '')?.[1]);
+  const identified = { from: 'a', to: 'b', type: 'uses', direction: 'both' };
+
+  it('of the request that events came of is passed on with each call', async () => {
+    const more = { correlationid: trace, isdeleted: true, data: identified };
+    await consume(bindings, { m1: events('a', 1, ['connection_established'], more) });
+    expect(services.requests.toSorted()).toEqual([
+      'chronicle /api/entries/batch',
+      'chronicle /api/relationships',
+      'dna /api/dna/dna_a/archive',
+      'dna /api/dna/dna_a/evolve',
+    ]);
+    expect(traceIds()).toEqual(Array(4).fill(trace));
+    // Each call is a span of its own.
+    expect(new Set(services.traces).size).toBe(4);
+  });
+
+  it('is made of what groups them where the caller sent none: always the same', async () => {
+    await consume(bindings, { m1: events('a', 1, created, { correlationid: 'mine' }) });
+    await consume(bindings, { m2: events('b', 1, created, { correlationid: 'mine' }) });
+    await consume(bindings, { m3: events('c', 1, created, { correlationid: '0'.repeat(32) }) });
+    // printf mine | sha256sum
+    const made = '3fd30542fe3f61b14bd4a4b2dc0b6fb3';
+    expect(traceIds().slice(0, 4)).toEqual(Array(4).fill(made));
+    expect(traceIds().slice(4)).toEqual(Array(2).fill(expect.not.stringMatching(/^0+$/)));
+  });
+
+  it('of a call about the events of several requests is that of the first; each event has its own', async () => {
+    const [first, second] = [trace, trace.replace('4', '5')];
+    await consume(bindings, {
+      m1: events('a', 1, ['context_created'], { correlationid: first }),
+      m2: events('b', 1, ['context_created'], { correlationid: second }),
+    });
+    const traces = Object.groupBy(traceIds(), (_, index) => services.requests[index] ?? '');
+    expect(traces).toEqual({
+      'chronicle /api/entries/batch': [first],
+      'dna /api/dna/dna_a/evolve': [first],
+      'dna /api/dna/dna_b/evolve': [second],
+    });
+    expect(services.entries.map(({ data }) => data.correlationid)).toEqual([first, second]);
+  });
+});
+
 describe('several messages', () => {
   it('of many streams are written to Chronicle in one request', async () => {
     const messages = Object.fromEntries(['a', 'b', 'c'].map((name) => [name, events(name, 1, created)]));

@@ -4,7 +4,7 @@ import type { z } from 'zod';
 import { SYSTEM } from '../../actors/principal.ts';
 import { contextEvents, PROVISIONING_STEPS } from '../../events/context.ts';
 import { api, createContext } from '../support/api.ts';
-import { ProvisioningWorld, SECRETS } from '../support/provisioning-world.ts';
+import { CORRELATION_ID, ProvisioningWorld, SECRETS } from '../support/provisioning-world.ts';
 import { expectProblem, history, objectOf, remove } from '../support/rest.ts';
 
 /** The path of each step's request, in their order. */
@@ -57,6 +57,13 @@ describe('provisioning', () => {
       status: 'active',
       provisioning: { status: 'complete' },
     });
+  });
+
+  it('passes the trace of the request on that the context came of, with a span for each step', async () => {
+    await world.create();
+    const traces = world.services.received.map(({ traceparent }) => traceparent?.split('-') ?? []);
+    expect(traces.map(([, traceId]) => traceId)).toEqual(Object.values(PATHS).map(() => CORRELATION_ID));
+    expect(new Set(traces.map(([, , span]) => span)).size).toBe(traces.length);
   });
 
   it('leaves no key material in any event', async () => {

@@ -154,7 +154,7 @@ describe('the ChittyID of an installation', () => {
     const mint = vi.fn<ChittyOs['id']['mint']>(async () => ({ ok: true, value: { id: 'C', did: 'did:chitty:C' } }));
     const process = identityProcess(authority(mint));
     for (let time = 0; time < 2; time++) {
-      expect(await process.next(installation(1))?.perform()).toEqual({
+      expect(await process.next(installation(1))?.perform('r')).toEqual({
         type: 'recordIdentification',
         event: { type: 'installation_identified', data: { chittyId: 'C', did: 'did:chitty:C' } },
       });
@@ -166,12 +166,12 @@ describe('the ChittyID of an installation', () => {
 
   it('is tried again later and later', async () => {
     const process = identityProcess(authority(async () => ({ ok: false, failure })));
-    const command = await process.next(installation(1))?.perform();
+    const command = await process.next(installation(1))?.perform('r');
     expect(command).toMatchObject({ event: { data: { attempt: 1, reason: 'id: It answered 503.' } } });
     const identification = { reason: 'x', attempt: 3, retryAt: at(99) };
     const step = process.next(installation(1, { identification }));
     expect(step?.dueAt).toBe(Date.parse(at(99)));
-    expect(await step?.perform()).toMatchObject({ event: { data: { attempt: 4 } } });
+    expect(await step?.perform('r')).toMatchObject({ event: { data: { attempt: 4 } } });
   });
 
   it('is not asked for when it is there, or the installation is gone', () => {
