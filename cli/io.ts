@@ -11,14 +11,17 @@ const BAR_WIDTH = 24;
 /** Encrypted words in JSON text (docs/protocol.md). */
 const SEALED = /"sealed:v1:([A-Za-z0-9_.-]{1,100}):[0-9a-f]{16}:[A-Za-z0-9+/]+={0,2}"/g;
 
+/** Where something is shown: a terminal, or anything else that can be written to. */
+type Screen = Pick<NodeJS.WriteStream, 'isTTY' | 'write'>;
+
 /** Whether colours are wanted: on a terminal, unless NO_COLOR is set (no-color.org). */
-function isColourful(stream: NodeJS.WriteStream): boolean {
-  return Boolean(stream.isTTY) && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
+function isColourful(screen: Screen): boolean {
+  return Boolean(screen.isTTY) && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
 }
 
 /** Colours a text for standard output, when that shows colours. */
-export function paint(colour: keyof typeof COLOURS, text: string): string {
-  return isColourful(process.stdout) ? `\x1b[${COLOURS[colour]}m${text}\x1b[0m` : text;
+export function paint(colour: keyof typeof COLOURS, text: string, screen: Screen = process.stdout): string {
+  return isColourful(screen) ? `\x1b[${COLOURS[colour]}m${text}\x1b[0m` : text;
 }
 
 /** A text from elsewhere as it may be shown: without what a terminal would act on. */
@@ -49,22 +52,26 @@ export function jsonText(value: unknown): string {
 
 /** A line on a terminal that says how far something is, and how long it will take; elsewhere nothing. */
 export class Progress {
+  readonly #screen: Screen;
   readonly #startedAt = Date.now();
-  readonly #isShown = Boolean(process.stderr.isTTY);
   #drawnAt = 0;
+
+  constructor(screen: Screen = process.stderr) {
+    this.#screen = screen;
+  }
 
   /** @param share from 0 to 1, null when it is not known */
   at(share: number | null, what: string): void {
     const now = Date.now();
-    if (!this.#isShown || now - this.#drawnAt < REDRAW_MS) return;
+    if (!this.#screen.isTTY || now - this.#drawnAt < REDRAW_MS) return;
     this.#drawnAt = now;
     const bar = share === null ? '' : `${drawBar(share)} ${Math.floor(share * 100)} % `;
-    process.stderr.write(`\r\x1b[K${bar}${what}${this.#estimate(share, now)}`);
+    this.#screen.write(`\r\x1b[K${bar}${what}${this.#estimate(share, now)}`);
   }
 
   /** Wipes the line. */
   end(): void {
-    if (this.#isShown) process.stderr.write('\r\x1b[K');
+    if (this.#screen.isTTY) this.#screen.write('\r\x1b[K');
   }
 
   #estimate(share: number | null, now: number): string {
