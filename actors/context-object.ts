@@ -65,9 +65,11 @@ function relation(principal: Principal, id: string, context: ContextState): Rela
   return collaborationOf(context).invitations.some(({ actor }) => actor === principal.subject) ? 'invited' : null;
 }
 
-/** Whether somebody may have lost what they had. */
+/** Those by which somebody may have lost what they had. */
+const TAKING: readonly string[] = ['member_removed', 'member_left', 'member_role_changed', 'invitation_withdrawn'];
+
 function changesRelations(type: ContextEvent['type']): boolean {
-  return type === 'member_removed' || type === 'member_left' || type === 'member_role_changed';
+  return TAKING.includes(type);
 }
 
 const contextStream: StreamType<ContextState, ContextCommand, ContextEvent> = {

@@ -235,7 +235,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     if (changesRelations) this.#subscribers.closeUnauthorized();
     for (const [index, text] of texts.entries()) this.#subscribers.publish(after + index + 1, text);
     if (this.#type.isClosed(this.#head.state)) this.#subscribers.closeEnded();
-    this.#outbox.appended(now);
+    this.#outbox.appended(now, changesRelations);
     void this.#process?.run();
     const chore = this.#chore;
     if (chore !== null) this.#alarm.armBy(Math.max(chore.at, now));

@@ -60,6 +60,8 @@ export interface Sink<State> {
   /** The longest time between two drains of a stream that is busy all the time, in milliseconds. */
   readonly intervalMs: number;
   /** Whether a destination can take anything yet. */
+  /** Whether it is what others go by for who may read: an event that takes that from somebody does not wait in it. */
+  readonly tellsWhoReads?: boolean;
   isReady(destination: string, state: State): boolean;
   /** Delivers what comes next. Rejects when it could not. */
   deliver(delivery: Delivery<State>): Promise<Progress>;
@@ -155,11 +157,23 @@ export class Outbox<State> {
     return Math.min(version(), ...ready.map((name) => this.#cursors.get(name)?.confirmed ?? 0));
   }
 
-  /** Called in the turn of an append: arms the alarm in the same transaction, then starts to drain. */
-  appended(now: number): void {
+  /**
+   * Called in the turn of an append: arms the alarm in the same transaction, then starts to drain.
+   *
+   * @param changesRelations whether somebody may have lost what they had by it
+   */
+  appended(now: number, changesRelations = false): void {
     this.#appendedAt = now;
     this.#arm(now, SAFETY_MS);
-    for (const sink of this.#sinks) this.#drainSoon(sink, now);
+    for (const sink of this.#sinks) {
+      if (changesRelations && sink.tellsWhoReads) this.#hurry(sink);
+      else this.#drainSoon(sink, now);
+    }
+  }
+
+  /** Drains as for somebody who waits for it: held up neither by the pace nor by what failed before. */
+  #hurry({ destinations }: Sink<State>): void {
+    for (const name of destinations) void this.whenConfirmed(name, this.#source.version(), SAFETY_MS);
   }
 
   /** Arms the alarm once for everything that needs it: what is behind, what has to be tried again, who has to be told. */

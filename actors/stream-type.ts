@@ -17,7 +17,10 @@ export interface StreamType<State, Command, Event extends DomainEvent> {
   actionOf(command: Command): Action;
   /** What the caller is to the subject of the stream. @param id the subject's id */
   relation(principal: Principal, id: string, state: State): Relation;
-  /** Whether an event of this type can change what somebody is to it: live subscribers are then asked again. */
+  /**
+   * Whether an event of this type can change what somebody is to it: live subscribers are then asked again, and
+   * sinks that tell who may read wait for nothing.
+   */
   changesRelations(type: Event['type']): boolean;
   readonly decider: Decider<State, Command, Event>;
   /** The payload schemas of its events in their current versions. */

@@ -42,6 +42,7 @@ export function readModelSink(
   return {
     destinations: ['d1'],
     intervalMs: READ_MODEL_INTERVAL_MS,
+    tellsWhoReads: true,
     // The service's own context is no one's to find.
     isReady: (_destination, state) => state !== null && state.owner !== SYSTEM_ACTOR,
     async deliver({ state: kept, version, events, generation }) {
