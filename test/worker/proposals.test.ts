@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { expectJson } from '../support/actors.ts';
+import { watch } from '../support/live.ts';
 import { expectInvalid, expectProblem, history, withNothingWritten } from '../support/rest.ts';
 import { contextOf, idOf, type Person, person, share } from '../support/sharing.ts';
 
@@ -244,12 +245,17 @@ describe('notes', () => {
     }
   });
 
-  it('are no part of the context that is read, listed or sent to subscribers', async () => {
+  it('are no part of the context that is read, listed or sent to who begins to watch it', async () => {
     const context = await team();
     await expectJson(await bob.post(`${context}/notes`, { text: 'between us' }), 201);
     for (const query of ['', '?at=9']) {
       expect(JSON.stringify(await expectJson(await vic.call(context + query), 200))).not.toContain('between us');
     }
+    const watcher = await watch(idOf(context), '', { Authorization: `Bearer ${vic.key}` });
+    const { state } = await watcher.until('hello');
+    expect(state).toMatchObject({ id: idOf(context), name: 'Before' });
+    expect(JSON.stringify(state)).not.toContain('between us');
+    for (const part of ['notes', 'collaboration']) expect(state).not.toHaveProperty(part);
     const leave = await cem.post(`${context}/leave`, undefined, { Prefer: 'wait=10' });
     expect(leave.status).toBe(204);
     const list = JSON.stringify(await expectJson(await vic.call('/v1/contexts?limit=100'), 200));

@@ -120,4 +120,55 @@ describe('a live subscription', () => {
     }
     expect(await (await bob.call(context)).json()).toMatchObject({ name: 'After' });
   });
+
+  it('shows two people what else becomes of proposals', async () => {
+    const context = await contextOf(ann, { name: 'Before' });
+    await share(ann, context, bob);
+    const mergePatch = { 'Content-Type': 'application/merge-patch+json' };
+    const rules = { method: 'PATCH', json: { approvalsRequired: 2 }, headers: mergePatch };
+    expect((await ann.call(`${context}/rules`, rules)).status).toBe(200);
+    const watchers = await Promise.all([watchAs(ann, context), watchAs(bob, context)]);
+    await Promise.all(watchers.map((watcher) => watcher.until('hello')));
+    const propose = async (name: string) => {
+      const { id }: { id: string } = await (await bob.post(`${context}/proposals`, { change: { name } })).json();
+      return { id, to: (step: string, who: Person) => who.post(`${context}/proposals/${id}/${step}`) };
+    };
+    const [first, second] = [await propose('One'), await propose('Two')];
+    await ann.patch(context, { name: 'Meanwhile' });
+    for (const answer of [
+      await first.to('rebase', bob),
+      await first.to('approve', ann),
+      await first.to('reject', ann),
+      await second.to('withdraw', bob),
+    ]) {
+      expect(answer.status).toBe(200);
+    }
+    for (const watcher of watchers) {
+      await watcher.until('event', 7);
+      const events = watcher.frames.filter(({ type }) => type === 'event').slice(3);
+      expect(events.map(({ event: { type, data } }) => [type, data.proposal])).toEqual([
+        ['proposal_rebased', first.id],
+        ['proposal_approved', first.id],
+        ['proposal_rejected', first.id],
+        ['proposal_withdrawn', second.id],
+      ]);
+    }
+  });
+
+  it('shows two people how notes come and go', async () => {
+    const context = await contextOf(ann);
+    await share(ann, context, bob);
+    const watchers = await Promise.all([watchAs(ann, context), watchAs(bob, context)]);
+    await Promise.all(watchers.map((watcher) => watcher.until('hello')));
+    const { id }: { id: string } = await (await bob.post(`${context}/notes`, { text: 'Ask Cem' })).json();
+    expect((await ann.remove(`${context}/notes/${id}`)).status).toBe(204);
+    for (const watcher of watchers) {
+      await watcher.until('event', 2);
+      const events = watcher.frames.filter(({ type }) => type === 'event');
+      expect(events.map(({ event: { type, data } }) => [type, data.note])).toEqual([
+        ['note_added', id],
+        ['note_removed', id],
+      ]);
+    }
+  });
 });
