@@ -34,10 +34,16 @@ afterAll(async () => {
 });
 
 const verify = (name: string, ...more: string[]) => run('verify', path(name), '--key', path('keys.json'), ...more);
-const contextOf = async (id: string, query = '') =>
-  (
-    await fetch(`${server.url}/v1/contexts/${id}${query}`, { headers: { Authorization: `Bearer ${server.apiKey}` } })
-  ).json();
+const read = (address: string) =>
+  fetch(`${server.url}/v1/contexts/${address}`, { headers: { Authorization: `Bearer ${server.apiKey}` } });
+const contextOf = async (id: string, query = '') => (await read(id + query)).json();
+
+/** The lines of an export that are no bundle's first. */
+const eventsIn = (bytes: Buffer) =>
+  bytes
+    .toString()
+    .split('\n')
+    .filter((line) => !line.startsWith('{"checkpoint":'));
 
 describe('on a running server, chittyconnect', () => {
   it('exports all contexts, to be verified offline; one byte changed, and the event is named', async () => {
@@ -71,6 +77,41 @@ describe('on a running server, chittyconnect', () => {
     writeFileSync(path('spoilt.ndjson'), whole.toString().replace('"note":"words', '"note":"wards').slice(0, -200));
     const spoilt = await run('export', id, '--out', path('spoilt.ndjson'), '--resume');
     expect(spoilt).toMatchObject({ status: 1, stderr: expect.stringContaining('cannot be gone on with') });
+  });
+
+  it('goes on in the second bundle of a file, wherever that was broken off', async () => {
+    await run('export', ...ids, '--out', path('two.ndjson'));
+    const whole = readFileSync(path('two.ndjson'));
+    const second = whole.indexOf('{"checkpoint":', 1);
+    const header = whole.indexOf('\n', second);
+    for (const length of [second, second + 10, header + 1, header + 300, whole.length - 1]) {
+      writeFileSync(path('begun.ndjson'), whole);
+      truncateSync(path('begun.ndjson'), length);
+      const { status, stderr } = await run('export', ...ids, '--out', path('begun.ndjson'), '--resume');
+      expect([length, status, stderr]).toEqual([length, 0, 'exported: 2 contexts\n']);
+      const resumed = readFileSync(path('begun.ndjson'));
+      // The first bundle is left alone; the events of the second are those that were there.
+      expect(resumed.subarray(0, second).equals(whole.subarray(0, second))).toBe(true);
+      expect(eventsIn(resumed)).toEqual(eventsIn(whole));
+      expect((await verify('begun.ndjson')).status).toBe(0);
+    }
+  });
+
+  it('goes on with the file of a folder that was being written', async () => {
+    const out = `${path('parts')}/`;
+    await run('export', ...ids, '--out', out);
+    const [first = '', last = ''] = ids.map((id) => join(out, `${id}.ndjson`));
+    const [whole, untouched] = [readFileSync(last), readFileSync(first)];
+    const header = whole.indexOf('\n');
+    for (const length of [0, header - 10, header + 300, whole.length]) {
+      rmSync(last);
+      writeFileSync(`${last}.part`, whole.subarray(0, length));
+      expect(await run('export', ...ids, '--out', out)).toMatchObject({ status: 2 });
+      expect((await run('export', ...ids, '--out', out, '--resume')).status).toBe(0);
+      expect(readdirSync(out).sort()).toEqual(ids.map((id) => `${id}.ndjson`).sort());
+      expect(eventsIn(readFileSync(last))).toEqual(eventsIn(whole));
+      expect(readFileSync(first).equals(untouched)).toBe(true);
+    }
   });
 
   it('exports to a folder, to standard output, and bare events', async () => {
