@@ -5,10 +5,13 @@ import { openSegmentFile, type Segment, type SegmentRow, segmentName } from './s
 import { type ColdTotals, SegmentTable } from './segment-table.ts';
 import { BrokenTree, type Damage, UnreadableHistory } from './unreadable-history.ts';
 
-/** Characters of segments that are kept in memory between two reads, and while one read needs many of them: the most
- * that a command looks back over (`past.ts`) and a segment at each end. An object has 128 MB. */
+/**
+ * Characters of segments that are kept in memory between two reads, and while one read needs many of them: the most
+ * that a command looks back over (`past.ts`) and a segment at each end, which may be over its size by a large state. An
+ * object has 128 MB.
+ */
 const IDLE_CHARS = 8 * 1024 * 1024;
-const READING_CHARS = 24 * 1024 * 1024;
+const READING_CHARS = 26 * 1024 * 1024;
 /** What a file may have more than its content, which compressed is always shorter but for a few bytes. */
 export const FILE_MORE_BYTES = 64 * 1024;
 /** How often one read may ask for the same segment: more often means that it needs more at once than there is room for. */

@@ -115,17 +115,29 @@ export class EventLog {
     return [...page, ...hot];
   }
 
-  /** Events before `before` down to the one after `after`, newest first; `limit` and `maxChars` as for `read`. */
-  readBack(before: number, after: number, limit: number, maxChars: number): StoredEvent[] {
+  /**
+   * Events before `before` down to the one after `after`, newest first; `limit` and `maxChars` as for `read`.
+   *
+   * @returns with the characters that were in memory for it: of the events, and for cold ones all that is in their
+   * segment, counted where they come to its end
+   */
+  readBack(
+    before: number,
+    after: number,
+    limit: number,
+    maxChars: number,
+  ): { readonly page: readonly StoredEvent[]; readonly heldChars: number } {
     const query = 'SELECT version, event FROM events WHERE version < ? AND version > ? ORDER BY version DESC LIMIT ?';
     const page = this.#page(query, [before, after, limit], maxChars);
     let chars = page.reduce((sum, { text }) => sum + text.length, 0);
+    let heldChars = chars;
     let reached = page.at(-1)?.version ?? before;
     const isCut = this.#cold.isInUse && page.length < limit && chars < maxChars;
     if (isCut && reached - 1 > Math.max(after, this.#cold.last))
       throw this.#cold.unknown(this.#cold.last + 1, reached - 1);
     while (reached - 1 > after && page.length < limit && chars < maxChars) {
       const segment = this.#cold.segmentOf(reached - 1);
+      if (reached - 1 === segment.last) heldChars += segment.chars;
       for (const event of eventsOf(segment, 0, reached - segment.first).reverse()) {
         if (event.version <= after || page.length >= limit || chars >= maxChars) break;
         page.push(event);
@@ -133,7 +145,7 @@ export class EventLog {
         reached = event.version;
       }
     }
-    return page;
+    return { page, heldChars };
   }
 
   /** Events that are not cold. Characters of those from `first` to `last`, and how many there are. */

@@ -9,7 +9,10 @@ import type { Snapshots } from './snapshots.ts';
 /** Events read at once. */
 const PAGE_EVENTS = 100;
 
-/** Events that a command looks back over at most, and their characters: less than 0.1 s of the object's turn. */
+/**
+ * Events that a command looks back over at most, and the characters that have to be in memory for it, give or take a
+ * segment: less than 0.1 s of the object's turn.
+ */
 const LOOK_BACK_EVENTS = 10_000;
 const LOOK_BACK_CHARS = 16 * 1024 * 1024;
 
@@ -75,14 +78,14 @@ export class StreamPast<State, Event extends DomainEvent> implements Past<State,
     const { log, open } = this.#source;
     let before = this.#source.version() + 1;
     for (let events = 0, chars = 0; events < LOOK_BACK_EVENTS && chars < LOOK_BACK_CHARS; ) {
-      const page = log.readBack(before, after, PAGE_EVENTS, PAGE_CHARS);
+      const { page, heldChars } = log.readBack(before, after, PAGE_EVENTS, PAGE_CHARS);
       if (page.length === 0) return;
       for (const { version, text } of page) {
         yield open(text);
         before = version;
-        chars += text.length;
       }
       events += page.length;
+      chars += heldChars;
     }
   }
 

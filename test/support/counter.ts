@@ -15,19 +15,29 @@ export type CounterEvent =
 export type CounterCommand =
   | { readonly type: 'add'; readonly amount: number }
   | { readonly type: 'addEach'; readonly amounts: readonly number[] }
+  /** Adds once more what was added after a version: as a revert does, it looks back. */
+  | { readonly type: 'addAgain'; readonly after: number }
   | { readonly type: 'close' };
 
 export type CounterState = { readonly total: number; readonly isClosed: boolean } | null;
 
 const counterDecider: Decider<CounterState, CounterCommand, CounterEvent> = {
   initialState: null,
-  decide(command, state) {
+  decide(command, state, _by, _now, past) {
     if (state?.isClosed) return { refused: 'deleted', detail: 'The counter is closed.' };
     switch (command.type) {
       case 'add':
         return command.amount === 0 ? [] : [{ type: 'counter_added', data: { amount: command.amount, unit: 'one' } }];
       case 'addEach':
         return command.amounts.map((amount) => ({ type: 'counter_added', data: { amount, unit: 'one' } }));
+      case 'addAgain': {
+        const then = past.at({ version: command.after }).state?.total ?? 0;
+        let amount = 0;
+        for (const { type, data } of past.newestFirst(command.after))
+          if (type === 'counter_added') amount += data.amount;
+        if (then + amount !== state?.total) return { refused: 'conflict', detail: 'So much was added since.' };
+        return [{ type: 'counter_added', data: { amount, unit: 'one' } }];
+      }
       case 'close':
         return [{ type: 'counter_closed', data: {} }];
       default:
