@@ -45,8 +45,9 @@ export class Snapshots<State> {
   }
 
   /**
-   * Rebuilds the state as it was at `version`, the latest when there are fewer events. What comes to a segment whose
-   * snapshots are of another state schema leaves a snapshot at its end, so that no replay has to begin there again.
+   * Rebuilds the state as it was at `version`, the latest when there are fewer events. What goes through a segment, or
+   * comes to the end of one whose snapshots are of another state schema, leaves a snapshot there, so that no replay has
+   * to begin before it again.
    */
   at(version: number): Hydrated<State> {
     const snapshot = this.#latest(version);
@@ -61,7 +62,8 @@ export class Snapshots<State> {
         state = this.#replay.step(state, event.text);
         reached = event.version;
       }
-      if (reached === end && end <= this.#cold.last && this.#isOutdated(end)) this.write(end, state);
+      const isEnd = reached === end && end <= this.#cold.last;
+      if (isEnd && (end < version || this.#isOutdated(end))) this.write(end, state);
     }
     return { version: reached, state, snapshotVersion };
   }
@@ -123,9 +125,11 @@ export class Snapshots<State> {
         version,
       )
       .toArray();
-    const isCold = version > 0 && version <= this.#cold.last;
-    const cold = isCold && row?.version !== version ? this.#coldLatest(version) : null;
-    if (cold && cold.version > (row?.version ?? 0)) return cold;
+    const rowVersion = row?.version ?? 0;
+    // There is a row where the cold part ends, unless another state schema was in use for a while.
+    const lastCold = Math.min(version, this.#cold.last);
+    const cold = rowVersion < lastCold ? this.#coldLatest(lastCold) : null;
+    if (cold && cold.version > rowVersion) return cold;
     return row ? { version: row.version, state: JSON.parse(row.state) } : null;
   }
 

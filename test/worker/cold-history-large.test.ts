@@ -1,7 +1,12 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { isRefusal } from '../../actors/decider.ts';
 import { CAUSE, type Cuttable, cuttable } from '../support/cold-world.ts';
+import { CounterObject } from '../support/counter.ts';
 import { ADMINISTRATOR } from '../support/principals.ts';
+
+afterEach(() => {
+  CounterObject.stateSchema = 1;
+});
 
 /** Moves so many segments of 256 small events, with snapshots of a megabyte: some 3 Mi characters each. */
 async function growSegments(cut: Cuttable, segments: number): Promise<void> {
@@ -34,4 +39,31 @@ describe('segments that together are more than what one read may hold', () => {
     expect(await addAgain(after)).not.toHaveProperty('refused');
     expect(await totalOf(cut)).toBe(total + (total - then));
   }, 120_000);
+
+  it.each([
+    ['before anything was moved in the other form', 0],
+    ['after events were moved in the other form', 2],
+  ])(
+    'do not keep a stream from waking whose states go back to an earlier form, %s',
+    async (_when, meanwhile) => {
+      const cut = cuttable(`back-to-schema-1-${meanwhile}`);
+      await cut.grow(1);
+      await growSegments(cut, 12);
+      const total = await totalOf(cut);
+      CounterObject.stateSchema = 2;
+      await cut.evict();
+      expect(await totalOf(cut)).toBe(total);
+      await growSegments(cut, meanwhile);
+      const then = await totalOf(cut);
+      CounterObject.stateSchema = 1;
+      await cut.evict();
+      expect(await totalOf(cut)).toBe(then);
+      // The next time it need not be found out again.
+      CounterObject.segments.gets = 0;
+      await cut.evict();
+      expect(await totalOf(cut)).toBe(then);
+      expect(CounterObject.segments.gets).toBe(0);
+    },
+    120_000,
+  );
 });
