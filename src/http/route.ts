@@ -10,6 +10,8 @@ interface RouteBase {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
   /** The path in itty-router's syntax: `/v1/contexts/:id`. */
   readonly path: string;
+  /** Whether it only looks something up, though its method could change something. */
+  readonly isRead?: true;
   /** What the OpenAPI document says about it. */
   readonly operation: ZodOpenApiOperationObject;
 }
@@ -39,8 +41,15 @@ export interface SelfAuthenticatingRoute extends RouteBase {
   readonly access: 'self-authenticating';
   /** What it asks `actors/access.ts` about. */
   readonly action: Action;
+  /** Whether the body shows who calls. Until it is read they are strangers, and have the limit of those. */
+  readonly isSigned?: true;
   handle(exchange: Exchange): Answer | Promise<Answer>;
 }
 
 /** A line of the route table. */
 export type Route = PublicRoute | AuthenticatedRoute | SelfAuthenticatingRoute;
+
+/** Whether a route is there to change something. */
+export function isCommand({ method, isRead }: Route): boolean {
+  return method !== 'GET' && !isRead;
+}

@@ -16,7 +16,7 @@ import { refuseBody } from './body.ts';
 import { type Exchange, openExchange } from './exchange.ts';
 import { isProblem } from './problem.ts';
 import { empty, problemResponse } from './respond.ts';
-import type { Answer, PublicRoute, Route, SelfAuthenticatingRoute } from './route.ts';
+import { type Answer, isCommand, type PublicRoute, type Route, type SelfAuthenticatingRoute } from './route.ts';
 import { routes } from './routes.ts';
 
 /** Seconds after which a caller may try again when an object was too busy. */
@@ -58,8 +58,8 @@ for (const route of routes) {
   paths.set(route.path, methods.set(route.method, route));
 }
 for (const [path, methods] of paths) {
-  const operationIds = [...methods].map(([method, { operation }]) => [method, operation.operationId ?? ''] as const);
-  const meter = meterOf(path.replaceAll(/:(\w+)\+?/g, '{$1}'), new Map(operationIds));
+  const commands = [...methods].filter(([, route]) => isCommand(route)).map(([method]) => method);
+  const meter = meterOf(path.replaceAll(/:(\w+)\+?/g, '{$1}'), new Set(commands));
   router.all(path, (request, env, execution) => answer(openExchange(request, env, execution), methods, meter));
 }
 /** Counts what no route takes. */

@@ -6,17 +6,6 @@ const BUCKETS_MS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_
 /** Methods that have a label of their own. Callers can send any word, and each would be a series for ever. */
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PATCH', 'PUT', 'DELETE', 'OPTIONS']);
 
-/** The operations that are commands: they ask an object to append to its log. */
-const COMMANDS = new Set([
-  'createContext',
-  'patchContext',
-  'deleteContext',
-  'restoreContext',
-  'retryProvisioning',
-  'replayDeadLetter',
-  'dropDeadLetter',
-]);
-
 type Outcome = 'accepted' | 'replayed' | 'refused' | 'failed';
 
 /** What was counted of one method of one route. */
@@ -34,11 +23,11 @@ interface Measures {
 export class RouteMeter {
   readonly route: string;
   readonly measures = new Map<string, Measures>();
-  readonly #operationIds: ReadonlyMap<string, string>;
+  readonly #commands: ReadonlySet<string>;
 
-  constructor(route: string, operationIds: ReadonlyMap<string, string>) {
+  constructor(route: string, commands: ReadonlySet<string>) {
     this.route = route;
-    this.#operationIds = operationIds;
+    this.#commands = commands;
   }
 
   /** Counts a request that was answered. On the path of every request: a few additions, and nothing is allocated. */
@@ -55,12 +44,11 @@ export class RouteMeter {
   #measuresOf(method: string): Measures {
     const known = this.measures.get(method);
     if (known) return known;
-    const isCommand = COMMANDS.has(this.#operationIds.get(method) ?? '');
     const measures: Measures = {
       statuses: [0, 0, 0, 0, 0],
       buckets: new Array(BUCKETS_MS.length + 1).fill(0),
       sumMs: 0,
-      outcomes: isCommand ? { accepted: 0, replayed: 0, refused: 0, failed: 0 } : null,
+      outcomes: this.#commands.has(method) ? { accepted: 0, replayed: 0, refused: 0, failed: 0 } : null,
     };
     this.measures.set(method, measures);
     return measures;
@@ -83,10 +71,10 @@ const meters: RouteMeter[] = [];
  * Makes the meter of a route, whose counts then are part of the metrics.
  *
  * @param route its template, as labels show it: never a path, which has ids in it
- * @param operationIds the ids of its operations by method
+ * @param commands the methods that change something
  */
-export function meterOf(route: string, operationIds: ReadonlyMap<string, string> = new Map()): RouteMeter {
-  const meter = new RouteMeter(route, operationIds);
+export function meterOf(route: string, commands: ReadonlySet<string> = new Set()): RouteMeter {
+  const meter = new RouteMeter(route, commands);
   meters.push(meter);
   return meter;
 }
@@ -130,7 +118,7 @@ export function familiesOf(some: readonly RouteMeter[]): MetricFamily[] {
     {
       name: 'chittyconnect_commands',
       type: 'counter',
-      help: 'Commands sent through this isolate by outcome: accepted (also one that changed nothing), replayed (an Idempotency-Key seen before), refused (4xx), failed (5xx: it may have been carried out).',
+      help: 'Requests to this isolate that are to change something, by outcome: accepted (also one that changed nothing), replayed (an Idempotency-Key seen before), refused (4xx), failed (5xx: it may have been carried out).',
       samples: commands,
     },
   ];

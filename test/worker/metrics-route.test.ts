@@ -132,6 +132,24 @@ describe('what the metrics say', () => {
     for (const word of [id, 'secret name', 'Another secret', 'no-such-route', 'act_']) expect(text).not.toContain(word);
   });
 
+  it('counts commands of every route that is there to change something, and of no other', async () => {
+    const counted = (families: Map<string, ParsedFamily>, method: string, path: string) => {
+      const route = path.replaceAll(/:(\w+)\+?/g, '{$1}');
+      const samples = families.get('chittyconnect_commands')?.samples ?? [];
+      const own = samples.filter(({ labels }) => labels.method === method && labels.route === route);
+      return own.reduce((sum, { value }) => sum + value, 0);
+    };
+    const before = await scrape();
+    for (const { method, path } of routes) await configured({}, path.replaceAll(/:\w+\+?/g, 'x'), { method });
+    const after = await scrape();
+    const grown = ({ method, path }: { method: string; path: string }) =>
+      counted(after, method, path) - counted(before, method, path);
+    // RFC 7662 has those who only ask about a token use POST.
+    const isRead = ({ method, path }: { method: string; path: string }) =>
+      method === 'GET' || path === '/oauth/introspect';
+    expect(routes.filter((route) => grown(route) !== (isRead(route) ? 0 : 1))).toEqual([]);
+  });
+
   it('counts a request whose route breaks down, as 5xx', async () => {
     const CONTEXTS = broken(env.CONTEXTS);
     const labels = { method: 'GET', route: '/v1/contexts/{id}', status: '5xx' };

@@ -57,7 +57,7 @@ describe('the reader of these tests', () => {
 
 describe('what is counted of requests', () => {
   const counted = (note: (meter: RouteMeter) => void) => {
-    const meter = new RouteMeter('/v1/contexts/{id}', new Map([['PATCH', 'patchContext']]));
+    const meter = new RouteMeter('/v1/contexts/{id}', new Set(['PATCH']));
     note(meter);
     return parseOpenMetrics(openMetricsText(familiesOf([meter])));
   };

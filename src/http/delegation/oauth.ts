@@ -57,6 +57,7 @@ export const introspectToken: AuthenticatedRoute = {
   method: 'POST',
   path: '/oauth/introspect',
   access: 'token.introspect',
+  isRead: true,
   operation: {
     operationId: 'introspectToken',
     tags: ['delegation'],
