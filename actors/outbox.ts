@@ -190,6 +190,8 @@ export class Outbox<State> {
       if (retryAt > now) need(retryAt, isAwaited ? retryAt + SAFETY_LATEST_MS : retryAt);
       else need(now + safetyMs, now + SAFETY_LATEST_MS);
     }
+    // An object that is lost before the last of it was stored would send it again, and keep what comes next waiting for it.
+    if (this.#cursors.movedSinceStored > 0 && !this.#isBehind()) need(now + SAFETY_MS, now + SAFETY_MS);
     if (this.#monitor && (this.#cursors.isTroubled !== this.#cursors.isReported || this.#tellAt > 0)) {
       const tellAt = Math.max(now + TELL_MS, this.#tellAt);
       need(tellAt, tellAt);

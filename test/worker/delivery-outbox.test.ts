@@ -73,6 +73,20 @@ describe('a destination of two that share their messages', () => {
       expect(world.received.get('slow')).toEqual([1, 2, 3]);
     }));
 
+  it('that has arrived after the alarm is known to have, when the object is lost: what comes next waits for nothing', () =>
+    withStorage('outbox late', async (sql) => {
+      const world = new OutboxWorld(sql);
+      await world.append(1);
+      await world.tick(6_000);
+      for (const message of world.messages.splice(0)) world.consume(message);
+      for (const reports of world.reports.splice(0)) world.outbox.report(reports);
+      await world.tick(6_000);
+      world.evict();
+      await world.append(1);
+      await world.tick(1_000);
+      expect(world.messages.map(({ versions }) => versions)).toEqual([[2]]);
+    }));
+
   it('is not held up by the other that has much to catch up with', () =>
     withStorage('outbox catching up', async (sql) => {
       const world = new OutboxWorld(sql);
