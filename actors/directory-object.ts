@@ -128,16 +128,21 @@ export class DirectoryObject extends DurableObject<unknown> {
       .map(({ damage }) => JSON.parse(damage));
   }
 
-  /** The streams to wake now: those that stand still, and the next few in turn. */
+  /**
+   * The streams to wake now: those that stand still, and the next few in turn. A stream that stands still is left to its
+   * alarm again from then on, so that some that cannot be woken do not keep the others from their turn.
+   */
   sweep(): string[] {
+    const now = Date.now();
     const standing = this.#sql
       .exec<{ stream: string }>(
         'SELECT stream FROM behind WHERE reported_at < ? ORDER BY reported_at LIMIT ?',
-        Date.now() - STANDSTILL_MS,
+        now - STANDSTILL_MS,
         FAILING,
       )
       .toArray()
       .map((row) => row.stream);
+    for (const stream of standing) this.#sql.exec('UPDATE behind SET reported_at = ? WHERE stream = ?', now, stream);
     const [place] = this.#sql.exec<{ after: string }>('SELECT after FROM rotation WHERE id = 1').toArray();
     const turn = this.list(place?.after ?? '', ROTATION);
     // Past the last stream it begins again; nothing is written while there are too few to take turns.

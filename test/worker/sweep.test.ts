@@ -1,6 +1,8 @@
+import { runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { expect, it } from 'vitest';
 import { Directory } from '../../actors/directory.ts';
+import type { DirectoryObject } from '../../actors/directory-object.ts';
 import { shardOf } from '../../events/spread.ts';
 import { sweep } from '../../src/delivery/sweeper.ts';
 import { deliverNow, wake } from '../../src/delivery/wake.ts';
@@ -56,4 +58,16 @@ it('a stream that was registered and never written has nothing to deliver', asyn
   await new Directory(env.DIRECTORY).register('context/unwritten');
   await expect(wake(env, 'context/unwritten')).resolves.toBe(true);
   await expect(deliverNow(env, 'context/unwritten')).resolves.toBeUndefined();
+});
+
+it('streams that stand still have their turn one after the other, however many cannot be woken', async () => {
+  const directory = env.DIRECTORY.get(env.DIRECTORY.idFromName('directory/of-many'));
+  const streams = Array.from({ length: 120 }, (_, index) => `context/standing-${index}`);
+  const swept = await runInDurableObject(directory, (object: DirectoryObject, { storage }) => {
+    for (const stream of streams) object.noteBehind(stream, {});
+    // So long ago that they are left to their alarms no more.
+    storage.sql.exec('UPDATE behind SET reported_at = 0');
+    return [1, 2, 3].flatMap(() => object.sweep());
+  });
+  expect(swept.toSorted()).toEqual(streams.toSorted());
 });
