@@ -14,7 +14,7 @@ import { clearContexts, projectContexts } from '../../projections/contexts.ts';
 import { clearDeadLetters, projectDeadLetter } from '../../projections/dead-letters.ts';
 import { clearInstallations, projectInstallation } from '../../projections/installations.ts';
 import { type ContextInvitations, clearInvitations, projectInvitations } from '../../projections/invitations.ts';
-import { noteRebuildBegun, noteRebuilt } from '../../projections/rebuild-wanted.ts';
+import { noteEmptied, noteRebuildBegun, noteRebuilt } from '../../projections/rebuild-wanted.ts';
 import { clearWebhooks, projectWebhook } from '../../projections/webhooks.ts';
 import type { Env } from '../env.ts';
 import { auditKeptSince } from './audit-retention.ts';
@@ -38,8 +38,10 @@ const QUERY_CHARS = 400_000;
 /** How long a stream is waited for that has more to deliver, in milliseconds. */
 const REDELIVERY_MS = 20_000;
 
-/** A place in the directory. */
+/** How far a rebuild has come in the directory. */
 export interface RebuildPlace {
+  /** The id of the rebuild. */
+  readonly rebuild: string;
   readonly shard: number;
   /** The stream after which to go on; empty for the first. */
   readonly after: string;
@@ -62,21 +64,19 @@ export interface RebuildPart {
  * @param place where the part before said that this one begins; null for the first
  */
 export async function rebuildPart(env: Env, place: RebuildPlace | null): Promise<RebuildPart> {
-  if (place === null) {
-    await noteRebuildBegun(env.DB);
-    await clearAll(env.DB);
-  }
-  const { shard: index, after } = place ?? { shard: 0, after: '' };
+  const { rebuild, shard: index, after } = place ?? (await begin(env.DB));
   const shards = new Directory(env.DIRECTORY).shards();
   const streams = (await shards[index]?.list(after, PART_STREAMS)) ?? [];
   for (let from = 0; from < streams.length; from += TOGETHER) {
-    await rebuild(env, streams.slice(from, from + TOGETHER));
+    await rebuildTogether(env, streams.slice(from, from + TOGETHER));
   }
   const counts = await Promise.all(shards.map((each) => each.count()));
   const isShardDone = streams.length < PART_STREAMS;
   const isDone = isShardDone && index >= shards.length - 1;
-  if (isDone) await noteRebuilt(env.DB);
-  const next = isShardDone ? { shard: index + 1, after: '' } : { shard: index, after: streams.at(-1) ?? '' };
+  if (isDone) await noteRebuilt(env.DB, rebuild);
+  const next = isShardDone
+    ? { rebuild, shard: index + 1, after: '' }
+    : { rebuild, shard: index, after: streams.at(-1) ?? '' };
   return {
     rebuilt: streams.length,
     total: counts.reduce((sum, count) => sum + count, 0),
@@ -96,6 +96,14 @@ export async function rebuildAll(env: Env): Promise<void> {
     const seconds = Math.round((Date.now() - startedAt) / 1000);
     console.log(JSON.stringify({ level: 'info', message: `rebuilt ${done} of ${part.total} streams in ${seconds} s` }));
   } while (place !== null);
+}
+
+/** Empties the read models. @returns where to begin */
+async function begin(db: D1Database): Promise<RebuildPlace> {
+  const rebuild = await noteRebuildBegun(db);
+  await clearAll(db);
+  await noteEmptied(db, rebuild);
+  return { rebuild, shard: 0, after: '' };
 }
 
 async function clearAll(db: D1Database): Promise<void> {
@@ -139,7 +147,7 @@ interface Read {
  * all of them together: a transaction for each stream would take many times as long. Then each stream is told to go on
  * from there, which those have nothing to do for that are shorter and were not changed meanwhile.
  */
-async function rebuild(env: Env, streams: readonly string[]): Promise<void> {
+async function rebuildTogether(env: Env, streams: readonly string[]): Promise<void> {
   const read = await Promise.all(streams.map((stream) => readStream(env, stream)));
   const contexts: Context[] = [];
   const invitations: ContextInvitations[] = [];

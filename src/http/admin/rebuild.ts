@@ -7,8 +7,8 @@ import { readQuery } from '../query.ts';
 import { jsonText } from '../respond.ts';
 import type { AuthenticatedRoute } from '../route.ts';
 
-/** A place in the directory: the shard, and the stream after which to go on. */
-const CURSOR = /^(\d{1,2})\.([\w/]*)$/;
+/** The rebuild, and its place in the directory: the shard, and the stream after which to go on. */
+const CURSOR = /^([0-9A-HJKMNP-TV-Z]{26})\.(\d{1,2})\.([\w/]*)$/;
 
 /** POST /v1/admin/rebuild */
 export const rebuildReadModels: AuthenticatedRoute = {
@@ -46,13 +46,14 @@ export const rebuildReadModels: AuthenticatedRoute = {
     const place = query.cursor === undefined ? null : readPlace(query.cursor, shards);
     if (place === undefined) return invalid('cursor', 'must be the nextCursor of the answer before');
     const { rebuilt, total, next } = await rebuildPart(exchange.env, place);
-    const nextCursor = next && `${next.shard}.${next.after}`;
+    const nextCursor = next && `${next.rebuild}.${next.shard}.${next.after}`;
     return jsonText(exchange, 200, JSON.stringify({ rebuilt, total, nextCursor }));
   },
 };
 
 /** @returns undefined when it is none that was given out */
 function readPlace(cursor: string, shards: number): RebuildPlace | undefined {
-  const [, shard, after = ''] = CURSOR.exec(cursor) ?? [];
-  return shard === undefined || Number(shard) >= shards ? undefined : { shard: Number(shard), after };
+  const [, rebuild, shard, after = ''] = CURSOR.exec(cursor) ?? [];
+  if (rebuild === undefined || Number(shard) >= shards) return undefined;
+  return { rebuild, shard: Number(shard), after };
 }
