@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem, type } from 'node:os';
 import { join } from 'node:path';
+import { THINK_MS } from './load.ts';
 import { ROOT } from './servers.ts';
 
 /** Taken before anything was measured. */
