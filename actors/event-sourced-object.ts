@@ -11,6 +11,7 @@ import type { EndedAccess } from './ended-access.ts';
 import { GroupCommit } from './group-commit.ts';
 import { EventLog, tablesOf } from './log.ts';
 import { logSink } from './log-sink.ts';
+import { noteAppended } from './measures.ts';
 import type {
   CommandReply,
   CommandRequest,
@@ -231,6 +232,7 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
 
   /** What has to be done in the turn of an append. */
   #appended({ after, texts, changesRelations, now }: Append): void {
+    noteAppended(this.#type.name, texts.length);
     // Before the events: who has lost their access by one of them is not to see it.
     if (changesRelations) this.#subscribers.closeUnauthorized();
     for (const [index, text] of texts.entries()) this.#subscribers.publish(after + index + 1, text);

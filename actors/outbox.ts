@@ -11,6 +11,7 @@ import {
   sent,
   succeed,
 } from './cursors.ts';
+import { LagWatch } from './lag-watch.ts';
 import type { EventLog, StoredEvent } from './log.ts';
 import { Pace } from './pace.ts';
 
@@ -126,6 +127,7 @@ export class Outbox<State> {
   /** Who waits for a cursor to move. */
   readonly #waiters = new Set<Waiter>();
   readonly #paces: ReadonlyMap<Sink<State>, Pace>;
+  readonly #lags = new LagWatch();
   /** The next drain of each sink, while it waits for its time. */
   readonly #timers = new Map<Sink<State>, ReturnType<typeof setTimeout>>();
   readonly #monitor: Monitor | undefined;
@@ -165,6 +167,9 @@ export class Outbox<State> {
   appended(now: number, changesRelations = false): void {
     this.#appendedAt = now;
     this.#arm(now, SAFETY_MS);
+    for (const [name] of this.#sinks.flatMap((sink) => this.#behind(sink))) {
+      this.#lags.appended(name, this.#source.version(), now);
+    }
     for (const sink of this.#sinks) {
       if (changesRelations && sink.tellsWhoReads) this.#hurry(sink);
       else this.#drainSoon(sink, now);
@@ -289,6 +294,7 @@ export class Outbox<State> {
 
   /** Tells those who wait for a cursor that has come far enough. */
   #tellWaiters(): void {
+    this.#lags.confirmed(this.#cursors.all, Date.now());
     for (const waiter of this.#waiters) {
       if (waiter.cursor.confirmed < waiter.version) continue;
       this.#waiters.delete(waiter);

@@ -4,6 +4,7 @@ import { mayReadMetrics } from '../auth/identify.ts';
 import type { Env } from '../env.ts';
 import { coldFamilies } from '../metrics/cold.ts';
 import { databaseFamily } from '../metrics/database.ts';
+import { objectFamilies } from '../metrics/objects.ts';
 import { type MetricFamily, OPENMETRICS_TYPE, openMetricsText } from '../metrics/openmetrics.ts';
 import { outboxFamilies } from '../metrics/outbox.ts';
 import { queueFamily } from '../metrics/queue.ts';
@@ -43,6 +44,7 @@ export const metrics: SelfAuthenticatingRoute = {
     const text = openMetricsText([
       isolateFamily(),
       ...requestFamilies(),
+      ...objectFamilies(),
       ...(await outboxFamilies(exchange.env)),
       ...(await coldFamilies(exchange.env)),
       queueFamily(),

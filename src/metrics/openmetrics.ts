@@ -42,8 +42,29 @@ function escaped(text: string): string {
   return text.replaceAll('\\', '\\\\').replaceAll('\n', '\\n').replaceAll('"', '\\"');
 }
 
+/**
+ * The samples of one histogram of durations.
+ *
+ * @param boundsMs the upper bounds of the buckets, in milliseconds; the last bucket has none
+ * @param buckets how many durations there were by bucket, each in one
+ */
+export function histogramSamples(
+  labels: Readonly<Record<string, string>>,
+  boundsMs: readonly number[],
+  buckets: readonly number[],
+  sumMs: number,
+): Sample[] {
+  let count = 0;
+  const samples = buckets.map((inBucket, index): Sample => {
+    count += inBucket;
+    const boundMs = boundsMs[index] ?? Number.POSITIVE_INFINITY;
+    return { suffix: '_bucket', labels: { ...labels, le: canonicalNumber(boundMs / 1000) }, value: count };
+  });
+  return [...samples, { suffix: '_count', labels, value: count }, { suffix: '_sum', labels, value: sumMs / 1000 }];
+}
+
 /** A number in the canonical form that `le` labels have: whole numbers with `.0`. */
-export function canonicalNumber(value: number): string {
+function canonicalNumber(value: number): string {
   if (value === Number.POSITIVE_INFINITY) return '+Inf';
   return Number.isInteger(value) ? `${value}.0` : String(value);
 }

@@ -1,4 +1,4 @@
-import { canonicalNumber, type MetricFamily, type Sample } from './openmetrics.ts';
+import { histogramSamples, type MetricFamily, type Sample } from './openmetrics.ts';
 
 /** Upper bounds of the latency buckets, in milliseconds; the last bucket has none. */
 const BUCKETS_MS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];
@@ -94,7 +94,7 @@ export function familiesOf(some: readonly RouteMeter[]): MetricFamily[] {
       statuses.forEach((value, index) => {
         if (value > 0) requests.push({ suffix: '_total', labels: { method, route, status: `${index + 1}xx` }, value });
       });
-      latencies.push(...histogram({ method, route }, buckets, sumMs));
+      latencies.push(...histogramSamples({ method, route }, BUCKETS_MS, buckets, sumMs));
       if (outcomes === null) continue;
       for (const [outcome, value] of Object.entries(outcomes)) {
         commands.push({ suffix: '_total', labels: { method, route, outcome }, value });
@@ -122,14 +122,4 @@ export function familiesOf(some: readonly RouteMeter[]): MetricFamily[] {
       samples: commands,
     },
   ];
-}
-
-function histogram(labels: Record<string, string>, buckets: readonly number[], sumMs: number): Sample[] {
-  let count = 0;
-  const samples = buckets.map((inBucket, index): Sample => {
-    count += inBucket;
-    const boundMs = BUCKETS_MS[index] ?? Number.POSITIVE_INFINITY;
-    return { suffix: '_bucket', labels: { ...labels, le: canonicalNumber(boundMs / 1000) }, value: count };
-  });
-  return [...samples, { suffix: '_count', labels, value: count }, { suffix: '_sum', labels, value: sumMs / 1000 }];
 }

@@ -7,7 +7,7 @@ import { handleRequest } from '../../src/http/router.ts';
 import { routes } from '../../src/http/routes.ts';
 import { api, BASE, createContext } from '../support/api.ts';
 import { type ParsedFamily, parseOpenMetrics, sampleValue } from '../support/openmetrics.ts';
-import { configured, expectProblem, patch, read } from '../support/rest.ts';
+import { configured, expectProblem, objectOf, patch, read } from '../support/rest.ts';
 
 const METRICS_API_KEY = 'the-key-of-the-scraper';
 const ADMIN = { 'X-API-Key': String(env.BOOTSTRAP_API_KEY) };
@@ -90,6 +90,8 @@ describe('what the metrics say', () => {
       ['chittyconnect_requests', 'counter', null],
       ['chittyconnect_request_duration_seconds', 'histogram', 'seconds'],
       ['chittyconnect_commands', 'counter', null],
+      ['chittyconnect_events_appended', 'counter', null],
+      ['chittyconnect_outbox_lag_seconds', 'histogram', 'seconds'],
       ['chittyconnect_outbox_streams_behind', 'gauge', null],
       ['chittyconnect_outbox_oldest_age_seconds', 'gauge', 'seconds'],
       ['chittyconnect_cold_streams', 'gauge', null],
@@ -148,6 +150,36 @@ describe('what the metrics say', () => {
     const isRead = ({ method, path }: { method: string; path: string }) =>
       method === 'GET' || path === '/oauth/introspect';
     expect(routes.filter((route) => grown(route) !== (isRead(route) ? 0 : 1))).toEqual([]);
+  });
+
+  it('counts events that were appended by their type of stream, and no command that appended none', async () => {
+    const events = async () =>
+      sampleValue(await scrape(), 'chittyconnect_events_appended_total', { stream: 'context' });
+    const { id } = await createContext();
+    const before = Number(await events());
+    await patch(id, { name: 'Counted' });
+    expect(await events()).toBe(before + 1);
+    await patch(id, { name: 'Counted' });
+    expect(await events()).toBe(before + 1);
+  });
+
+  it('shows how long it took until a destination had an event', async () => {
+    const name = 'chittyconnect_outbox_lag_seconds';
+    const lag = async () => {
+      const families = await scrape();
+      const value = (suffix: string, labels = {}) =>
+        sampleValue(families, `${name}_${suffix}`, { destination: 'd1', ...labels }) ?? 0;
+      return { count: value('count'), quick: value('bucket', { le: '0.5' }) };
+    };
+    const { id } = await createContext();
+    await objectOf(id).flushOutbox();
+    const before = await lag();
+    await patch(id, { name: 'On its way' });
+    await objectOf(id).whenDelivered('d1', 2, 5_000);
+    const after = await lag();
+    // Others may be on their way as well.
+    expect(after.count).toBeGreaterThan(before.count);
+    expect(after.quick).toBeGreaterThan(before.quick);
   });
 
   it('counts a request whose route breaks down, as 5xx', async () => {
