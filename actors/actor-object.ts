@@ -14,7 +14,7 @@ import { type AccessView, accessViewOf, summaryOf } from './actor-access.ts';
 import { isPartyTo, statusAt } from './actor-delegations.ts';
 import { type ApiKey, isGoodAt } from './actor-keys.ts';
 import { isCredentialGoodAt, isSessionGoodAt, type Session } from './actor-sessions.ts';
-import { isRefusal } from './decider.ts';
+import { isRefusal, type Moment } from './decider.ts';
 import { type DelegationRecord, recordOf as delegationRecordOf, findInHistory } from './delegation-record.ts';
 import type { EndedAccess } from './ended-access.ts';
 import { ERASURE_DESTINATION, type EraseIn, erasureSink } from './erasure-sink.ts';
@@ -24,7 +24,7 @@ import { givenSink } from './given-sink.ts';
 import { successorsOf } from './key-successors.ts';
 import { LastUses } from './last-uses.ts';
 import { liveSink } from './live-sink.ts';
-import type { CommandReply, CommandRequest, Ports, RefusalReply } from './messages.ts';
+import type { CommandReply, CommandRequest, Ports, Reading, RefusalReply } from './messages.ts';
 import { type Principal, SYSTEM } from './principal.ts';
 import { ReceivedDelegations } from './received-delegations.ts';
 import type { StreamType } from './stream-type.ts';
@@ -239,13 +239,20 @@ export class ActorActor extends EventSourcedObject<ActorState, ActorCommand, Act
     this.#lastUses.note(credential, looked.seen, Date.now());
   }
 
-  /** All of an actor for those who may see it, the little that everybody may know for the others. */
-  find(principal: Principal): { readonly version: number; readonly seen: ActorRecord | ActorSummary } | RefusalReply {
-    return this.look(principal, 'actor.find', (actor) => {
+  /**
+   * All of an actor for those who may see it, the little that everybody may know for the others: as it is, or as it was at
+   * `moment` for those who may read its history, which tells what it was called.
+   */
+  find(
+    principal: Principal,
+    moment?: Moment,
+  ): Reading<{ readonly version: number; readonly seen: ActorRecord | ActorSummary }> {
+    const see = (actor: ActorState) => {
       if (actor === null) throw new Error('an actor that is there has a state');
       const relation = relationToActor(principal, actor.id, true);
       return decideAccess(principal, 'actor.read', relation) === 'allowed' ? recordOf(actor) : summaryOf(actor);
-    });
+    };
+    return this.lookBack(principal, moment ? 'actor.history' : 'actor.find', see, moment);
   }
 
   /** The keys that are good, oldest first. */

@@ -16,7 +16,7 @@ import {
   noSuchEnds,
 } from './connection.ts';
 import type { Standing } from './context-object.ts';
-import { isRefusal } from './decider.ts';
+import { isRefusal, type Moment } from './decider.ts';
 import { EventSourcedObject } from './event-sourced-object.ts';
 import { Heartbeats } from './heartbeats.ts';
 import type { CommandReply, CommandRequest, HistoryPage, Ports, RefusalReply, View } from './messages.ts';
@@ -104,18 +104,27 @@ export class ConnectionActor extends EventSourcedObject<ConnectionState, Connect
     this.#found = found;
   }
 
-  /** The connection with its last heartbeat, for those who may read a context at one of its ends. */
-  async read(principal: Principal): Promise<View | RefusalReply> {
+  /**
+   * The connection with its last heartbeat, for those who may read a context at one of its ends. As it was at `moment` it
+   * comes without: heartbeats are no events, and only the last is known.
+   */
+  async read(principal: Principal, moment?: Moment): Promise<View | RefusalReply> {
     const connection = this.#connection();
     if (connection !== null) await this.#askEnds(connection, principal);
-    return this.#withHeartbeat(await this.view(principal));
+    const view = await this.view(principal, moment);
+    return moment ? view : this.#withHeartbeat(view);
   }
 
-  /** A page of its events after version `after`, for those who may read the connection. */
-  async readHistory(principal: Principal, after: number, limit: number): Promise<HistoryPage | RefusalReply> {
+  /** A page of its events after version `after`, as they were at `moment`, for those who may read the connection. */
+  async readHistory(
+    principal: Principal,
+    after: number,
+    limit: number,
+    moment?: Moment,
+  ): Promise<HistoryPage | RefusalReply> {
     const connection = this.#connection();
     if (connection !== null) await this.#askEnds(connection, principal);
-    return this.history(principal, after, limit);
+    return this.history(principal, after, limit, moment);
   }
 
   /** Carries out what a caller asks for, when they may have it done. */

@@ -14,7 +14,7 @@ import {
   proposalViews,
 } from './context-answers.ts';
 import { contextWords } from './context-words.ts';
-import { isRefusal } from './decider.ts';
+import { isRefusal, type Moment } from './decider.ts';
 import type { ErasureCause } from './erasure-sink.ts';
 import { EventSourcedObject } from './event-sourced-object.ts';
 import type { CommandReply, CommandRequest, Ports, Reading, RefusalReply } from './messages.ts';
@@ -142,11 +142,18 @@ export class ContextActor extends EventSourcedObject<ContextState, ContextComman
     return looked.seen;
   }
 
-  /** How people's words are kept here, as JSON text. */
-  privacy(principal: Principal): Seen | RefusalReply {
+  /**
+   * How people's words are kept here, or were at `moment`, as JSON text. Whose words are here is told of the present only:
+   * it is known by the keys, which have no past.
+   */
+  privacy(principal: Principal, moment?: Moment): Reading<Seen> {
     const isAll = this.refuse(principal, 'context.hold') === null;
-    return this.look(principal, 'context.privacy', (context) =>
-      JSON.stringify({ ...privacyView(context, isAll), subjects: this.subjects }),
+    const subjects = moment ? {} : { subjects: this.subjects };
+    return this.lookBack(
+      principal,
+      'context.privacy',
+      (context) => JSON.stringify({ ...privacyView(context, isAll), ...subjects }),
+      moment,
     );
   }
 
@@ -194,28 +201,38 @@ export class ContextActor extends EventSourcedObject<ContextState, ContextComman
     });
   }
 
-  /** The notes that the context keeps, oldest first, as JSON text. */
-  notes(principal: Principal): Seen | RefusalReply {
-    return this.look(principal, 'context.read', (context) => JSON.stringify(collaborationOf(context).notes));
+  /** The notes that the context keeps, or kept at `moment`, oldest first, as JSON text. */
+  notes(principal: Principal, moment?: Moment): Reading<Seen> {
+    const see = (context: ContextState) => JSON.stringify(collaborationOf(context).notes);
+    return this.lookBack(principal, 'context.read', see, moment);
   }
 
-  /** How changes are made, as JSON text. */
-  rules(principal: Principal): Seen | RefusalReply {
-    return this.look(principal, 'context.read', (context) => JSON.stringify(collaborationOf(context).rules));
+  /** How changes are made, or were at `moment`, as JSON text. */
+  rules(principal: Principal, moment?: Moment): Reading<Seen> {
+    const see = (context: ContextState) => JSON.stringify(collaborationOf(context).rules);
+    return this.lookBack(principal, 'context.read', see, moment);
   }
 
-  /** The proposals as JSON text, oldest first: `items` are open, of those in `decided` it is said what became of them. */
-  proposals(principal: Principal): Seen | RefusalReply {
-    return this.look(principal, 'context.read', (context) => JSON.stringify(proposalViews(context)));
+  /**
+   * The proposals as they are, or were at `moment`, as JSON text, oldest first: `items` are open, of those in `decided` it
+   * is said what became of them.
+   */
+  proposals(principal: Principal, moment?: Moment): Reading<Seen> {
+    const see = (context: ContextState) => JSON.stringify(proposalViews(context));
+    return this.lookBack(principal, 'context.read', see, moment);
   }
 
-  /** One proposal, open or decided, as JSON text; `null` when the context does not know of it any more. */
-  proposal(principal: Principal, id: string): Reading<Seen> {
-    return this.lookBack(principal, 'context.read', (context, at) => {
+  /**
+   * One proposal, open or decided, as it is or was at `moment`, as JSON text; `null` when the context does not know of it
+   * any more, or did not yet.
+   */
+  proposal(principal: Principal, id: string, moment?: Moment): Reading<Seen> {
+    const see = (context: ContextState, at: (version: number) => ContextState) => {
       if (context === null) return 'null';
       const closed = closedProposal(id, context);
       return JSON.stringify(proposalView(id, closed ? at(closed.version - 1) : null, context));
-    });
+    };
+    return this.lookBack(principal, 'context.read', see, moment);
   }
 }
 

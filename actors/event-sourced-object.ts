@@ -429,12 +429,13 @@ export abstract class EventSourcedObject<State, Command, Event extends DomainEve
     return this.#reader.look(principal, action, see);
   }
 
-  /** The same where an earlier state is looked at too. */
+  /** The same of the state as it was at `moment`, or where an earlier one is looked at too. */
   protected lookBack<Seen>(
     principal: Principal,
     action: Action,
     see: (state: State, at: (version: number) => State) => Seen,
+    moment?: Moment,
   ): Reading<{ readonly version: number; readonly seen: Seen }> {
-    return this.#cold.answering(() => this.#reader.look(principal, action, see));
+    return this.#cold.answering(() => this.#reader.look(principal, action, see, moment));
   }
 }

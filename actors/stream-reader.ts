@@ -150,7 +150,8 @@ export class StreamReader<State, Command, Event extends DomainEvent> {
   }
 
   /**
-   * What a reader of the state gets to see of it. For what is not part of the view that everybody gets.
+   * What a reader of the state gets to see of it, as it is or as it was at `moment`. For what is not part of the view that
+   * everybody gets.
    *
    * @param see given the state, and a function that gives it as it was at an earlier version
    */
@@ -158,10 +159,13 @@ export class StreamReader<State, Command, Event extends DomainEvent> {
     principal: Principal,
     action: Action,
     see: (state: State, at: (version: number) => State) => Seen,
+    moment?: Moment,
   ): { readonly version: number; readonly seen: Seen } | RefusalReply {
     const { head, access, snapshots } = this.#source;
-    const at = (version: number) => head.open(snapshots.at(version).state);
-    return access.refuse(principal, action) ?? { version: head.version, seen: see(head.opened, at) };
+    const version = access.refuse(principal, action) ?? this.#endAt(moment, 0);
+    if (typeof version !== 'number') return version;
+    const at = (earlier: number) => head.open(snapshots.at(earlier).state);
+    return { version, seen: see(version === head.version ? head.opened : at(version), at) };
   }
 
   /** The head of the tree at a version; null when the log is damaged, whose events must be readable all the same: they show how. */

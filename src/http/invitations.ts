@@ -14,7 +14,7 @@ import {
   jsonBody,
   problems,
 } from './operations.ts';
-import { changePart, endPart, listParts, makePart, newPartId, pathPart } from './parts.ts';
+import { changePart, endPart, listed, makePart, newPartId, pathPart, readPart } from './parts.ts';
 import { invalid, isProblem, type Problem } from './problem.ts';
 import { readOptionalInteger, readQuery } from './query.ts';
 import { jsonText } from './respond.ts';
@@ -87,8 +87,11 @@ export const listContextInvitations: AuthenticatedRoute = {
       ...problems(400, 401, 403, 404),
     },
   },
-  handle(exchange) {
-    return listParts(exchange, (object) => object.invitations(exchange.principal));
+  async handle(exchange) {
+    const query = readQuery(exchange.request, []);
+    if (isProblem(query)) return query;
+    const items = await readPart(exchange, undefined, (object) => object.invitations(exchange.principal));
+    return isProblem(items) ? items : jsonText(exchange, 200, listed(items));
   },
 };
 

@@ -1,8 +1,15 @@
 import { z } from 'zod';
 import { NOTE_PREFIX } from '../../events/context-collaboration.ts';
 import { readBody } from './body.ts';
-import { changeHeaders, idempotencyParameter, ifMatchParameter, jsonBody, problems } from './operations.ts';
-import { endPart, listParts, makePart, newPartId, pathPart } from './parts.ts';
+import {
+  atParameter,
+  changeHeaders,
+  idempotencyParameter,
+  ifMatchParameter,
+  jsonBody,
+  problems,
+} from './operations.ts';
+import { endPart, listed, makePart, newPartId, pathPart, showPart } from './parts.ts';
 import { isProblem } from './problem.ts';
 import type { AuthenticatedRoute } from './route.ts';
 import { noteBody, textBody } from './sharing-schemas.ts';
@@ -44,8 +51,9 @@ export const listNotes: AuthenticatedRoute = {
   operation: {
     operationId: 'listNotes',
     tags: ['collaboration'],
-    summary: 'The newest notes on a context',
-    description: 'At most 100, and 48 KiB of them; the older ones are in the history.',
+    summary: 'The newest notes on a context, as they are or as they were',
+    description: 'At most 100, and 48 KiB of them; `at` shows the older ones, which are in the history too.',
+    requestParams: { query: atParameter },
     responses: {
       200: {
         description: 'The notes, oldest first',
@@ -55,7 +63,7 @@ export const listNotes: AuthenticatedRoute = {
     },
   },
   handle(exchange) {
-    return listParts(exchange, (object) => object.notes(exchange.principal));
+    return showPart(exchange, (object, moment) => object.notes(exchange.principal, moment), listed);
   },
 };
 

@@ -1,5 +1,5 @@
 import type { ContextCommand } from '../../actors/context.ts';
-import { isRefusal } from '../../actors/decider.ts';
+import { isRefusal, type Moment } from '../../actors/decider.ts';
 import type { RefusalReply } from '../../actors/messages.ts';
 import { derivedId, newId } from '../../events/id.ts';
 import type { ContextObject } from '../objects.ts';
@@ -8,7 +8,7 @@ import { readIdempotencyKey } from './conditions.ts';
 import { change, changeResponse, contextId, contextObject } from './contexts.ts';
 import type { AuthenticatedExchange } from './exchange.ts';
 import { isProblem, type Problem, problemOf } from './problem.ts';
-import { readQuery } from './query.ts';
+import { readOptionalMoment, readQuery } from './query.ts';
 import { empty, jsonText } from './respond.ts';
 import type { Answer } from './route.ts';
 
@@ -49,24 +49,43 @@ export function endPart(exchange: AuthenticatedExchange, command: ContextCommand
   return change(exchange, command, (reply) => empty(exchange, 204, headersOf(reply)));
 }
 
-/** Reads something of the context in the path that its object gives as JSON text. */
+/** Something of a context that its object gives as JSON text, as it is or as it was at a moment. */
+type See = (
+  object: DurableObjectStub<ContextObject>,
+  moment: Moment | undefined,
+) => Promise<{ readonly seen: string } | RefusalReply>;
+
+/**
+ * Reads something of the context in the path.
+ *
+ * @param at the query parameter: a version or a time; the present when left out
+ */
 export async function readPart(
   exchange: AuthenticatedExchange,
-  see: (object: DurableObjectStub<ContextObject>) => Promise<{ readonly seen: string } | RefusalReply>,
+  at: string | undefined,
+  see: See,
 ): Promise<string | Problem> {
+  const moment = readOptionalMoment('at', at);
+  if (isProblem(moment)) return moment;
   const id = await contextId(exchange);
   if (isProblem(id)) return id;
-  const answer = await see(contextObject(exchange, id));
+  const answer = await see(contextObject(exchange, id), moment);
   return isRefusal(answer) ? problemOf(answer) : answer.seen;
 }
 
-/** Reads a list of parts, whole: it is bounded. */
-export async function listParts(
+/** Answers with something of the context in the path, as it is or as it was `at`. @param show it as the answer has it */
+export async function showPart(
   exchange: AuthenticatedExchange,
-  see: (object: DurableObjectStub<ContextObject>) => Promise<{ readonly seen: string } | RefusalReply>,
+  see: See,
+  show = (seen: string) => seen,
 ): Promise<Answer> {
-  const query = readQuery(exchange.request, []);
+  const query = readQuery(exchange.request, ['at']);
   if (isProblem(query)) return query;
-  const items = await readPart(exchange, see);
-  return isProblem(items) ? items : jsonText(exchange, 200, `{"items":${items}}`);
+  const seen = await readPart(exchange, query.at, see);
+  return isProblem(seen) ? seen : jsonText(exchange, 200, show(seen));
+}
+
+/** A list of parts as an answer has it, whole: it is bounded. */
+export function listed(items: string): string {
+  return `{"items":${items}}`;
 }

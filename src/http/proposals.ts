@@ -3,8 +3,15 @@ import type { ProposalCommand } from '../../actors/proposals.ts';
 import { PROPOSAL_PREFIX } from '../../events/context-collaboration.ts';
 import { readBody, readOptionalBody } from './body.ts';
 import type { AuthenticatedExchange } from './exchange.ts';
-import { changeHeaders, idempotencyParameter, ifMatchParameter, jsonBody, problems } from './operations.ts';
-import { changePart, makePart, newPartId, PATCH_TYPES, pathPart, readPart } from './parts.ts';
+import {
+  atParameter,
+  changeHeaders,
+  idempotencyParameter,
+  ifMatchParameter,
+  jsonBody,
+  problems,
+} from './operations.ts';
+import { changePart, makePart, newPartId, PATCH_TYPES, pathPart, readPart, showPart } from './parts.ts';
 import { invalid, isProblem } from './problem.ts';
 import { readQuery } from './query.ts';
 import { jsonText } from './respond.ts';
@@ -71,20 +78,20 @@ export const listProposals: AuthenticatedRoute = {
   operation: {
     operationId: 'listProposals',
     tags: ['collaboration'],
-    summary: 'The proposals for a context',
+    summary: 'The proposals for a context, as they are or as they were',
     description: 'All that are open or stale, and what became of the last 50 others.',
-    requestParams: { query: z.object({ status: status.optional() }) },
+    requestParams: { query: z.object({ status: status.optional(), at: atParameter.shape.at }) },
     responses: {
       200: { description: 'Oldest first', content: { 'application/json': { schema: proposalsBody } } },
       ...problems(400, 401, 403, 404),
     },
   },
   async handle(exchange) {
-    const query = readQuery(exchange.request, ['status']);
+    const query = readQuery(exchange.request, ['status', 'at']);
     if (isProblem(query)) return query;
     const wanted = status.optional().safeParse(query.status);
     if (!wanted.success) return invalid('status', `must be one of ${status.options.join(', ')}`);
-    const seen = await readPart(exchange, (object) => object.proposals(exchange.principal));
+    const seen = await readPart(exchange, query.at, (object, moment) => object.proposals(exchange.principal, moment));
     if (isProblem(seen)) return seen;
     if (wanted.data === undefined) return jsonText(exchange, 200, seen);
     const all: Proposals = JSON.parse(seen);
@@ -101,22 +108,25 @@ export const readProposal: AuthenticatedRoute = {
   operation: {
     operationId: 'readProposal',
     tags: ['collaboration'],
-    summary: 'One proposal with its comments and approvals',
-    description: 'Open, or one of the last 50 that were decided; older ones are in the history.',
+    summary: 'One proposal with its comments and approvals, as it is or as it was',
+    description:
+      'Open, or one of the last 50 that were decided: now, or at the moment `at`. Older ones are in the history.',
+    requestParams: { query: atParameter },
     responses: {
       200: { description: 'The proposal', content: { 'application/json': { schema: proposalBody } } },
       ...problems(400, 401, 403, 404),
     },
   },
   async handle(exchange) {
-    const query = readQuery(exchange.request, []);
+    const query = readQuery(exchange.request, ['at']);
     if (isProblem(query)) return query;
-    const seen = await readPart(exchange, (object) =>
-      object.proposal(exchange.principal, pathPart(exchange, 'proposal')),
+    const seen = await readPart(exchange, query.at, (object, moment) =>
+      object.proposal(exchange.principal, pathPart(exchange, 'proposal'), moment),
     );
     if (isProblem(seen)) return seen;
     if (seen !== 'null') return jsonText(exchange, 200, seen);
-    const detail = 'There is no such proposal. One that was decided long ago is in the history (GET …/events).';
+    const detail =
+      'There is no such proposal, or was none then. One that was decided long ago is in the history (GET …/events).';
     return { problem: 'not-found', detail };
   },
 };
@@ -238,18 +248,16 @@ export const readRules: AuthenticatedRoute = {
   operation: {
     operationId: 'readRules',
     tags: ['collaboration'],
-    summary: 'How a context is changed',
+    summary: 'How a context is changed, or was',
     description: 'One approval for a proposal, and direct changes as well, unless owners have said otherwise.',
+    requestParams: { query: atParameter },
     responses: {
       200: { description: 'The rules', content: { 'application/json': { schema: rulesBody } } },
       ...problems(400, 401, 403, 404),
     },
   },
-  async handle(exchange) {
-    const query = readQuery(exchange.request, []);
-    if (isProblem(query)) return query;
-    const seen = await readPart(exchange, (object) => object.rules(exchange.principal));
-    return isProblem(seen) ? seen : jsonText(exchange, 200, seen);
+  handle(exchange) {
+    return showPart(exchange, (object, moment) => object.rules(exchange.principal, moment));
   },
 };
 

@@ -74,6 +74,8 @@ export const actorCases: Case[] = [
   ['listActors', 401, () => api('/v1/actors', { headers: wrongKey })],
   ['readActor', 200, () => api('/v1/actors/me')],
   ['readActor', 200, () => asAnother('GET', '')],
+  ['readActor', 200, () => api('/v1/actors/me?at=1')],
+  ['readActor', 403, () => asAnother('GET', '?at=1')],
   ['readActor', 304, () => api('/v1/actors/me', { headers: { 'If-None-Match': '*' } })],
   ['readActor', 400, () => api('/v1/actors/me?x=1')],
   ['readActor', 401, () => api('/v1/actors/me', { headers: wrongKey })],

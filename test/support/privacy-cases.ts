@@ -59,6 +59,7 @@ async function eraseTwice(): Promise<Response> {
 /** The cases of privacy. */
 export const privacyCases: Case[] = [
   ...below('readPrivacy', 'GET', '/privacy', 200),
+  ['readPrivacy', 200, async () => api(`${(await team()).context}/privacy?at=1`)],
   ...below('setPrivacyRules', 'PUT', '/privacy', 200, { rules }),
   ...below('setRetention', 'PUT', '/retention', 200, { days: 30, after: 'deletion' }),
   ...below('placeHold', 'PUT', '/legal-hold', 200, { reason: 'a case' }),

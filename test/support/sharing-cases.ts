@@ -170,6 +170,7 @@ export const sharingCases: Case[] = [
       return bob.call(`${context}/notes`);
     }),
   ],
+  ['listNotes', 200, onTeam(({ bob, context }) => bob.call(`${context}/notes?at=1`))],
   ...common('listNotes', 'GET', '/notes'),
   [
     'removeNote',
@@ -196,9 +197,11 @@ export const sharingCases: Case[] = [
       return on.bob.call(`${on.context}/proposals`);
     }),
   ],
+  ['listProposals', 200, onTeam(({ bob, context }) => bob.call(`${context}/proposals?at=1`))],
   ...common('listProposals', 'GET', '/proposals'),
   ['readProposal', 200, onTeam(async (on) => on.bob.call(await proposal(on)))],
   ['readProposal', 200, onTeam(async (on) => on.bob.call(await decided(on)))],
+  ['readProposal', 200, onTeam(async (on) => on.bob.call(`${await decided(on)}?at=99`))],
   ...common('readProposal', 'GET', anyProposal),
   ['commentProposal', 201, onTeam(async (on) => on.bob.post(`${await proposal(on)}/comments`, { text: 'Hm' }))],
   ['commentProposal', 409, onTeam(async (on) => on.bob.post(`${await decided(on)}/comments`, { text: 'Hm' }))],
@@ -217,6 +220,7 @@ export const sharingCases: Case[] = [
   ['rebaseProposal', 403, onTeam(async (on) => on.ann.post(`${await staleProposal(on)}/rebase`))],
   ...common('rebaseProposal', 'POST', `${anyProposal}/rebase`),
   ['readRules', 200, onTeam(({ bob, context }) => bob.call(`${context}/rules`))],
+  ['readRules', 200, onTeam(({ bob, context }) => bob.call(`${context}/rules?at=1`))],
   ...common('readRules', 'GET', '/rules'),
   ['patchRules', 200, onTeam(({ ann, context }) => ann.patch(`${context}/rules`, { approvalsRequired: 2 }))],
   ['patchRules', 400, onTeam(({ ann, context }) => ann.patch(`${context}/rules`, { approvalsRequired: 11 }))],

@@ -12,6 +12,7 @@ import { headersOf } from '../change.ts';
 import { etag, isNotModified, readIdempotencyKey } from '../conditions.ts';
 import type { AuthenticatedExchange, Exchange } from '../exchange.ts';
 import {
+  atParameter,
   changeHeaders,
   idempotencyParameter,
   ifMatchParameter,
@@ -21,10 +22,10 @@ import {
   problems,
 } from '../operations.ts';
 import { isProblem, type Problem, problemOf } from '../problem.ts';
-import { readQuery } from '../query.ts';
+import { readOptionalMoment, readQuery } from '../query.ts';
 import { empty, jsonText } from '../respond.ts';
 import type { Answer, AuthenticatedRoute } from '../route.ts';
-import { ACTOR_PATH, actorObject, addressed, changeActor } from './address.ts';
+import { ACTOR_PATH, actorId, actorObject, addressed, changeActor } from './address.ts';
 import { actorBody, actorSummaryBody, patchActorBody, registerActorBody, suspendActorBody } from './schemas.ts';
 
 const MERGE_PATCH = 'application/merge-patch+json';
@@ -87,11 +88,12 @@ export const readActor: AuthenticatedRoute = {
   operation: {
     operationId: 'readActor',
     tags: ['actors'],
-    summary: 'Read an actor',
+    summary: 'Read an actor as it is, or as it was',
     description:
       'By its id or its ChittyID; `me` is whoever asks. Oneself and administrators get all of it, others what they ' +
-      'need to share with it. A deleted actor stays readable: events name it.',
-    requestParams: { header: ifNoneMatchParameter },
+      'need to share with it. A deleted actor stays readable: events name it. As it was (`at`) it is for those who may ' +
+      'read its history: themselves, administrators and auditors.',
+    requestParams: { query: atParameter, header: ifNoneMatchParameter },
     responses: {
       200: {
         description: 'The actor',
@@ -103,9 +105,13 @@ export const readActor: AuthenticatedRoute = {
     },
   },
   async handle(exchange) {
-    const id = await addressed(exchange);
+    const query = readQuery(exchange.request, ['at']);
+    if (isProblem(query)) return query;
+    const moment = readOptionalMoment('at', query.at);
+    if (isProblem(moment)) return moment;
+    const id = await actorId(exchange);
     if (isProblem(id)) return id;
-    const found = await actorObject(exchange, id).find(exchange.principal);
+    const found = await actorObject(exchange, id).find(exchange.principal, moment);
     if ('refused' in found) return problemOf(found);
     const notModified = isNotModified(exchange.request.headers, found.version);
     if (isProblem(notModified)) return notModified;

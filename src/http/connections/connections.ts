@@ -8,6 +8,7 @@ import { etag, isNotModified } from '../conditions.ts';
 import { findContextId } from '../contexts.ts';
 import type { AuthenticatedExchange } from '../exchange.ts';
 import {
+  atParameter,
   changeHeaders,
   idempotencyParameter,
   ifMatchParameter,
@@ -17,10 +18,10 @@ import {
   problems,
 } from '../operations.ts';
 import { isProblem, problemOf } from '../problem.ts';
-import { readQuery } from '../query.ts';
+import { readOptionalMoment, readQuery } from '../query.ts';
 import { empty, jsonText } from '../respond.ts';
 import type { Answer, AuthenticatedRoute } from '../route.ts';
-import { addressed, CONNECTION_PATH, changeConnection, connectionObject, demandOf } from './address.ts';
+import { CONNECTION_PATH, changeConnection, connectionId, connectionObject, demandOf } from './address.ts';
 import { connectionBody, createConnectionBody, heartbeatBody } from './schemas.ts';
 
 const conditions = { header: idempotencyParameter.extend(ifMatchParameter.shape) };
@@ -86,10 +87,10 @@ export const readConnection: AuthenticatedRoute = {
   operation: {
     operationId: 'readConnection',
     tags: ['connections'],
-    summary: 'Read a connection',
+    summary: 'Read a connection as it is, or as it was',
     description:
       'Whoever may read a context at one end sees it; the other end is an id to them. Also when it has ended.',
-    requestParams: { header: ifNoneMatchParameter },
+    requestParams: { query: atParameter, header: ifNoneMatchParameter },
     responses: {
       200: connectionResponse('The connection', changeHeaders),
       304: { description: 'It is still the version named in If-None-Match; heartbeats do not count' },
@@ -97,9 +98,13 @@ export const readConnection: AuthenticatedRoute = {
     },
   },
   async handle(exchange) {
-    const id = addressed(exchange);
+    const query = readQuery(exchange.request, ['at']);
+    if (isProblem(query)) return query;
+    const moment = readOptionalMoment('at', query.at);
+    if (isProblem(moment)) return moment;
+    const id = connectionId(exchange);
     if (isProblem(id)) return id;
-    const view = await connectionObject(exchange, id).read(exchange.principal);
+    const view = await connectionObject(exchange, id).read(exchange.principal, moment);
     if (isRefusal(view)) return problemOf(view);
     const notModified = isNotModified(exchange.request.headers, view.version);
     if (isProblem(notModified)) return notModified;

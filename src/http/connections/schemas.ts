@@ -75,7 +75,14 @@ export const connectionSummary = z.strictObject(shape).meta({ id: 'ConnectionSum
 
 /** A connection by itself. */
 export const connectionBody = z
-  .strictObject({ ...shape, lastHeartbeatAt: z.iso.datetime().nullable() })
+  .strictObject({
+    ...shape,
+    lastHeartbeatAt: z.iso
+      .datetime()
+      .nullable()
+      .optional()
+      .meta({ description: 'Heartbeats are no events: left out with `at`' }),
+  })
   .meta({ id: 'Connection' });
 
 /** What is around a context. */

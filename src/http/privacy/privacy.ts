@@ -1,9 +1,14 @@
 import { readBody } from '../body.ts';
-import { changeHeaders, idempotencyParameter, ifMatchParameter, jsonBody, problems } from '../operations.ts';
-import { changePart, makePart, readPart } from '../parts.ts';
+import {
+  atParameter,
+  changeHeaders,
+  idempotencyParameter,
+  ifMatchParameter,
+  jsonBody,
+  problems,
+} from '../operations.ts';
+import { changePart, makePart, showPart } from '../parts.ts';
 import { isProblem } from '../problem.ts';
-import { readQuery } from '../query.ts';
-import { jsonText } from '../respond.ts';
 import type { AuthenticatedRoute } from '../route.ts';
 import {
   erasedBody,
@@ -35,18 +40,16 @@ export const readPrivacy: AuthenticatedRoute = {
   operation: {
     operationId: 'readPrivacy',
     tags: ['privacy'],
-    summary: 'Whose words a context holds, and how they are kept',
+    summary: 'Whose words a context holds, and how they are kept, or were',
     description: 'Owners. Why a legal hold stands is told to administrators.',
+    requestParams: { query: atParameter },
     responses: {
       200: { description: 'The rules', content: { 'application/json': { schema: privacyBody } } },
       ...problems(400, 401, 403, 404),
     },
   },
-  async handle(exchange) {
-    const query = readQuery(exchange.request, []);
-    if (isProblem(query)) return query;
-    const privacy = await readPart(exchange, (object) => object.privacy(exchange.principal));
-    return isProblem(privacy) ? privacy : jsonText(exchange, 200, privacy);
+  handle(exchange) {
+    return showPart(exchange, (object, moment) => object.privacy(exchange.principal, moment));
   },
 };
 

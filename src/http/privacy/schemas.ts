@@ -60,7 +60,12 @@ export const privacyChangedBody = z
 
 /** How people's words in a context are kept. */
 export const privacyBody = privacyChangedBody
-  .extend({ subjects: z.array(z.string()).meta({ description: 'Whose words are here' }) })
+  .extend({
+    subjects: z
+      .array(z.string())
+      .optional()
+      .meta({ description: 'Whose words are here; told of the present, so left out with `at`' }),
+  })
   .meta({ id: 'Privacy' });
 
 /** How far the erasure of an actor everywhere is. */
