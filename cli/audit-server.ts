@@ -35,7 +35,7 @@ const AT_ONCE = 4;
  * for, against all the heads that the log has of it; and the states of contexts that are served against those that the
  * events lead to. It needs no proof from the server but the log itself.
  *
- * @throws {ServerError} when the server cannot be reached, or refuses the credential
+ * @throws {ServerError} when the server cannot be reached, is too busy, or refuses the credential
  */
 export async function auditServer(
   server: Server,
@@ -56,9 +56,16 @@ export async function auditServer(
   const queue = served.values();
   const claim = { isNamed, isComplete: scope.isComplete };
   let done = 0;
+  let hasFailed = false;
   const audit = async () => {
     for (const stream of queue) {
-      const audited = await auditStream(server, stream, streams.get(stream.name) ?? [], claim, findings);
+      if (hasFailed) return;
+      const audited = await auditStream(server, stream, streams.get(stream.name) ?? [], claim, findings).catch(
+        (error) => {
+          hasFailed = true;
+          throw error;
+        },
+      );
       done++;
       if (audited.isShown) totals.streams++;
       else totals.notShown++;

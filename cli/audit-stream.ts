@@ -7,7 +7,7 @@ import { ContextReplay } from './context-replay.ts';
 import { ServerError } from './errors.ts';
 import { readHistory } from './read-history.ts';
 import { compareStates, type ReplayedState, stateOf } from './served-states.ts';
-import type { Server } from './server.ts';
+import { BUSY, type Server } from './server.ts';
 import type { ServedStream } from './streams.ts';
 
 /** What became of one stream. */
@@ -38,7 +38,7 @@ const STATES_MAX = 200;
  * the states that are served.
  *
  * @param heads those in the log, by rising size
- * @throws {ServerError} when the server cannot be reached, or refuses the credential
+ * @throws {ServerError} when the server cannot be reached, is too busy, or refuses for another reason than the stream
  */
 export async function auditStream(
   server: Server,
@@ -61,7 +61,7 @@ export async function auditStream(
       if (own.list.length === 0) compared = await compareStates(server, stream.path, name, read.states, own);
     } catch (error) {
       const why = await whyNot(server, stream, error);
-      if (why.status === null || why.status === 401) throw why;
+      if (!isAboutStream(why.status)) throw why;
       const damage = damageSchema.safeParse(why.body);
       isShown = why.status >= 500;
       if (damage.success) own.add(damageIn(name, damage.data));
@@ -73,6 +73,11 @@ export async function auditStream(
   for (const each of own.list) all.add(each);
   all.more += own.more;
   return { stream: name, events: read.events, states: compared, isShown, isVerified: own.list.length === 0 };
+}
+
+/** Whether an answer says that a stream is not shown, or cannot be: any other says nothing about it. */
+function isAboutStream(status: number | null): status is number {
+  return status === 403 || status === 404 || (status !== null && status >= 500 && !BUSY.has(status));
 }
 
 /**

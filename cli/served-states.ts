@@ -6,7 +6,7 @@ import { isJsonObject, type Json } from '../events/json.ts';
 import { diffJson } from '../events/json-patch.ts';
 import { countSealed } from '../events/personal.ts';
 import { ServerError } from './errors.ts';
-import type { Server } from './server.ts';
+import { BUSY, type Server, textOf } from './server.ts';
 
 /** A state that events led to, kept as text: there may be many. */
 export interface ReplayedState {
@@ -61,9 +61,9 @@ async function compare(server: Server, path: string, state: ReplayedState): Prom
     // Where people's words are encrypted in the events, they are compared as they are there.
     const form = countSealed(state.text) > 0 ? '&form=sealed' : '';
     const response = await server.get(`${path}?at=${state.version}${form}`, 'application/json');
-    served = await response.json().catch(() => null);
+    served = parsed(await textOf(response));
   } catch (error) {
-    if (!(error instanceof ServerError) || error.status === null || error.status === 401) throw error;
+    if (!(error instanceof ServerError) || saysNothing(error)) throw error;
     if (!state.isDeleted || error.status !== 410) return error.message;
     const gone = goneSchema.safeParse(error.body);
     const isSame =
@@ -77,4 +77,18 @@ async function compare(server: Server, path: string, state: ReplayedState): Prom
   if (patch.length === 0) return null;
   const pointers = patch.slice(0, NAMED_MAX).map((operation) => operation.path);
   return pointers.join(', ') + (patch.length > NAMED_MAX ? ` and ${patch.length - NAMED_MAX} more` : '');
+}
+
+/** Whether an answer, or that there was none, says nothing about the state that was asked for. */
+function saysNothing({ status }: ServerError): boolean {
+  return status === null || status === 401 || BUSY.has(status);
+}
+
+/** The JSON of a text; null when it is none. */
+function parsed(text: string): Json {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }

@@ -16,7 +16,7 @@ const ATTEMPTS = 3;
 const BROKEN = /ECONNRESET|EPIPE|UND_ERR_SOCKET/;
 
 /** Statuses after which the same request may succeed a little later. */
-const BUSY: ReadonlySet<number> = new Set([429, 503]);
+export const BUSY: ReadonlySet<number> = new Set([429, 503]);
 
 /** A ChittyConnect as the tool reads it. */
 export class Server implements LogSource {

@@ -1,0 +1,120 @@
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type ServerResponse } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { seededRandom } from '../../scripts/fault/random.ts';
+import { change, create, whenLogged } from '../../scripts/tamper/writer.ts';
+import { runCli } from '../support/cli.ts';
+import { freePort, type Server, startServer, stopServer, temporaryFolder } from '../support/server.ts';
+
+const CONTEXTS = 8;
+
+const folder = mkdtempSync(join(tmpdir(), 'chittyconnect-cli-faults-'));
+const data = temporaryFolder('cli-faults');
+const path = (name: string) => join(folder, name);
+let server: Server;
+let ids: string[] = [];
+let environment: Record<string, string>;
+
+/** What becomes of a request that is not handed on to the server; false when it is handed on. */
+let fault: (url: URL, response: ServerResponse) => boolean | Promise<boolean> = () => false;
+
+/** Stands between the tool and the server, which does nothing wrong by itself. */
+const proxy = createServer(async (request, response) => {
+  const url = new URL(request.url ?? '/', server.url);
+  if (await fault(url, response)) return;
+  const { accept = '*/*', authorization = '' } = request.headers;
+  const answer = await fetch(url, { headers: { Accept: accept, Authorization: authorization } });
+  const headers = [...answer.headers].filter(([name]) => !/^(content-(encoding|length)|transfer-.*)$/.test(name));
+  response.writeHead(answer.status, Object.fromEntries(headers)).end(Buffer.from(await answer.arrayBuffer()));
+});
+const origin = () => {
+  const address = proxy.address();
+  if (address === null || typeof address === 'string') throw new Error('the proxy has no port');
+  return `http://127.0.0.1:${address.port}`;
+};
+
+const run = (...args: string[]) => runCli(args, { environment });
+const audit = () => run('verify', origin(), '--key', path('keys.json'));
+
+beforeAll(async () => {
+  server = await startServer({ port: await freePort(), dataFolder: data.path, apiKey: 'the-key-of-the-fault-test' });
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  environment = { CHITTYCONNECT_URL: origin(), CHITTYCONNECT_API_KEY: server.apiKey };
+  ids = await Promise.all(Array.from({ length: CONTEXTS }, (_, index) => create(server, `context ${index}`)));
+  for (const id of ids) await change(server, id, 5, seededRandom(1));
+  await whenLogged(server, ids);
+  writeFileSync(path('keys.json'), await (await fetch(`${server.url}/log/keys`)).text());
+}, 120_000);
+
+afterEach(() => {
+  fault = () => false;
+});
+
+afterAll(async () => {
+  proxy.close();
+  proxy.closeAllConnections();
+  if (server) await stopServer(server);
+  data.remove();
+  rmSync(folder, { recursive: true });
+});
+
+const isState = (url: URL) => /^\/v1\/contexts\/[^/]+$/.test(url.pathname) && url.searchParams.has('at');
+const isHistory = (url: URL) => url.pathname.endsWith('/events');
+
+/** Answers nothing but that it is too busy. */
+function busy(status: number, response: ServerResponse): true {
+  response.writeHead(status, { 'Content-Type': 'application/problem+json', 'Retry-After': '0.2' });
+  response.end(JSON.stringify({ type: 'about:blank', title: 'Busy', status }));
+  return true;
+}
+
+describe('what is no tampering, verify does not report as such:', () => {
+  it('an answer that breaks off', async () => {
+    fault = (url, response) => {
+      if (!isState(url)) return false;
+      response.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': '1000' });
+      response.write('{"id":', () => response.destroy());
+      return true;
+    };
+    const { status, stdout, stderr } = await audit();
+    expect([status, stderr]).toEqual([3, expect.stringContaining('The connection broke')]);
+    expect(stdout).not.toContain('state-differs');
+  }, 60_000);
+
+  it.each([
+    [429, 'states', isState],
+    [503, 'states', isState],
+    [429, 'histories', isHistory],
+    [503, 'histories', isHistory],
+  ])(
+    '%i, of %s',
+    async (code, _what, isMeant) => {
+      fault = (url, response) => isMeant(url) && busy(code, response);
+      const { status, stdout, stderr } = await audit();
+      expect([status, stderr]).toEqual([3, expect.stringContaining('Busy')]);
+      expect(stdout).not.toContain('verified:');
+    },
+    60_000,
+  );
+});
+
+it('verify asks for nothing more once it has failed', async () => {
+  const asked: string[] = [];
+  fault = async (url, response) => {
+    if (!isHistory(url)) return false;
+    asked.push(url.pathname);
+    if (asked.length === 1) {
+      response.writeHead(400, { 'Content-Type': 'application/problem+json' }).end('{"title":"No","status":400}');
+      return true;
+    }
+    await pause(300);
+    return false;
+  };
+  expect((await audit()).status).toBe(3);
+  expect(asked.length).toBeLessThanOrEqual(4);
+}, 60_000);
