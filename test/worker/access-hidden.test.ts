@@ -2,8 +2,9 @@ import { SELF } from 'cloudflare:test';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { derivedId } from '../../events/id.ts';
 import { routes } from '../../src/http/routes.ts';
+import { type Kind, readingCredentialsOf, STANDINGS } from '../support/access/credentials.ts';
 import { rows } from '../support/access/rows.ts';
-import { CREDENTIALS, type Kind, liftLimits, makeWorld, STANDINGS, type World } from '../support/access/world.ts';
+import { liftLimits, makeWorld, type World } from '../support/access/world.ts';
 import { api, BASE } from '../support/api.ts';
 
 let world: World;
@@ -115,10 +116,6 @@ async function isReadable(path: string, credential: HeadersInit): Promise<boolea
   return response.status === 200;
 }
 
-const READING = CREDENTIALS.filter(
-  (kind) => !['none', 'a wrong one', 'an expired key', 'a revoked key', 'a key of a suspended actor'].includes(kind),
-).filter((kind) => !kind.includes('scope') || kind === 'a key with all scopes');
-
 describe('lists have what may be read, and nothing else', () => {
   beforeAll(async () => {
     // Until everything that was made is in the read models.
@@ -130,7 +127,7 @@ describe('lists have what may be read, and nothing else', () => {
   });
 
   it.for(STANDINGS)('for %s', async (standing) => {
-    for (const kind of READING) {
+    for (const kind of readingCredentialsOf(standing)) {
       const { headers } = await world.person(standing).present(kind, null);
       const contexts = [world.context, world.neighbour];
       const readable: string[] = [];

@@ -3,8 +3,10 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { ACTIONS, type Action } from '../../actors/access.ts';
 import type { Route } from '../../src/http/route.ts';
 import { routes } from '../../src/http/routes.ts';
+import { credentialsOf, STANDINGS, type Standing } from '../support/access/credentials.ts';
 import { type Cell, expectedOutcome, type Outcome, type Request, type Row, rows } from '../support/access/rows.ts';
-import { CREDENTIALS, liftLimits, makeWorld, STANDINGS, type World } from '../support/access/world.ts';
+import { liftLimits, makeWorld, type World } from '../support/access/world.ts';
+import { expectJson } from '../support/actors.ts';
 import { BASE } from '../support/api.ts';
 import type { ProblemJson } from '../support/rest.ts';
 
@@ -93,13 +95,56 @@ describe('the table of who may do what', () => {
     const wrong: string[] = [];
     let tried = 0;
     for (const standing of STANDINGS) {
-      for (const kind of CREDENTIALS) {
+      for (const kind of credentialsOf(standing)) {
         const failure = await tryCell(route, row, { route, standing, kind });
         tried += 1;
         if (failure !== null) wrong.push(failure);
       }
     }
     expect(wrong).toEqual([]);
-    expect(tried).toBe(STANDINGS.length * CREDENTIALS.length);
+    expect(tried).toBe(STANDINGS.flatMap(credentialsOf).length);
+  });
+});
+
+describe('a ticket for the context', () => {
+  const about = named.filter(([, { path }]) => path.startsWith('/v1/contexts/:id'));
+  const TAKING = ['watchContext', 'readHistory'];
+
+  /** A ticket of somebody; null when they are given none. */
+  async function ticketOf(standing: Standing): Promise<string | null> {
+    const { headers } = await world.person(standing).present('a key with all scopes', null);
+    const response = await SELF.fetch(`${BASE}/v1/contexts/${world.context}/tickets`, { method: 'POST', headers });
+    if (response.status === 201) return (await expectJson<{ ticket: string }>(response, 201)).ticket;
+    expect(response.status).toBeOneOf([403, 404]);
+    return null;
+  }
+
+  /** What a ticket opens of a route, without anything else to show. */
+  async function outcomeWith(ticket: string, [name, route]: (typeof about)[number]): Promise<Outcome> {
+    const row = rows[name] ?? {};
+    const request =
+      (await row.request?.(world, { route, standing: 'owner', kind: 'none', principal: null }, false)) ?? {};
+    const query = `${request.query ? `${request.query}&` : '?'}ticket=${ticket}`;
+    return outcomeOf(await send(route, { ...request, query }, {}), row);
+  }
+
+  it.for(STANDINGS)('of %s lets them in once, if they may watch it', async (standing) => {
+    const may = !['invited', 'stranger', 'the actor'].includes(standing);
+    for (const each of about.filter(([name]) => TAKING.includes(name))) {
+      const ticket = await ticketOf(standing);
+      expect(ticket !== null).toBe(may);
+      if (ticket === null) continue;
+      expect(await outcomeWith(ticket, each)).toBe('through');
+      expect(await outcomeWith(ticket, each)).toBe('unauthorized');
+    }
+  });
+
+  it('opens no other route', async () => {
+    const ticket = (await ticketOf('owner')) ?? '';
+    for (const each of about.filter(([name]) => !TAKING.includes(name))) {
+      expect([each[0], await outcomeWith(ticket, each)]).toEqual([each[0], 'unauthorized']);
+    }
+    const watching = about.filter(([name]) => name === 'watchContext');
+    for (const each of watching) expect(await outcomeWith(ticket, each)).toBe('through');
   });
 });

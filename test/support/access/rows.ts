@@ -14,7 +14,8 @@ import type { Principal } from '../../../actors/principal.ts';
 import { derivedId } from '../../../events/id.ts';
 import type { Route } from '../../../src/http/route.ts';
 import { delegate } from '../delegations.ts';
-import type { Kind, Standing, World } from './world.ts';
+import type { Kind, Standing } from './credentials.ts';
+import type { World } from './world.ts';
 
 /** What becomes of a request as far as access goes; `through` is whatever else it is answered. */
 export type Outcome = 'unauthorized' | 'insufficient-scope' | 'forbidden' | 'hidden' | 'through';
@@ -189,7 +190,8 @@ function onDelegation(hidden: string): Row {
     relation: (world, { principal }) => relationToActor(principal, target(world), true),
     hidden,
     unless: (world, { principal, route, kind }) => {
-      if (principal === null || (kind.includes('cookie') && route.method !== 'GET')) return undefined;
+      if (principal === null || (kind === 'a cookie without the CSRF token' && route.method !== 'GET'))
+        return undefined;
       const action = route.access as Action;
       return hasScope(principal, action) && !isParty(world, principal) ? 'hidden' : undefined;
     },
@@ -324,7 +326,7 @@ export const rows: Readonly<Record<string, Row>> = {
   startSession: onOneself(
     {},
     // It takes a key: what was started would else go on for ever.
-    { unless: (_world, { kind }) => (kind === 'a session' ? 'forbidden' : undefined) },
+    { unless: (_world, { principal }) => (principal?.credential.kind === 'session' ? 'forbidden' : undefined) },
   ),
   refreshSession: forEverybody('unauthorized'),
   endCurrentSession: onOneself(

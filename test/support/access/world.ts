@@ -1,52 +1,24 @@
-import { type Capability, type Principal, SCOPES, type Scope } from '../../../actors/principal.ts';
-import { SESSION_COOKIE } from '../../../src/auth/cookies.ts';
-import { as, expectJson, issueKey, registerActor, startSession } from '../actors.ts';
+import { SCOPES, type Scope } from '../../../actors/principal.ts';
+import { expectJson, issueKey, registerActor, startSession } from '../actors.ts';
 import { api, createContext } from '../api.ts';
-import { delegate } from '../delegations.ts';
 import { contextOf, idOf, invite, type Person, person, share } from '../sharing.ts';
+import {
+  bearer,
+  bootstrapKey,
+  capabilitiesOf,
+  cookies,
+  delegatedTokens,
+  endedSession,
+  isMadeFor,
+  type Kind,
+  type Presented,
+  principalOf,
+  STANDINGS,
+  type Standing,
+} from './credentials.ts';
 
-/** Everybody that somebody can be to the context and to the actor that all cells are about. */
-export const STANDINGS = [
-  'owner',
-  'editor',
-  'viewer',
-  'auditor',
-  'invited',
-  'stranger',
-  'administrator',
-  'auditor of all',
-  'the actor',
-] as const;
-export type Standing = (typeof STANDINGS)[number];
-
-/** Every kind of credential that somebody can come with. */
-export const CREDENTIALS = [
-  'none',
-  'a wrong one',
-  'a key with all scopes',
-  'a key with the scope that it needs',
-  'a key with all scopes but that',
-  'an expired key',
-  'a revoked key',
-  'a key of a suspended actor',
-  'a session',
-  'a cookie without the CSRF token',
-  'a delegated token for the context',
-  'a delegated token for another context',
-  'a delegated token at depth 3 for another context',
-] as const;
-export type Kind = (typeof CREDENTIALS)[number];
-
-/** What is presented, and whom the access model should take its bearer for; null when for nobody. */
-export interface Presented {
-  readonly headers: Readonly<Record<string, string>>;
-  readonly principal: Principal | null;
-}
-
-/** Milliseconds after which the expired keys are expired. */
+/** Milliseconds after which what expires is expired. */
 const EXPIRY_MS = 1_500;
-
-const DELEGATED = SCOPES.filter((scope) => scope !== 'admin');
 
 /** A context, an actor, and everybody who can stand to them in any way, with every kind of credential. */
 export class World {
@@ -117,7 +89,7 @@ export class Individual {
 
   /** A credential of a kind. @param scope what the route needs; null when it needs none */
   present(kind: Kind, scope: Scope | null): Promise<Presented> {
-    const name = kind.includes('scope') && kind !== 'a key with all scopes' ? `${kind}: ${scope}` : kind;
+    const name = isMadeFor(kind) ? `${kind}: ${scope}` : kind;
     const made = this.#made.get(name) ?? this.#make(kind, scope);
     this.#made.set(name, made);
     return made;
@@ -126,6 +98,7 @@ export class Individual {
   /** Forgets the sessions, which were ended. */
   forgetSessions(): void {
     this.#made.delete('a session');
+    this.#made.delete('a cookie with the CSRF token');
     this.#made.delete('a cookie without the CSRF token');
   }
 
@@ -147,17 +120,17 @@ export class Individual {
         return bearer(this.#ended.revoked, null);
       case 'a key of a suspended actor':
         return bearer(this.#ended.suspended, null);
+      case 'the bootstrap key':
+        return bootstrapKey();
       case 'a session': {
         const { accessToken } = await startSession(this.#key, { scopes: SCOPES });
         return bearer(accessToken, this.#principal(SCOPES, 'session'));
       }
-      case 'a cookie without the CSRF token': {
-        const json = { scopes: SCOPES, cookies: true };
-        const response = await as(this.#key, '/v1/sessions', { method: 'POST', json });
-        const cookie = response.headers.getSetCookie().find((each) => each.startsWith(SESSION_COOKIE));
-        await expectJson(response, 201);
-        return { headers: { Cookie: cookie?.split(';')[0] ?? '' }, principal: this.#principal(SCOPES, 'session') };
-      }
+      case 'a session that has ended':
+        return endedSession(this.#key);
+      case 'a cookie with the CSRF token':
+      case 'a cookie without the CSRF token':
+        return cookies(this.#key, this.#principal(SCOPES, 'session'), kind === 'a cookie with the CSRF token');
       default: {
         const presented = this.#delegated.get(kind);
         if (!presented) throw new Error(`there is no ${kind}`);
@@ -171,27 +144,9 @@ export class Individual {
     return bearer(key, this.#principal(scopes));
   }
 
-  #principal(scopes: readonly Scope[], kind: 'api-key' | 'session' = 'api-key'): Principal {
-    return {
-      actor: this.id,
-      subject: this.id,
-      capabilities: capabilitiesOf(this.#standing),
-      scopes,
-      contexts: null,
-      credential: { kind, id: kind },
-      chain: [],
-      expiresAt: null,
-    };
+  #principal(scopes: readonly Scope[], kind: 'api-key' | 'session' = 'api-key') {
+    return principalOf(this.id, this.#standing, scopes, kind);
   }
-}
-
-function bearer(credential: string, principal: Principal | null): Presented {
-  return { headers: { Authorization: `Bearer ${credential}` }, principal };
-}
-
-function capabilitiesOf(standing: Standing): readonly Capability[] {
-  if (standing === 'administrator') return ['administrator'];
-  return standing === 'auditor of all' ? ['auditor'] : [];
 }
 
 /** Makes it all. */
@@ -220,7 +175,7 @@ export async function makeWorld(): Promise<World> {
     const { key: revoked, id: revokedId } = await issueKey(holder.id);
     await api(`/v1/actors/${holder.id}/keys/${revokedId}`, { method: 'DELETE' });
     await api(`/v1/actors/${twin.id}/suspend`, { method: 'POST' });
-    const delegated = await delegatedTokens(holder, agents, idOf(context), other);
+    const delegated = await delegatedTokens(holder, standing, agents, idOf(context), other);
     const ended = { expired, revoked, suspended: twin.key };
     people.set(standing, new Individual(holder.id, standing, holder.key, ended, delegated));
   }
@@ -261,33 +216,6 @@ async function makeStand(owner: Person, contexts: string[], who: Person, standin
     default:
       return;
   }
-}
-
-/** What somebody hands to agents: for the context itself, and for another one, directly and by two others. */
-async function delegatedTokens(
-  from: Person,
-  agents: readonly Person[],
-  context: string,
-  other: string,
-): Promise<ReadonlyMap<Kind, Presented>> {
-  const [first, second, third] = agents;
-  if (!first || !second || !third) throw new Error('three agents are needed');
-  const presented = (token: string, actor: string, depth: number, contexts: readonly string[]): Presented => {
-    const chain = Array.from({ length: depth }, (_, index) => ({ id: `link ${index}`, by: 'somebody' }));
-    const credential = { kind: 'delegation', id: 'delegation' } as const;
-    const rights = { scopes: DELEGATED, contexts, capabilities: [], expiresAt: null };
-    return bearer(token, { actor, subject: from.id, ...rights, credential, chain });
-  };
-  const here = await delegate(from.key, first.id, DELEGATED, { contexts: [context] });
-  const elsewhere = await delegate(from.key, first.id, DELEGATED, { contexts: [other] });
-  const open = await delegate(from.key, first.id, DELEGATED);
-  const on = await delegate(open.token, second.id, DELEGATED);
-  const deep = await delegate(on.token, third.id, DELEGATED, { contexts: [other] });
-  return new Map<Kind, Presented>([
-    ['a delegated token for the context', presented(here.token, first.id, 1, [context])],
-    ['a delegated token for another context', presented(elsewhere.token, first.id, 1, [other])],
-    ['a delegated token at depth 3 for another context', presented(deep.token, third.id, 3, [other])],
-  ]);
 }
 
 /** Lets nobody run into limits: they are not what is tested. */
