@@ -89,8 +89,12 @@ const standardOutput: Sink = (chunk) =>
 function fileSink(file: FileHandle, start: number): Sink {
   let at = start;
   return async (chunk) => {
-    await file.write(chunk, 0, chunk.length, at);
-    at += chunk.length;
+    // A disk that is nearly full takes a part of it; only the next write fails.
+    for (let written = 0; written < chunk.length; ) {
+      const { bytesWritten } = await file.write(chunk, written, chunk.length - written, at);
+      written += bytesWritten;
+      at += bytesWritten;
+    }
   };
 }
 

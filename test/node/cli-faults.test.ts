@@ -1,5 +1,6 @@
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,10 +8,12 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../scripts/fault/random.ts';
 import { change, create, whenLogged } from '../../scripts/tamper/writer.ts';
-import { runCli } from '../support/cli.ts';
-import { freePort, type Server, startServer, stopServer, temporaryFolder } from '../support/server.ts';
+import { type Ran, runCli } from '../support/cli.ts';
+import { freePort, ROOT, type Server, startServer, stopServer, temporaryFolder } from '../support/server.ts';
 
 const CONTEXTS = 8;
+/** What `ulimit -f` counts in, in bytes. */
+const BLOCK = 512;
 
 const folder = mkdtempSync(join(tmpdir(), 'chittyconnect-cli-faults-'));
 const data = temporaryFolder('cli-faults');
@@ -39,6 +42,21 @@ const origin = () => {
 
 const run = (...args: string[]) => runCli(args, { environment });
 const audit = () => run('verify', origin(), '--key', path('keys.json'));
+
+/** Runs the tool where no file may have more than so many blocks. */
+function runOnFullDisk(blocks: number, ...args: string[]): Promise<Ran> {
+  const tool = [process.execPath, join(ROOT, 'cli', 'chittyconnect.js'), ...args];
+  return new Promise((resolve) => {
+    const script = `ulimit -f ${blocks}; exec "$@"`;
+    const { PATH = '' } = process.env;
+    const child = execFile(
+      'sh',
+      ['-c', script, 'sh', ...tool],
+      { env: { PATH, ...environment } },
+      (_, stdout, stderr) => resolve({ status: child.exitCode, stdout, stderr }),
+    );
+  });
+}
 
 beforeAll(async () => {
   server = await startServer({ port: await freePort(), dataFolder: data.path, apiKey: 'the-key-of-the-fault-test' });
@@ -118,3 +136,15 @@ it('verify asks for nothing more once it has failed', async () => {
   expect((await audit()).status).toBe(3);
   expect(asked.length).toBeLessThanOrEqual(4);
 }, 60_000);
+
+describe('an export', () => {
+  it('is none when the disk has no room for its end', async () => {
+    const [id = ''] = ids;
+    await run('export', id, '--out', path('whole.ndjson'));
+    const blocks = Math.ceil(statSync(path('whole.ndjson')).size / BLOCK) - 1;
+    const { status, stderr } = await runOnFullDisk(blocks, 'export', id, '--out', path('cut.ndjson'));
+    expect(statSync(path('cut.ndjson')).size).toBe(blocks * BLOCK);
+    expect(status).not.toBe(0);
+    expect(stderr).not.toContain('exported');
+  }, 60_000);
+});
