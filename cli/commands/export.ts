@@ -150,10 +150,10 @@ async function exportTo(plan: Plan, sink: Sink, begun: Begun | null): Promise<vo
   }
 }
 
-/** The ids of all contexts that the caller may read, from the lists. */
+/** The ids of all contexts that the caller may read, from the lists. One that is deleted or restored meanwhile is in one. */
 async function listContexts(server: Server): Promise<string[]> {
   const ids: string[] = [];
-  for (const status of ['active', 'deleted']) {
+  for (const status of ['active', 'deleted', 'active']) {
     let cursor: string | null = null;
     do {
       const query: string = cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`;

@@ -147,4 +147,17 @@ describe('an export', () => {
     expect(status).not.toBe(0);
     expect(stderr).not.toContain('exported');
   }, 60_000);
+
+  it('of all contexts has the one that is restored while they are listed', async () => {
+    let lists = 0;
+    fault = (url, response) => {
+      if (url.pathname !== '/v1/contexts' || ++lists > 1) return false;
+      response.writeHead(200, { 'Content-Type': 'application/json' }).end('{"items":[],"nextCursor":null}');
+      return true;
+    };
+    expect(await run('export', '--all', '--out', path('all.ndjson'))).toMatchObject({
+      status: 0,
+      stderr: `exported: ${CONTEXTS} contexts\n`,
+    });
+  }, 60_000);
 });
