@@ -11,12 +11,27 @@ const FAILING = 50;
 const STANDSTILL_MS = 10 * 60_000;
 
 /** A stream that is behind, as its object last reported it. */
-export interface StreamBehind {
+interface StreamBehind {
   readonly stream: string;
   /** ISO 8601: when it was first reported. */
   readonly since: string;
-  readonly cursors: Readonly<Record<string, CursorReport>>;
+  /** Each with the time when this destination was first reported. */
+  readonly cursors: Readonly<Record<string, CursorReport & { readonly since: string }>>;
 }
+
+/** How far the streams of a shard are behind with a destination; there is at least one. */
+export interface DestinationBehind {
+  readonly destination: string;
+  readonly streams: number;
+  /** ISO 8601: when that was first reported of the one that waits longest. */
+  readonly since: string;
+  readonly mostAttempts: number;
+  /** Of the one that waits longest of those that know why. */
+  readonly lastError: string | null;
+}
+
+/** The cursors of a stream in its row. */
+type StoredCursors = Readonly<Record<string, CursorReport & { readonly since?: number }>>;
 
 /**
  * Knows which streams there are, in no particular order: what sweeps and rebuilds go by, since the platform cannot list
@@ -67,13 +82,21 @@ export class DirectoryObject extends DurableObject<unknown> {
   /** Notes that a stream is behind. */
   noteBehind(stream: string, cursors: Readonly<Record<string, CursorReport>>): void {
     const now = Date.now();
+    const [row] = this.#sql
+      .exec<{ since: number; cursors: string }>('SELECT since, cursors FROM behind WHERE stream = ?', stream)
+      .toArray();
+    const before: StoredCursors = row ? JSON.parse(row.cursors) : {};
+    const since = (name: string) => (row && before[name] ? (before[name].since ?? row.since) : now);
+    const stored: StoredCursors = Object.fromEntries(
+      Object.entries(cursors).map(([name, cursor]) => [name, { ...cursor, since: since(name) }]),
+    );
     this.#sql.exec(
       `INSERT INTO behind (stream, since, reported_at, cursors) VALUES (?, ?, ?, ?)
        ON CONFLICT (stream) DO UPDATE SET reported_at = excluded.reported_at, cursors = excluded.cursors`,
       stream,
       now,
       now,
-      JSON.stringify(cursors),
+      JSON.stringify(stored),
     );
   }
 
@@ -90,11 +113,32 @@ export class DirectoryObject extends DurableObject<unknown> {
         limit,
       )
       .toArray()
-      .map(({ stream, since, cursors }) => ({
-        stream,
-        since: new Date(since).toISOString(),
-        cursors: JSON.parse(cursors),
-      }));
+      .map(({ stream, since, cursors }) => {
+        const stored: StoredCursors = JSON.parse(cursors);
+        const shown = Object.entries(stored).map(([name, cursor]) => [
+          name,
+          { ...cursor, since: new Date(cursor.since ?? since).toISOString() },
+        ]);
+        return { stream, since: new Date(since).toISOString(), cursors: Object.fromEntries(shown) };
+      });
+  }
+
+  /** How far the destinations are behind that any stream is behind with. */
+  behindByDestination(): DestinationBehind[] {
+    // An error goes behind its time, so that the least of them is that of the longest wait.
+    return this.#sql
+      .exec<{ destination: string; streams: number; since: number; mostAttempts: number; lastError: string | null }>(
+        `SELECT destination, count(*) AS streams, min(since) AS since, max(attempts) AS mostAttempts,
+           substr(min(format('%015d', since) || error), 16) AS lastError
+         FROM (
+           SELECT key AS destination, coalesce(value ->> 'since', since) AS since, value ->> 'attempts' AS attempts,
+             value ->> 'lastError' AS error
+           FROM behind, json_each(behind.cursors)
+         )
+         GROUP BY destination`,
+      )
+      .toArray()
+      .map((row) => ({ ...row, since: new Date(row.since).toISOString() }));
   }
 
   /** Notes how much of a stream is cold, and what is known to be wrong with it. */

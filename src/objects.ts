@@ -142,7 +142,12 @@ export class DeadLetterObject extends DeadLetterActor {
 /** The service's signing keys. Only the trail follows from them: they are asked for where tokens are made and checked. */
 export class SigningKeysObject extends SigningKeysActor {
   constructor(context: DurableObjectState, env: Env) {
-    super(context, env, { sinks: [auditSink(env)], log: handInTo(env), cold: coldPorts(env) });
+    super(context, env, {
+      sinks: [auditSink(env)],
+      monitor: new Directory(env.DIRECTORY).monitor(),
+      log: handInTo(env),
+      cold: coldPorts(env),
+    });
   }
 }
 
@@ -163,6 +168,11 @@ export class InstallationObject extends InstallationActor {
 /** The limits that callers have. */
 export class LimitsObject extends LimitsActor {
   constructor(context: DurableObjectState, env: Env) {
-    super(context, env, { sinks: [auditSink(env)], log: handInTo(env), cold: coldPorts(env) });
+    super(context, env, {
+      sinks: [auditSink(env)],
+      monitor: new Directory(env.DIRECTORY).monitor(),
+      log: handInTo(env),
+      cold: coldPorts(env),
+    });
   }
 }

@@ -17,7 +17,7 @@ import { newSigningKey, openPrivateKey, openPublicKey } from './signing-key.ts';
  */
 
 /** The id of the one ring that there is. */
-const RING_ID = 'service';
+export const RING_ID = 'service';
 
 /** How long an isolate goes by the keys that it has loaded, in milliseconds: a withdrawn key holds no longer than this. */
 export const RING_FRESH_MS = 60_000;

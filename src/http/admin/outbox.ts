@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Directory } from '../../../actors/directory.ts';
-import type { StreamBehind } from '../../../actors/directory-object.ts';
+import { backlogs } from '../../delivery/behind.ts';
 import { deliverNow, resend } from '../../delivery/wake.ts';
 import { readOptionalBody } from '../body.ts';
 import { jsonBody, problems } from '../operations.ts';
@@ -10,13 +10,16 @@ import { jsonText } from '../respond.ts';
 import type { AuthenticatedRoute } from '../route.ts';
 import { streamIn } from './streams.ts';
 
-/** Streams that are listed for each directory shard at most. */
+/** Streams that are listed at most. */
 const LISTED = 20;
 
 const destinationSummary = z.strictObject({
   destination: z.string(),
   streamsBehind: z.int(),
-  oldestSince: z.iso.datetime().meta({ description: 'Since when the one that waits longest is behind' }),
+  oldestSince: z.iso
+    .datetime()
+    .nullable()
+    .meta({ description: 'Since when the one that waits longest is behind with it; null when none is' }),
   mostAttempts: z.int(),
   lastError: z.string().nullable(),
 });
@@ -27,6 +30,7 @@ const streamSummary = z.strictObject({
   cursors: z.record(
     z.string(),
     z.strictObject({
+      since: z.iso.datetime(),
       confirmed: z.int(),
       attempts: z.int(),
       retryAt: z.number(),
@@ -38,7 +42,9 @@ const streamSummary = z.strictObject({
 const outboxBody = z
   .strictObject({
     streams: z.int().meta({ description: 'Streams there are' }),
-    destinations: z.array(destinationSummary),
+    destinations: z
+      .array(destinationSummary)
+      .meta({ description: 'All there are, also those with which none is behind' }),
     behind: z.array(streamSummary).meta({ description: 'The streams that have been behind longest' }),
   })
   .meta({ id: 'Outbox' });
@@ -62,14 +68,20 @@ export const readOutbox: AuthenticatedRoute = {
   async handle(exchange) {
     const query = readQuery(exchange.request, []);
     if (isProblem(query)) return query;
-    const shards = new Directory(exchange.env.DIRECTORY).shards();
-    const answers = await Promise.all(
-      shards.map(async (shard) => [await shard.count(), await shard.behind(1000)] as const),
-    );
-    const behind = answers.flatMap(([, streams]) => streams).sort((a, b) => (a.since < b.since ? -1 : 1));
+    const directory = new Directory(exchange.env.DIRECTORY);
+    const [found, ...answers] = await Promise.all([
+      backlogs(directory),
+      ...directory.shards().map(async (shard) => [await shard.count(), await shard.behind(LISTED)] as const),
+    ]);
     const streams = answers.reduce((sum, [count]) => sum + count, 0);
-    const listed = behind.slice(0, LISTED);
-    return jsonText(exchange, 200, JSON.stringify({ streams, destinations: summarize(behind), behind: listed }));
+    const destinations = found.map(({ destination, streams: streamsBehind, since: oldestSince, ...rest }) => ({
+      destination,
+      streamsBehind,
+      oldestSince,
+      ...rest,
+    }));
+    const behind = answers.flatMap(([, each]) => each).sort((a, b) => (a.since < b.since ? -1 : 1));
+    return jsonText(exchange, 200, JSON.stringify({ streams, destinations, behind: behind.slice(0, LISTED) }));
   },
 };
 
@@ -122,21 +134,3 @@ export const retryOutbox: AuthenticatedRoute = {
     return new Response(null, { status: 204, headers: exchange.headers });
   },
 };
-
-function summarize(behind: readonly StreamBehind[]): z.infer<typeof destinationSummary>[] {
-  const summaries = new Map<string, z.infer<typeof destinationSummary>>();
-  for (const { since, cursors } of behind) {
-    for (const [destination, { attempts, lastError }] of Object.entries(cursors)) {
-      const known = summaries.get(destination);
-      summaries.set(destination, {
-        destination,
-        streamsBehind: (known?.streamsBehind ?? 0) + 1,
-        // The streams come longest first.
-        oldestSince: known?.oldestSince ?? since,
-        mostAttempts: Math.max(known?.mostAttempts ?? 0, attempts),
-        lastError: known?.lastError ?? lastError,
-      });
-    }
-  }
-  return [...summaries.values()];
-}

@@ -5,6 +5,9 @@ import { CONTEXT_PREFIX } from '../../../events/context.ts';
 import { DEAD_LETTER_PREFIX } from '../../../events/dead-letter.ts';
 import { isId } from '../../../events/id.ts';
 import { INSTALLATION_PREFIX } from '../../../events/installation.ts';
+import { LIMITS_ID } from '../../../events/limits.ts';
+import { WEBHOOK_PREFIX } from '../../../events/webhook.ts';
+import { RING_ID } from '../../auth/key-ring.ts';
 import type { Exchange } from '../exchange.ts';
 import type { Problem } from '../problem.ts';
 
@@ -16,6 +19,9 @@ const IDS: ReadonlyMap<string, (id: string) => boolean> = new Map([
   ['context', (id) => isId(CONTEXT_PREFIX, id)],
   ['dead_letter', (id) => isId(DEAD_LETTER_PREFIX, id)],
   ['installation', (id) => isId(INSTALLATION_PREFIX, id)],
+  ['keyring', (id) => id === RING_ID],
+  ['limits', (id) => id === LIMITS_ID],
+  ['webhook', (id) => isId(WEBHOOK_PREFIX, id)],
 ]);
 
 /** What is answered where there is none. */
