@@ -1,11 +1,12 @@
-import { evictDurableObject } from 'cloudflare:test';
+import { createMessageBatch, evictDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
-import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { isRefusal } from '../../actors/decider.ts';
 import { DEAD_LETTER_PREFIX } from '../../events/dead-letter.ts';
 import { derivedId } from '../../events/id.ts';
 import { BOOTSTRAP_ACTOR } from '../../src/auth/bootstrap-actor.ts';
+import { consumeDeadLetters } from '../../src/delivery/dead-letters.ts';
 import {
   consume,
   consumeDead,
@@ -29,6 +30,10 @@ beforeEach(() => {
   // A second later than the test before: letters are listed by the time they came.
   vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 60_000 });
   queue = new FakeQueue();
+});
+
+afterEach(() => {
+  vi.restoreAllMocks();
 });
 
 /** A request as the first administrator, to a Worker whose queue is the test's own. */
@@ -84,9 +89,46 @@ describe('a message that the queue gave up', () => {
     expect(bodies.map((each) => each.body)).toEqual([{ hello: 'world' }, 'just a text', null]);
   });
 
-  it('goes back to its queue when it cannot be kept now', async () => {
-    const broken = surrounded({ DEAD_LETTERS: { idFromName: (name: string) => name, get: () => ({}) } });
+  it('is kept byte for byte, or in words, when it is not JSON, and says so', async () => {
+    const bytes = Uint8Array.from({ length: 256 }, (_, index) => index);
+    await consumeDead(env, { buffer: bytes.buffer, part: bytes.subarray(250), map: new Map() });
+    const bodies = await Promise.all(
+      ['buffer', 'part', 'map'].map(async (name) =>
+        letter.parse(await (await admin(`${LETTERS}/${idOf(name)}`)).json()),
+      ),
+    );
+    expect(bodies.map((each) => each.body)).toEqual([
+      { contentType: 'bytes', base64: btoa(String.fromCharCode(...bytes)) },
+      { contentType: 'bytes', base64: '+vv8/f7/' },
+      { contentType: 'v8', text: '[object Map]' },
+    ]);
+  });
+
+  it.each([
+    ['its object fails', {}],
+    ['its object refuses it', { execute: async () => ({ refused: 'unreadable', detail: 'It is not there.' }) }],
+  ])('goes back to its queue when %s', async (_why, object) => {
+    const broken = surrounded({ DEAD_LETTERS: { idFromName: (name: string) => name, get: () => object } });
     expect(await consumeDead(broken, { unkept: body })).toEqual({ acked: [], retried: ['unkept'] });
+  });
+
+  it('waits longer after each try, up to an hour, for three days in all', async () => {
+    vi.spyOn(Math, 'random').mockReturnValue(0.5);
+    const broken = surrounded({ DEAD_LETTERS: { idFromName: (name: string) => name, get: () => ({}) } });
+    const { metadata } = createMessageBatch('dlq', []);
+    const delays: number[] = [];
+    const retry = (options?: QueueRetryOptions) => delays.push(options?.delaySeconds ?? 0);
+    const doNothing = () => undefined;
+    for (let attempts = 1; attempts <= 100; attempts++) {
+      const message = { id: 'unkept', timestamp: new Date(), attempts, body, ack: doNothing, retry };
+      const batch = { queue: 'dlq', metadata, messages: [message], ackAll: doNothing, retryAll: doNothing };
+      await consumeDeadLetters(batch, broken);
+    }
+    expect(delays).toEqual(delays.toSorted((a, b) => a - b));
+    expect([delays[0], delays.at(-1)]).toEqual([8, 2_700]);
+    const total = delays.reduce((sum, delay) => sum + delay, 0);
+    expect(total).toBeGreaterThan(2 * 24 * 3_600);
+    expect(total).toBeLessThan(4 * 24 * 3_600);
   });
 });
 

@@ -28,7 +28,10 @@ const letterBody = z
     messageId: z.string(),
     attempts: z.int(),
     subject: z.string().nullable().meta({ description: 'The context that it is about' }),
-    body: z.unknown().meta({ description: 'The message' }),
+    body: z.unknown().meta({
+      description:
+        'The message; one that was not JSON as `{"contentType": "bytes", "base64": …}` or, of type `v8`, as `text`',
+    }),
     replays: z.int(),
     version: z.int(),
     receivedAt: z.iso.datetime(),
