@@ -23,17 +23,10 @@ const KEY_SCOPES = ['contexts:read', 'contexts:write'];
 const COMPLIANT_WITH = ['chittyos-v1'];
 /** The security level of a context whose metadata says nothing else. */
 const SECURITY_LEVEL = 'standard';
+/** What ChittyVerify says of a context that it has found to be in order; whatever else it says is not that. */
+const VERIFIED = 'verified';
 /** Capabilities that ChittyRegistry takes of one entry: half of what a context with all its systems and tools may have. */
 const CAPABILITIES_MAX = 100;
-
-/** ChittyVerify answered, and the answer was no. */
-const NOT_VERIFIED: Failure = {
-  service: 'verify',
-  operation: 'verifyContext',
-  kind: 'wrong-answer',
-  detail: 'Identity, DNA record and API keys were found not to belong together.',
-  retryable: true,
-};
 
 /**
  * How a context gets its place in ChittyOS: an identity from the authority, a DNA record, keys, an entry in the
@@ -137,7 +130,9 @@ async function outcome(
     case 'verify': {
       const evidence = { chittyid, dna: reference('initializeDna'), apiKeys: reference('issueApiKeys') };
       const verified = await services.verify.verifyContext(evidence, trace);
-      if (verified.ok && verified.value.status === 'failed') return { ok: false, failure: NOT_VERIFIED };
+      if (verified.ok && verified.value.status !== VERIFIED) {
+        return { ok: false, failure: notVerified(verified.value.status) };
+      }
       return map(verified, ({ id: verificationId, status }) => ({
         type: 'context_verified',
         data: { verificationId, status },
@@ -157,6 +152,15 @@ async function outcome(
     default:
       return step satisfies never;
   }
+}
+
+/** ChittyVerify answered, and the answer was no, or not yet: either way it is asked again later. */
+function notVerified(status: string): Failure {
+  const detail =
+    status === 'failed'
+      ? 'Identity, DNA record and API keys were found not to belong together.'
+      : `The verification is "${status}", not "${VERIFIED}".`;
+  return { service: 'verify', operation: 'verifyContext', kind: 'wrong-answer', detail, retryable: true };
 }
 
 /** What a step that was made leads to. */

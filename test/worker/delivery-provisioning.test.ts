@@ -228,11 +228,18 @@ describe('provisioning', () => {
     expect(world.state?.provisioning.status).toBe('complete');
   });
 
-  it('takes a verification that says no for a failure', async () => {
-    world.services.broken.set(PATHS.verify, { answer: () => Response.json({ id: 'ver_0', status: 'failed' }) });
+  it.each([
+    ['failed', 'not to belong together'],
+    ['rejected', '"rejected"'],
+    ['pending', '"pending"'],
+    ['VERIFIED', '"VERIFIED"'],
+    ['unverified', '"unverified"'],
+  ])('takes a verification that is %j for a failure, and asks again', async (status, why) => {
+    world.services.broken.set(PATHS.verify, { answer: () => Response.json({ id: 'ver_0', status }) });
     await world.create();
-    expect(failures()).toMatchObject([{ step: 'verify', attempt: 1, reason: expect.stringContaining('verify: ') }]);
-    expect(world.types).not.toContain('context_certified');
+    expect(failures()).toMatchObject([{ step: 'verify', attempt: 1, reason: expect.stringMatching(/^verify: /) }]);
+    expect(failures()[0]?.reason).toContain(why);
+    expect(world.types).not.toContain('context_verified');
     world.services.broken.clear();
     await world.finish();
     expect(world.state?.provisioning.status).toBe('complete');
