@@ -2,6 +2,7 @@ import { parseHeader } from '../events/bundle.ts';
 import { isFault } from '../events/fault.ts';
 import { ServerError } from './errors.ts';
 import { chunksOf, type Server } from './server.ts';
+import type { ServedStream } from './streams.ts';
 
 /** Takes bytes; resolves when it has room for more. */
 export type Sink = (chunk: Uint8Array) => Promise<void>;
@@ -23,38 +24,38 @@ interface Range {
 }
 
 /**
- * Hands on the proof bundle of a context as it comes.
+ * Hands on the proof bundle of a stream as it comes.
  *
  * @throws {ServerError} when the connection breaks, or what comes is no bundle or is cut
  */
 export async function fetchBundle(
   server: Server,
-  id: string,
+  stream: ServedStream,
   waitS: number,
   sink: Sink,
   onEvents: OnEvents,
 ): Promise<void> {
-  const response = await server.get(`v1/contexts/${id}/bundle?wait=${waitS}`, 'application/x-ndjson');
+  const response = await server.get(`${stream.path}/bundle?wait=${waitS}`, 'application/x-ndjson');
   const chunks = chunksOf(response);
-  const [header, rest] = await readFirstLine(chunks, id);
+  const [header, rest] = await readFirstLine(chunks, stream.id);
   await sink(header);
   const parsed = parseHeader(new TextDecoder().decode(header.subarray(0, -1)));
-  if (isFault(parsed)) throw new ServerError(`${id}: what the server gave is no bundle: ${parsed.fault}`);
-  await handOn(rest, id, { after: 0, size: parsed.heads.at(-1)?.size ?? 0 }, sink, onEvents);
+  if (isFault(parsed)) throw new ServerError(`${stream.id}: what the server gave is no bundle: ${parsed.fault}`);
+  await handOn(rest, stream.id, { after: 0, size: parsed.heads.at(-1)?.size ?? 0 }, sink, onEvents);
 }
 
 /** Hands on events as they come. @throws {ServerError} when the connection breaks, or they are fewer than there must be */
 export async function fetchEvents(
   server: Server,
-  id: string,
+  stream: ServedStream,
   range: Range,
   sink: Sink,
   onEvents: OnEvents,
 ): Promise<void> {
   const offset = range.after === 0 ? '-1' : String(range.after).padStart(OFFSET_DIGITS, '0');
   const end = range.size === null ? '' : `&at=${range.size}`;
-  const response = await server.get(`v1/contexts/${id}/events?offset=${offset}${end}`, 'application/x-ndjson');
-  await handOn(chunksOf(response), id, range, sink, onEvents);
+  const response = await server.get(`${stream.path}/events?offset=${offset}${end}`, 'application/x-ndjson');
+  await handOn(chunksOf(response), stream.id, range, sink, onEvents);
 }
 
 async function handOn(

@@ -57,6 +57,7 @@ export async function report(
   }
 }
 
-function counted(count: number, what: string): string {
+/** A number and what it is of, which has an s where it is not one. */
+export function counted(count: number, what: string): string {
   return `${count} ${what}${count === 1 ? '' : 's'}`;
 }

@@ -6,14 +6,15 @@ import { EXIT, ServerError, UsageError } from '../errors.ts';
 import { type Begun, openExport, readBegun } from '../export-file.ts';
 import { fetchBundle, fetchEvents, type Sink } from '../fetch-bundle.ts';
 import { Progress, paint, tell } from '../io.ts';
-import { isContextName } from '../moments.ts';
 import { type Command, readArguments, SERVER_HELP, SERVER_OPTIONS, serverOf } from '../options.ts';
 import type { Server } from '../server.ts';
+import { type ServedStream, servedStream, streamOfId } from '../streams.ts';
+import { counted } from '../verify-report.ts';
 
-const HELP = `chittyconnect export <context …> | --all [--out <file | folder/>] [--resume]
+const HELP = `chittyconnect export <id …> | --all [--out <file | folder/>] [--resume]
 
-  Writes proof bundles: all the events that the log vouches for, and what proves them. To one file (one bundle after the
-  other), to a folder (one file each), or to standard output.
+  Writes proof bundles of contexts and actors: all the events that the log vouches for, and what proves them. To one file
+  (one bundle after the other), to a folder (one file each), or to standard output.
 
   --all              all contexts that you may read, the deleted ones included
   --out <name>       the file; a folder when it is one, or when the name ends with /
@@ -28,10 +29,10 @@ const PART = '.part';
 
 const page = z.object({ items: z.array(z.object({ id: z.string() })), nextCursor: z.string().nullable() });
 
-/** How contexts are exported. */
+/** How streams are exported. */
 interface Plan {
   readonly server: Server;
-  readonly contexts: readonly string[];
+  readonly streams: readonly ServedStream[];
   readonly isResumed: boolean;
   readonly isBare: boolean;
   readonly waitS: number;
@@ -53,14 +54,13 @@ export const ExportCommand: Command = {
       wait: { type: 'string' },
     });
     const { out, resume: isResumed = false, ndjson: isBare = false } = values;
-    if (positionals.length > 0 === (values.all === true)) throw new UsageError('Either contexts or --all is wanted');
-    const unknown = positionals.find((id) => !isContextName(id));
-    if (unknown !== undefined) throw new UsageError(`${unknown} is not the id of a context`);
+    if (positionals.length > 0 === (values.all === true)) throw new UsageError('Either ids or --all is wanted');
+    const named = positionals.map(readStream);
     if (isResumed && (out === undefined || isBare)) throw new UsageError('--resume needs --out, and bundles');
     const waitS = readWait(values.wait ?? '10');
     const server = serverOf(values);
-    const contexts = values.all ? await listContexts(server) : [...new Set(positionals)];
-    const plan: Plan = { server, contexts, isResumed, isBare, waitS, progress: new Progress() };
+    const streams = onceEach(values.all ? await listContexts(server) : named);
+    const plan: Plan = { server, streams, isResumed, isBare, waitS, progress: new Progress() };
     const isFolder = out !== undefined && (out.endsWith('/') || (existsSync(out) && statSync(out).isDirectory()));
     try {
       if (out === undefined) await exportTo(plan, standardOutput, null);
@@ -74,7 +74,7 @@ export const ExportCommand: Command = {
       throw error;
     }
     plan.progress.end();
-    tell(`${paint('green', 'exported')}: ${contexts.length} context${contexts.length === 1 ? '' : 's'}`);
+    tell(`${paint('green', 'exported')}: ${counts(streams)}`);
     return EXIT.ok;
   },
 };
@@ -109,49 +109,51 @@ async function exportToFile(plan: Plan, name: string): Promise<void> {
   }
 }
 
-/** One file for each context; one that is not whole has another name. */
+/** One file for each stream; one that is not whole has another name. */
 async function exportToFolder(plan: Plan, folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
-  for (const [done, id] of plan.contexts.entries()) {
-    const name = join(folder, `${id}${NDJSON}`);
+  const { length } = plan.streams;
+  for (const [done, stream] of plan.streams.entries()) {
+    const name = join(folder, `${stream.id}${NDJSON}`);
     if (existsSync(name)) {
       if (!plan.isResumed) throw new UsageError(`${name} is there already: go on by --resume, or name another folder`);
       const { streams } = await readBegun(name);
       if (streams.size === 1) continue;
       throw new UsageError(`${name} is not whole. Move it away and begin anew.`);
     }
-    await exportToFile({ ...plan, contexts: [id] }, name + PART);
+    await exportToFile({ ...plan, streams: [stream] }, name + PART);
     renameSync(name + PART, name);
-    plan.progress.at((done + 1) / plan.contexts.length, `${done + 1} of ${plan.contexts.length} contexts`);
+    plan.progress.at((done + 1) / length, `${done + 1} of ${length} streams`);
   }
 }
 
 async function exportTo(plan: Plan, sink: Sink, begun: Begun | null): Promise<void> {
-  const { server, contexts, isBare, waitS, progress } = plan;
+  const { server, streams, isBare, waitS, progress } = plan;
   const broken = begun?.broken ?? null;
   let done = begun?.streams.size ?? 0;
-  const total = contexts.length;
+  const total = streams.length;
   const onEvents = (events: number, size: number) => {
-    progress.at((done + events / size) / total, `${done} of ${total} contexts, ${events} of ${size} events`);
+    progress.at((done + events / size) / total, `${done} of ${total} streams, ${events} of ${size} events`);
   };
   if (broken) {
-    const { stream, events, size } = broken;
+    const { events, size } = broken;
+    const stream = servedStream(broken.stream);
+    if (stream === null) throw new UsageError(`${broken.stream} is no stream that can be gone on with`);
     // The events are those of the bundle however they are asked for: its first line says what they have to give.
-    await fetchEvents(server, idOf(stream), { after: events, size }, sink, onEvents);
+    await fetchEvents(server, stream, { after: events, size }, sink, onEvents);
     done++;
   }
-  for (const id of contexts) {
-    const stream = `context/${id}`;
-    if (begun?.streams.has(stream) || broken?.stream === stream) continue;
-    if (isBare) await fetchEvents(server, id, { after: 0, size: null }, sink, onEvents);
-    else await fetchBundle(server, id, waitS, sink, onEvents);
+  for (const stream of streams) {
+    if (begun?.streams.has(stream.name) || broken?.stream === stream.name) continue;
+    if (isBare) await fetchEvents(server, stream, { after: 0, size: null }, sink, onEvents);
+    else await fetchBundle(server, stream, waitS, sink, onEvents);
     done++;
-    progress.at(done / total, `${done} of ${total} contexts`);
+    progress.at(done / total, `${done} of ${total} streams`);
   }
 }
 
-/** The ids of all contexts that the caller may read, from the lists. One that is deleted or restored meanwhile is in one. */
-async function listContexts(server: Server): Promise<string[]> {
+/** All contexts that the caller may read, from the lists. One that is deleted or restored meanwhile is in one. */
+async function listContexts(server: Server): Promise<ServedStream[]> {
   const ids: string[] = [];
   for (const status of ['active', 'deleted', 'active']) {
     let cursor: string | null = null;
@@ -163,11 +165,25 @@ async function listContexts(server: Server): Promise<string[]> {
       cursor = nextCursor;
     } while (cursor !== null);
   }
-  return [...new Set(ids)];
+  return ids.flatMap((id) => streamOfId(id) ?? []);
 }
 
-function idOf(stream: string): string {
-  return stream.slice(stream.indexOf('/') + 1);
+function onceEach(streams: readonly ServedStream[]): ServedStream[] {
+  return [...new Map(streams.map((stream) => [stream.name, stream])).values()];
+}
+
+function readStream(id: string): ServedStream {
+  const stream = streamOfId(id);
+  if (stream === null) throw new UsageError(`${id} is not the id of a context or an actor`);
+  if (stream.type === 'connection') throw new UsageError(`${id} is a connection: there are no bundles of those`);
+  return stream;
+}
+
+/** How many contexts and actors there are, in words. */
+function counts(streams: readonly ServedStream[]): string {
+  const actors = streams.filter(({ type }) => type === 'actor').length;
+  const contexts = counted(streams.length - actors, 'context');
+  return actors === 0 ? contexts : `${contexts}, ${counted(actors, 'actor')}`;
 }
 
 function readWait(text: string): number {

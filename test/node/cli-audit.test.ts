@@ -86,8 +86,8 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-describe('of a running server, chittyconnect verify', () => {
-  it('looks at the events of actors and connections as well, and says what it could not look at', async () => {
+describe('on a running server, chittyconnect', () => {
+  it('verifies the events of actors and connections as well, and says what it could not look at', async () => {
     const { status, stdout } = await run(['--complete']);
     expect(stdout).toMatch(new RegExp(`^✓ actor/${agent}, \\d+ events$`, 'm'));
     expect(stdout).toMatch(new RegExp(`^✓ connection/${connection}, \\d+ events?$`, 'm'));
@@ -98,7 +98,7 @@ describe('of a running server, chittyconnect verify', () => {
     expect(said.streams).toBeGreaterThanOrEqual(4);
   });
 
-  it('looks at no more than what is named', async () => {
+  it('verifies no more than what is named', async () => {
     const said = await verdict([agent, connection]);
     expect(said).toMatchObject({ verified: true, streams: 2, notShown: 0, notLookedAt: {} });
   });
@@ -110,7 +110,17 @@ describe('of a running server, chittyconnect verify', () => {
     expect(said.notShown).toBeGreaterThanOrEqual(4);
   });
 
-  it('still shows a connection whose contexts are both deleted', async () => {
+  it('verifies the bundle of an actor that was exported', async () => {
+    const environment = { CHITTYCONNECT_URL: server.url, CHITTYCONNECT_API_KEY: KEY };
+    const file = join(folder, 'actor.ndjson');
+    const exported = await runCli(['export', agent, '--out', file], { environment });
+    expect(exported).toMatchObject({ status: 0, stderr: 'exported: 0 contexts, 1 actor\n' });
+    const { status, stdout } = await runCli(['verify', file, '--key', keys]);
+    expect(stdout).toContain(`✓ actor/${agent}, `);
+    expect(status).toBe(0);
+  });
+
+  it('verifies a connection whose contexts are both deleted', async () => {
     for (const id of contexts) await send('DELETE', `/v1/contexts/${id}`);
     await whenLogged(server, contexts);
     expect(await verdict(['--complete'])).toMatchObject({ verified: true, findings: [], notShown: 0 });

@@ -205,6 +205,7 @@ describe('chittyconnect, called wrongly,', () => {
     [['export']],
     [['export', 'ctx_1']],
     [['export', '--all', 'ctx_01M882NGZDKH81BX14G0H545ZN']],
+    [['export', 'con_01M882NGZDKH81BX14G0H545ZN']],
     [['export', '--all', '--resume']],
     [['export', '--all', '--wait', '61']],
     [['replay']],
