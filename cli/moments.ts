@@ -45,15 +45,18 @@ export interface Source {
  * The state of a context as it was at a moment, the latest when there is none: computed from its events, each of which
  * must be what was hashed.
  *
- * @throws {NotVerifiedError} when an event was altered, is missing, or cannot be replayed
+ * @throws {NotVerifiedError} when an event was altered, is missing or another context's, or cannot be replayed
  */
 export async function stateAt(source: Source, moment: Moment | null): Promise<Context> {
   const replay = new ContextReplay();
+  let stream: string | null = null;
   for await (const text of eventsOf(source)) {
     const facts = openSealed(Line.of(text));
     if (isFault(facts)) throw new NotVerifiedError(`Version ${replay.version + 1} is no sealed event: ${facts.fault}`);
     if (!facts.isIntact)
       throw new NotVerifiedError(`Version ${facts.version} was altered: its content is not what was hashed`);
+    stream ??= facts.stream;
+    if (facts.stream !== stream) throw new NotVerifiedError(`Among the events of ${stream} is one of ${facts.stream}`);
     if (facts.version !== replay.version + 1) {
       throw new NotVerifiedError(`After version ${replay.version} comes version ${facts.version}`);
     }
@@ -78,18 +81,19 @@ async function* eventsOf({ name, context, server }: Source): AsyncGenerator<stri
     return;
   }
   const wanted = context === undefined ? null : `context/${context}`;
-  let stream: string | null = null;
+  let ofBundle: string | null = null;
+  let first: string | null = null;
   for await (const line of linesOf(readInput(name))) {
     const header = line.startsWith('{"checkpoint":') ? parseHeader(line) : null;
     if (header && isFault(header)) throw new NotVerifiedError(header.fault);
-    if (header && wanted === null && stream !== null) {
+    if (header) ofBundle = header.stream;
+    const stream = streamOf(line, ofBundle);
+    const isAnother = stream !== null && first !== null && (header !== null || stream !== first);
+    if (wanted === null && isAnother) {
       throw new UsageError('There are several contexts in it: say which with --context');
     }
-    if (header) stream = header.stream;
-    else if (wanted === null || streamOf(line, stream) === wanted) {
-      stream ??= streamOf(line, null);
-      yield line;
-    }
+    first ??= stream;
+    if (!header && (wanted === null || stream === wanted)) yield line;
   }
 }
 

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -160,4 +160,40 @@ describe('an export', () => {
       stderr: `exported: ${CONTEXTS} contexts\n`,
     });
   }, 60_000);
+});
+
+describe('a file of bare events', () => {
+  const contextOf = async (id: string) =>
+    (await fetch(`${server.url}/v1/contexts/${id}`, { headers: { Authorization: `Bearer ${server.apiKey}` } })).json();
+
+  it('of several contexts is replayed for each of them', async () => {
+    const some = ids.slice(0, 3);
+    await run('export', ...some, '--ndjson', '--out', path('bare.ndjson'));
+    for (const id of some) {
+      const { status, stdout, stderr } = await run('replay', path('bare.ndjson'), '--context', id);
+      expect([status, stderr]).toEqual([0, '']);
+      expect(JSON.parse(stdout)).toEqual(await contextOf(id));
+    }
+    expect(await run('replay', path('bare.ndjson'))).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('--context'),
+    });
+  }, 60_000);
+
+  it.each(['bare', 'bundle'])(
+    'does not pass another context’s event off as one of its own: %s',
+    async (form) => {
+      const [id = '', other = ''] = ids;
+      const lines = (text: string) => text.trimEnd().split('\n');
+      const own = lines((await run('export', id)).stdout);
+      const others = lines((await run('export', other, '--ndjson')).stdout);
+      const spliced = [...own.slice(form === 'bare' ? 1 : 0, 4), others[3] ?? ''];
+      writeFileSync(path('spliced.ndjson'), spliced.join('\n'));
+      const { status, stderr } = await run('replay', path('spliced.ndjson'));
+      expect(readFileSync(path('spliced.ndjson'), 'utf8')).toContain(`"stream":"context/${other}"`);
+      if (form === 'bare') expect([status, stderr]).toEqual([2, expect.stringContaining('--context')]);
+      else expect([status, stderr]).toEqual([1, expect.stringContaining(`is one of context/${other}`)]);
+    },
+    60_000,
+  );
 });
