@@ -1,19 +1,27 @@
 import type { Principal } from '../../actors/principal.ts';
 import type { Exchange } from '../http/exchange.ts';
 import { isProblem, type Problem } from '../http/problem.ts';
-import { noteGuess, refuseGuess } from '../limits/guesses.ts';
-import { authenticate, refuseAction, showsMetricsKey } from './authenticate.ts';
+import { admitStranger } from '../limits/admit.ts';
+import { noteGuess, refuseGuess, showsCredential } from '../limits/guesses.ts';
+import { authenticate, refuseAction, showsMetricsKey, UNAUTHORIZED } from './authenticate.ts';
 import { whenKnown } from './when-known.ts';
 
-/** Finds out who calls. A wrong credential counts as a guess. */
+/** Finds out who calls. A wrong credential counts as a guess, none against the limit of those who send none. */
 export function identify(exchange: Exchange): Principal | Problem | Promise<Principal | Problem> {
   const refusal = refuseGuess(exchange);
   if (refusal) return refusal;
+  if (!showsCredential(exchange.request)) return refuseStranger(exchange);
   return whenKnown(authenticate(exchange), (principal) => {
     if (!isProblem(principal)) noteGuess(exchange, true);
     else if (principal.problem === 'unauthorized') noteGuess(exchange, false);
     return principal;
   });
+}
+
+function refuseStranger(exchange: Exchange): Problem {
+  const admission = admitStranger(exchange);
+  if (isProblem(admission)) return admission;
+  return { ...UNAUTHORIZED, headers: { ...UNAUTHORIZED.headers, ...admission.headers } };
 }
 
 /**

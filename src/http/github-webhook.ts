@@ -63,6 +63,7 @@ export const githubWebhook: SelfAuthenticatingRoute = {
   path: '/integrations/github/webhook',
   access: 'self-authenticating',
   action: 'admin.write',
+  isSigned: true,
   operation: {
     operationId: 'githubWebhook',
     tags: ['integrations'],

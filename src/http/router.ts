@@ -139,7 +139,8 @@ function dispatch(exchange: Exchange, methods: ReadonlyMap<string, Route>): Answ
 }
 
 function dispatchUnknown(exchange: Exchange, route: PublicRoute | SelfAuthenticatingRoute): Answer | Promise<Answer> {
-  if (route.access === 'self-authenticating' || route.isUnlimited) return handle(route, exchange);
+  const isLimited = route.access === 'self-authenticating' ? route.isSigned : !route.isUnlimited;
+  if (!isLimited) return handle(route, exchange);
   return goOn(admitStranger(exchange), exchange, (admitted) => handle(route, admitted));
 }
 

@@ -8,7 +8,7 @@ import type { AuthenticatedRoute, SelfAuthenticatingRoute } from '../http/route.
 import { type Counted, rateLimitHeaders } from './headers.ts';
 import { Meter } from './meter.ts';
 import { pressure } from './pressure.ts';
-import { takeQuota } from './quotas.ts';
+import { countedQuotas, periodOf, takeQuota } from './quotas.ts';
 import { limitsOf } from './settings.ts';
 
 /** What this isolate has let through. */
@@ -59,15 +59,18 @@ async function admitByOthers(
   counted: readonly Counted[],
   isNearLimit: boolean,
 ): Promise<Admission> {
+  const { actor } = principal;
   const headers = rateLimitHeaders(counted);
-  if (isNearLimit && env.RATE_LIMIT) {
-    const { success } = await env.RATE_LIMIT.limit({ key: principal.actor });
-    const [first] = counted;
-    if (!success && first) return tooMany({ ...first, reading: { ...first.reading, retryAfterS: 1 } }, headers);
+  const [first] = counted;
+  if (isNearLimit && env.RATE_LIMIT && first) {
+    const { success } = await env.RATE_LIMIT.limit({ key: `${first.policy} ${actor}` });
+    if (!success) return tooMany({ ...first, reading: { ...first.reading, retryAfterS: 1 } }, headers);
   }
   if (quotas.day === null && quotas.month === null) return { headers };
-  const { isAllowed, left } = await takeQuota(env, principal.actor, quotas, Date.now());
-  return isAllowed ? { headers } : usedUp(left, headers);
+  const now = Date.now();
+  const { isAllowed, left } = await takeQuota(env, actor, quotas, now);
+  const all = rateLimitHeaders([...counted, ...countedQuotas(quotas, left, now)]);
+  return isAllowed ? { headers: all } : usedUp(left, all, now);
 }
 
 /** Decides whether a caller who sends no credential may make one more request of a route that is for everybody. */
@@ -119,16 +122,13 @@ function reduced({ policy, reading }: Counted, headers: Readonly<Record<string, 
   };
 }
 
-function usedUp(left: Quotas, headers: Readonly<Record<string, string>>): Problem {
-  const now = new Date();
-  const isMonth = left.month === 0;
-  const [year, month, date] = [now.getUTCFullYear(), now.getUTCMonth(), now.getUTCDate()];
-  const nextMs = isMonth ? Date.UTC(year, month + 1, 1) : Date.UTC(year, month, date + 1);
-  const policy = isMonth ? 'month' : 'day';
+function usedUp(left: Quotas, headers: Readonly<Record<string, string>>, now: number): Problem {
+  const policy = left.month === 0 ? 'month' : 'day';
+  const { endsAt } = periodOf(policy, now);
   return {
     problem: 'quota-exceeded',
-    detail: `Your requests of this ${policy} are used up. There are new ones at ${new Date(nextMs).toISOString()}.`,
-    headers: { ...headers, 'Retry-After': String(Math.ceil((nextMs - now.getTime()) / 1000)) },
+    detail: `Your requests of this ${policy} are used up. There are new ones at ${new Date(endsAt).toISOString()}.`,
+    headers: { ...headers, 'Retry-After': String(Math.ceil((endsAt - now) / 1000)) },
     extensions: { 'violated-policies': [policy] },
   };
 }

@@ -1,6 +1,7 @@
 import { callerAddress } from '../http/address.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { Problem } from '../http/problem.ts';
+import { rateLimitHeaders } from './headers.ts';
 import { Meter } from './meter.ts';
 import { limitsOf } from './settings.ts';
 
@@ -16,12 +17,6 @@ const KNOWN_MAX = 1_000;
 /** Seconds after which a caller who guessed may try again. */
 const RETRY_AFTER_S = 60;
 
-const TOO_MANY_GUESSES: Problem = {
-  problem: 'too-many-guesses',
-  detail: 'Too many wrong credentials came from your address. Wait a minute.',
-  headers: { 'Retry-After': String(RETRY_AFTER_S) },
-};
-
 /**
  * Whether credentials from this address are not looked at for now, because too many were wrong. One that is known to be
  * right always is: those who guess cannot shut out those who share an address with them.
@@ -30,8 +25,18 @@ export function refuseGuess(exchange: Exchange): Problem | null {
   const address = callerAddress(exchange.request, exchange.env);
   if (address === undefined) return null;
   const rate = limitsOf(exchange.env, exchange.execution).guesses;
-  if (guesses.hasRoom(address, rate, Date.now()) || knownGood.has(credentialOf(exchange.request))) return null;
-  return TOO_MANY_GUESSES;
+  const reading = guesses.read(address, rate, Date.now());
+  if (reading.isAllowed || knownGood.has(credentialOf(exchange.request))) return null;
+  return {
+    problem: 'too-many-guesses',
+    detail: 'Too many wrong credentials came from your address. Wait a minute.',
+    headers: { ...rateLimitHeaders([{ policy: 'guesses', rate, reading }]), 'Retry-After': String(RETRY_AFTER_S) },
+  };
+}
+
+/** Whether a request has anything in its headers that could be a credential. */
+export function showsCredential(request: Request): boolean {
+  return credentialOf(request) !== '';
 }
 
 /** Remembers how a credential turned out. */

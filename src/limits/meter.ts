@@ -26,13 +26,11 @@ export class Meter {
   readonly #buckets = new Map<string, Bucket>();
 
   /** Uses one request of a limit up, if there is one. @param now milliseconds since 1970 */
-  take(key: string, { requests, seconds }: Rate, now: number): Reading {
-    const perMs = requests / (seconds * 1000);
-    const known = this.#buckets.get(key);
-    const elapsed = known ? Math.max(0, now - known.at) : 0;
-    const tokens = known ? Math.min(requests, known.tokens + elapsed * perMs) : requests;
+  take(key: string, rate: Rate, now: number): Reading {
+    const tokens = this.#tokens(key, rate, now);
     const isAllowed = tokens >= 1;
     const left = isAllowed ? tokens - 1 : tokens;
+    const known = this.#buckets.get(key);
     if (known) {
       known.tokens = left;
       known.at = now;
@@ -40,18 +38,20 @@ export class Meter {
       if (this.#buckets.size >= BUCKETS_MAX) this.#makeRoom();
       this.#buckets.set(key, { tokens: left, at: now });
     }
-    return {
-      isAllowed,
-      remaining: Math.floor(left),
-      resetS: Math.ceil((requests - left) / perMs / 1000),
-      retryAfterS: left >= 1 ? 0 : Math.ceil((1 - left) / perMs / 1000),
-    };
+    return readingOf(isAllowed, left, rate);
   }
 
-  /** Whether a request would be let through, without using anything up. */
-  hasRoom(key: string, { requests, seconds }: Rate, now: number): boolean {
+  /** What is left of a limit, without using anything up: whether a request would be let through. */
+  read(key: string, rate: Rate, now: number): Reading {
+    const tokens = this.#tokens(key, rate, now);
+    return readingOf(tokens >= 1, tokens, rate);
+  }
+
+  /** Requests that may come at once now, fractions included. */
+  #tokens(key: string, { requests, seconds }: Rate, now: number): number {
     const known = this.#buckets.get(key);
-    return !known || known.tokens + (Math.max(0, now - known.at) * requests) / (seconds * 1000) >= 1;
+    if (!known) return requests;
+    return Math.min(requests, known.tokens + (Math.max(0, now - known.at) * requests) / (seconds * 1000));
   }
 
   /** Forgets the older half, which most likely has nothing used up any more. */
@@ -62,4 +62,15 @@ export class Meter {
       this.#buckets.delete(key);
     }
   }
+}
+
+/** @param left requests that may come at once, fractions included */
+function readingOf(isAllowed: boolean, left: number, { requests, seconds }: Rate): Reading {
+  const perS = requests / seconds;
+  return {
+    isAllowed,
+    remaining: Math.floor(left),
+    resetS: Math.ceil((requests - left) / perS),
+    retryAfterS: left >= 1 ? 0 : Math.ceil((1 - left) / perS),
+  };
 }

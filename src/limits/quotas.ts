@@ -1,5 +1,6 @@
 import type { Quotas } from '../../actors/quota-object.ts';
 import type { Env } from '../env.ts';
+import type { Counted } from './headers.ts';
 
 /** Requests that an isolate asks for at once, at most. */
 const LEASE_MAX = 100;
@@ -47,6 +48,27 @@ export async function takeQuota(env: Env, actor: string, quotas: Quotas, now: nu
   const lease = { unused, day, left };
   leases.set(actor, lease);
   return { isAllowed: true, left: leftOf(lease) };
+}
+
+/** An actor's quotas as limits are told. @param left what there is of them, as `takeQuota` gives it */
+export function countedQuotas(quotas: Quotas, left: Quotas, now: number): Counted[] {
+  return (['day', 'month'] as const).flatMap((policy) => {
+    const [requests, remaining] = [quotas[policy], left[policy]];
+    if (requests === null || remaining === null) return [];
+    const { beginsAt, endsAt } = periodOf(policy, now);
+    const resetS = Math.ceil((endsAt - now) / 1000);
+    const reading = { isAllowed: remaining > 0, remaining, resetS, retryAfterS: remaining > 0 ? 0 : resetS };
+    return [{ policy, rate: { requests, seconds: (endsAt - beginsAt) / 1000 }, reading }];
+  });
+}
+
+/** The UTC day or month that a time is in, from its first millisecond to that of the next (milliseconds since 1970). */
+export function periodOf(policy: keyof Quotas, now: number): { readonly beginsAt: number; readonly endsAt: number } {
+  const date = new Date(now);
+  const [year, month, day] = [date.getUTCFullYear(), date.getUTCMonth(), date.getUTCDate()];
+  return policy === 'month'
+    ? { beginsAt: Date.UTC(year, month), endsAt: Date.UTC(year, month + 1) }
+    : { beginsAt: Date.UTC(year, month, day), endsAt: Date.UTC(year, month, day + 1) };
 }
 
 function leftOf({ left, unused }: Held): Quotas {

@@ -7,7 +7,7 @@ import { refuseScope } from '../auth/authenticate.ts';
 import { identifyWithTicket } from '../auth/tickets.ts';
 import { contextId, contextObject } from '../http/contexts.ts';
 import { problems } from '../http/operations.ts';
-import { isProblem, type Problem, problemOf } from '../http/problem.ts';
+import { isProblem, PROBLEMS, type Problem, problemOf } from '../http/problem.ts';
 import { readFlag, readOptionalInteger, readQuery } from '../http/query.ts';
 import { jsonText } from '../http/respond.ts';
 import type { Answer, AuthenticatedRoute, SelfAuthenticatingRoute } from '../http/route.ts';
@@ -70,7 +70,7 @@ export const watchContext: SelfAuthenticatingRoute = {
     const id = await contextId(exchange);
     const principal = await identifyWithTicket(exchange);
     if (isProblem(principal)) {
-      const code = principal.problem === 'too-many-guesses' ? CLOSE_TOO_MANY : CLOSE_UNAUTHORIZED;
+      const code = PROBLEMS[principal.problem].status === 429 ? CLOSE_TOO_MANY : CLOSE_UNAUTHORIZED;
       return deny(code, null, principal);
     }
     const outOfScope = refuseScope(principal, 'context.watch');

@@ -19,6 +19,9 @@ function from(address: string, path: string, headers: Record<string, string> = {
   });
 }
 
+/** An address of its own for each path, from which nothing else comes. */
+const addressFor = (path: string) => `192.0.2.${100 + path.length}`;
+
 const wrong = (n: number) => ({ Authorization: `Bearer cck_guess-${n}` });
 const right = { Authorization: `Bearer ${env.BOOTSTRAP_API_KEY}` };
 
@@ -58,6 +61,8 @@ describe('wrong credentials', () => {
     expect(statuses).toEqual([401, 401, 401, 401, 401, 429, 429, 429]);
     const refused = await from('203.0.113.9', '/v1/contexts', wrong(9));
     expect(refused.headers.get('Retry-After')).toBe('60');
+    expect(refused.headers.get('RateLimit-Policy')).toBe('"guesses";q=5;w=60');
+    expect(refused.headers.get('RateLimit')).toMatch(/^"guesses";r=0;t=(5\d|60)$/);
     await expectProblem(refused, 429, 'too-many-guesses');
     expect((await from('203.0.113.9', '/v1/contexts', right)).status).toBe(200);
     expect((await from('2001:db8::1', '/v1/contexts', wrong(10))).status).toBe(401);
@@ -120,6 +125,56 @@ describe('callers without a credential', () => {
     expect((await from('192.0.2.5', '/openapi.json')).status).toBe(200);
     for (let n = 0; n < 5; n++) expect((await from('192.0.2.4', '/health')).status).toBe(200);
   });
+
+  it.each(['/v1/contexts', '/v1/contexts?ticket=none', '/v1/contexts/x/events?ticket=none', '/metrics'])(
+    'have it as well where one is needed: %s',
+    async (path) => {
+      await put({ ...DEFAULT_LIMITS, unauthenticated: { requests: 2, seconds: 60 } });
+      const address = addressFor(path);
+      const first = await from(address, path);
+      expect([first.status, first.headers.get('RateLimit')]).toEqual([401, '"unauthenticated";r=1;t=30']);
+      expect(first.headers.has('WWW-Authenticate')).toBe(true);
+      expect((await from(address, path)).status).toBe(401);
+      const refused = await from(address, path);
+      expect(refused.headers.get('Retry-After')).toBe('30');
+      await expectProblem(refused, 429, 'quota-exceeded');
+      expect((await from(address, '/v1/contexts', right)).status).toBe(200);
+      expect((await configured({}, path)).status).toBe(401);
+    },
+  );
+
+  it('have it where a body shows who calls, before that is read', async () => {
+    await put({ ...DEFAULT_LIMITS, unauthenticated: { requests: 2, seconds: 60 } });
+    const deliver = () =>
+      configured(
+        { CLIENT_ADDRESS_HEADER: 'X-Test-Address', GITHUB_WEBHOOK_SECRET: 'a secret' },
+        '/integrations/github/webhook',
+        {
+          method: 'POST',
+          body: '{}',
+          headers: {
+            'X-Test-Address': '192.0.2.80',
+            Authorization: 'Bearer nothing',
+            'Content-Type': 'application/json',
+            'X-Hub-Signature-256': `sha256=${'0'.repeat(64)}`,
+          },
+        },
+      );
+    expect([(await deliver()).status, (await deliver()).status]).toEqual([401, 401]);
+    await expectProblem(await deliver(), 429, 'quota-exceeded');
+  });
+
+  it('have it where they open a WebSocket', async () => {
+    await put({ ...DEFAULT_LIMITS, unauthenticated: { requests: 2, seconds: 60 } });
+    const { id } = await createContext();
+    const codes: number[] = [];
+    for (let n = 0; n < 3; n++) {
+      const { webSocket } = await from('192.0.2.81', `/v1/contexts/${id}/live`, { Upgrade: 'websocket' });
+      if (!webSocket) throw new Error('there is no WebSocket');
+      codes.push((await new Watcher(webSocket).untilClosed()).code);
+    }
+    expect(codes).toEqual([4401, 4401, 4429]);
+  });
 });
 
 describe('quotas', () => {
@@ -142,6 +197,53 @@ describe('quotas', () => {
     const next = noon + DAY_MS;
     expect([await take(next), await take(next), await take(next)]).toEqual([true, true, false]);
     expect(await take(noon + 30 * DAY_MS)).toBe(true);
+  });
+
+  it.each([
+    ['day', { day: 2, month: 1_000 }, '"day";q=2;w=86400, "month";q=1000;w='],
+    ['month', { day: null, month: 2 }, '"month";q=2;w='],
+  ] as const)(
+    'that are used up answer 429 until the %s ends, and every answer says what is left',
+    async (policy, quotas, told) => {
+      const { id, key } = await keyHolder();
+      await put({ ...DEFAULT_LIMITS, actors: { [id]: { quotas } } });
+      const answers = [];
+      for (let n = 0; n < 3; n++) answers.push(await as(key, '/v1/actors/me'));
+      expect(answers.map(({ status }) => status)).toEqual([200, 200, 429]);
+      for (const [index, answer] of answers.entries()) {
+        expect(answer.headers.get('RateLimit-Policy')).toContain(told);
+        expect(answer.headers.get('RateLimit')).toMatch(new RegExp(`"${policy}";r=${[1, 0, 0][index]};t=\\d+`));
+      }
+      const [, , refused] = answers;
+      if (!refused) throw new Error('there is no third answer');
+      const now = new Date();
+      const [year, month, date] = [now.getUTCFullYear(), now.getUTCMonth(), now.getUTCDate()];
+      const endsAt = policy === 'day' ? Date.UTC(year, month, date + 1) : Date.UTC(year, month + 1);
+      const waits = Number(refused.headers.get('Retry-After'));
+      expect(Math.abs(waits - (endsAt - now.getTime()) / 1000)).toBeLessThan(5);
+      expect(await expectProblem(refused, 429, 'quota-exceeded')).toMatchObject({ 'violated-policies': [policy] });
+    },
+  );
+});
+
+describe('the limit of the platform', () => {
+  it('is asked for each kind of request of an actor from half of their limit on, and what it refuses is refused', async () => {
+    const { id, key } = await keyHolder();
+    await put({ ...DEFAULT_LIMITS, classes: { ...DEFAULT_LIMITS.classes, read: { requests: 4, seconds: 60 } } });
+    const asked: string[] = [];
+    const RATE_LIMIT: RateLimit = {
+      limit: async (options) => {
+        asked.push(options.key);
+        return { success: asked.length < 2 };
+      },
+    };
+    const read = () => configured({ RATE_LIMIT }, '/v1/actors/me', { headers: { Authorization: `Bearer ${key}` } });
+    for (let n = 0; n < 3; n++) expect((await read()).status).toBe(200);
+    expect(asked).toEqual([`read ${id}`]);
+    const refused = await read();
+    expect(refused.headers.get('Retry-After')).toBe('1');
+    expect(refused.headers.get('RateLimit-Policy')).toBe('"read";q=4;w=60');
+    expect(await expectProblem(refused, 429, 'quota-exceeded')).toMatchObject({ 'violated-policies': ['read'] });
   });
 });
 
@@ -189,5 +291,33 @@ describe('opening a WebSocket', () => {
     ]) {
       expect(await watcher.untilClosed()).toMatchObject({ code: 4429, reason: expect.stringContaining('used up') });
     }
+  });
+});
+
+describe('under pressure', () => {
+  it('the heaviest caller has less than their limit, and is told so; others have all of theirs', {
+    timeout: 30_000,
+  }, async () => {
+    const [heavy, light] = [await keyHolder(), await keyHolder()];
+    await put({
+      ...DEFAULT_LIMITS,
+      classes: { ...DEFAULT_LIMITS.classes, search: { requests: 100, seconds: 60 } },
+      // Whatever takes longer than a millisecond is slow.
+      pressure: { slowMs: 1, slowShare: 0, backlog: 1_000_000, floor: 0.05 },
+    });
+    const refusals: Response[] = [];
+    for (let second = 0; second < 10 && refusals.length === 0; second++) {
+      const answers = await Promise.all(Array.from({ length: 25 }, () => as(heavy.key, '/v1/contexts')));
+      refusals.push(...answers.filter(({ status }) => status === 429));
+      expect((await as(light.key, '/v1/contexts')).status).toBe(200);
+      await scheduler.wait(1_000);
+    }
+    const [refused] = refusals;
+    if (!refused) throw new Error('nothing was refused');
+    expect(Number(refused.headers.get('Retry-After'))).toBeGreaterThan(0);
+    const problem = await expectProblem(refused, 429, 'temporary-reduced-capacity');
+    expect(problem).toMatchObject({ 'violated-policies': ['search'] });
+    expect(refused.headers.get('RateLimit-Policy')).not.toContain('q=100;');
+    expect((await as(light.key, '/v1/contexts')).headers.get('RateLimit-Policy')).toBe('"search";q=100;w=60');
   });
 });
