@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs';
+import { z } from 'zod';
 import type { Context } from '../actors/context.ts';
 import { parseHeader } from '../events/bundle.ts';
 import { ByteLines } from '../events/byte-lines.ts';
 import { isChittyId } from '../events/chitty-id.ts';
-import { CONTEXT_PREFIX } from '../events/context.ts';
+import { CONTEXT_PREFIX, contextEvents } from '../events/context.ts';
 import { isFault } from '../events/fault.ts';
 import { isId } from '../events/id.ts';
 import { Line } from '../events/line.ts';
@@ -11,10 +12,16 @@ import { openSealed } from '../events/sealed.ts';
 import { ContextReplay } from './context-replay.ts';
 import { NotVerifiedError, UsageError } from './errors.ts';
 import { readInput } from './input.ts';
-import { chunksOf, type Server } from './server.ts';
+import { chunksOf, jsonOf, type Server } from './server.ts';
 
 /** A moment of a history: a version, or a time in milliseconds since 1970. */
 export type Moment = { readonly version: number } | { readonly time: number };
+
+/** The event that says which ChittyID a context was given. */
+const identifiedSchema = z.looseObject({
+  type: z.literal('context_identified'),
+  data: contextEvents.context_identified,
+});
 
 const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})$/;
 
@@ -36,7 +43,7 @@ export function isContextName(word: string): boolean {
 export interface Source {
   /** The id of a context on the server, the name of a file, or `-`. */
   readonly name: string;
-  /** Which of the contexts of an export; needed when there are several. */
+  /** Which of the contexts of an export, by its id or its ChittyID; needed when there are several. */
   readonly context: string | undefined;
   readonly server: Server;
 }
@@ -80,7 +87,7 @@ async function* eventsOf({ name, context, server }: Source): AsyncGenerator<stri
     yield* linesOf(chunksOf(await server.get(path, 'application/x-ndjson')));
     return;
   }
-  const wanted = context === undefined ? null : `context/${context}`;
+  const wanted = context === undefined ? null : await streamNamed(name, context);
   let ofBundle: string | null = null;
   let first: string | null = null;
   for await (const line of linesOf(readInput(name))) {
@@ -95,6 +102,19 @@ async function* eventsOf({ name, context, server }: Source): AsyncGenerator<stri
     first ??= stream;
     if (!header && (wanted === null || stream === wanted)) yield line;
   }
+}
+
+/** The stream that a context's id or ChittyID names; whose a ChittyID is stands in the events of a file. */
+async function streamNamed(file: string, context: string): Promise<string> {
+  if (!isChittyId(context)) return `context/${context}`;
+  if (file === '-') throw new UsageError('What is piped in is read once: name the context by its id, ctx_…');
+  for await (const line of linesOf(readInput(file))) {
+    if (!line.includes(context)) continue;
+    const facts = openSealed(Line.of(line));
+    const event = identifiedSchema.safeParse(jsonOf(line));
+    if (!isFault(facts) && event.success && event.data.data.chittyId === context) return facts.stream;
+  }
+  throw new UsageError(`No context in it has the ChittyID ${context}`);
 }
 
 /** The stream of an event: that of the bundle which it is in, or what it says itself. */

@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import type { z } from 'zod';
 import type { LogSource } from '../client/checkpoints.ts';
 import { problemOf } from '../client/errors.ts';
 import { ServerError } from './errors.ts';
@@ -42,6 +43,13 @@ export class Server implements LogSource {
       await response.body?.cancel();
       await pause(Math.min(RETRY_MAX_MS, Math.max(0.2, seconds || 1) * 1000));
     }
+  }
+
+  /** An answer in JSON. @throws {ServerError} also when it has another form */
+  async json<Schema extends z.ZodType>(path: string, schema: Schema): Promise<z.infer<Schema>> {
+    const parsed = schema.safeParse(jsonOf(await textOf(await this.get(path, 'application/json'))));
+    if (parsed.success) return parsed.data;
+    throw new ServerError(`/${path}: what the server gave is not what was asked for`);
   }
 
   /** The text of an answer; null when there is no such thing. */
@@ -106,6 +114,15 @@ export async function* chunksOf(response: Response): AsyncGenerator<Uint8Array, 
 /** The text of an answer. @throws {ServerError} when the connection breaks, or it is too long */
 export async function textOf(response: Response): Promise<string> {
   return new TextDecoder().decode(await readAll(chunksOf(response)));
+}
+
+/** The value of a JSON text; undefined when it is none. */
+export function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 async function readAll(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {

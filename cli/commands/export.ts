@@ -8,7 +8,7 @@ import { fetchBundle, fetchEvents, type Sink } from '../fetch-bundle.ts';
 import { Progress, paint, tell } from '../io.ts';
 import { type Command, readArguments, SERVER_HELP, SERVER_OPTIONS, serverOf } from '../options.ts';
 import type { Server } from '../server.ts';
-import { type ServedStream, servedStream, streamOfId } from '../streams.ts';
+import { findStreams, isStreamName, type ServedStream, servedStream, streamOfId } from '../streams.ts';
 import { counted } from '../verify-report.ts';
 
 const HELP = `chittyconnect export <id …> | --all [--out <file | folder/>] [--resume]
@@ -55,11 +55,14 @@ export const ExportCommand: Command = {
     });
     const { out, resume: isResumed = false, ndjson: isBare = false } = values;
     if (positionals.length > 0 === (values.all === true)) throw new UsageError('Either ids or --all is wanted');
-    const named = positionals.map(readStream);
+    const unknown = positionals.find((id) => !isStreamName(id));
+    if (unknown !== undefined) throw new UsageError(`${unknown} is not the id of a context or an actor`);
     if (isResumed && (out === undefined || isBare)) throw new UsageError('--resume needs --out, and bundles');
     const waitS = readWait(values.wait ?? '10');
     const server = serverOf(values);
-    const streams = onceEach(values.all ? await listContexts(server) : named);
+    const streams = values.all ? await listContexts(server) : await findStreams(server, positionals);
+    const unproved = streams.find(({ type }) => type === 'connection');
+    if (unproved) throw new UsageError(`${unproved.id} is a connection: there are no bundles of those`);
     const plan: Plan = { server, streams, isResumed, isBare, waitS, progress: new Progress() };
     const isFolder = out !== undefined && (out.endsWith('/') || (existsSync(out) && statSync(out).isDirectory()));
     try {
@@ -165,18 +168,7 @@ async function listContexts(server: Server): Promise<ServedStream[]> {
       cursor = nextCursor;
     } while (cursor !== null);
   }
-  return ids.flatMap((id) => streamOfId(id) ?? []);
-}
-
-function onceEach(streams: readonly ServedStream[]): ServedStream[] {
-  return [...new Map(streams.map((stream) => [stream.name, stream])).values()];
-}
-
-function readStream(id: string): ServedStream {
-  const stream = streamOfId(id);
-  if (stream === null) throw new UsageError(`${id} is not the id of a context or an actor`);
-  if (stream.type === 'connection') throw new UsageError(`${id} is a connection: there are no bundles of those`);
-  return stream;
+  return [...new Set(ids)].flatMap((id) => streamOfId(id) ?? []);
 }
 
 /** How many contexts and actors there are, in words. */

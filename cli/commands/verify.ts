@@ -8,7 +8,7 @@ import { DamagedInput, readInput } from '../input.ts';
 import { Progress } from '../io.ts';
 import { type Command, readArguments, readText, readUrl, SERVER_OPTIONS, serverOf } from '../options.ts';
 import { Server } from '../server.ts';
-import { type ServedStream, streamOfId } from '../streams.ts';
+import { findStreams, isStreamName } from '../streams.ts';
 import { earlierHeads, readEarlier, trustedKeys } from '../trust.ts';
 import { report, type Summary, tellStream } from '../verify-report.ts';
 
@@ -57,7 +57,8 @@ export const VerifyCommand: Command = {
       if (isServer && values[name] !== undefined) throw new UsageError(`--${name} is for files`);
     }
     if (!isServer && (values.complete || ids.length > 0)) throw new UsageError('--complete and ids are for a server');
-    const streams = ids.map(readStream);
+    const unknown = ids.find((id) => !isStreamName(id));
+    if (unknown !== undefined) throw new UsageError(`${unknown} is not the id of a context, an actor or a connection`);
     const keys = trustedKeys(values.key ?? []);
     const witnesses = readCount(values.witnesses ?? '0');
     const findings = new Findings();
@@ -68,7 +69,7 @@ export const VerifyCommand: Command = {
       ? await verifyServer(
           serverOf({ ...values, server: subject }),
           trust,
-          streams,
+          ids,
           values.complete === true,
           findings,
           isJson,
@@ -82,11 +83,12 @@ export const VerifyCommand: Command = {
 async function verifyServer(
   server: Server,
   trust: LogTrust,
-  streams: readonly ServedStream[],
+  ids: readonly string[],
   isComplete: boolean,
   findings: Findings,
   isJson: boolean,
 ): Promise<Summary> {
+  const streams = await findStreams(server, ids);
   const progress = new Progress();
   const audit = await auditServer(server, trust, { streams, isComplete }, findings, {
     progress: (share, what) => progress.at(share, what),
@@ -162,12 +164,6 @@ async function compareLogs(
     if (now) await followCheckpoint(other, checkpoint, now, findings);
     else addToLog(findings, 'log-truncated', `${other.url.host} has no checkpoint, where the file has one`);
   }
-}
-
-function readStream(id: string): ServedStream {
-  const stream = streamOfId(id);
-  if (stream) return stream;
-  throw new UsageError(`${id} is not the id of a context, an actor or a connection`);
 }
 
 function readCount(text: string): number {

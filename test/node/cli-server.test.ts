@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../scripts/fault/random.ts';
 import { change, create, whenLogged } from '../../scripts/tamper/writer.ts';
 import { runCli } from '../support/cli.ts';
-import { freePort, type Server, startServer, stopServer, temporaryFolder } from '../support/server.ts';
+import { freePort, type Server, startServer, stopServer, temporaryFolder, waitFor } from '../support/server.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'chittyconnect-cli-'));
 const data = temporaryFolder('cli-server');
@@ -144,6 +144,31 @@ describe('on a running server, chittyconnect', () => {
       stderr: expect.stringContaining('--context'),
     });
     expect((await run('replay', id, '--at', '2001-01-01T00:00:00Z')).status).toBe(2);
+  });
+
+  it('takes the ChittyID of a context for its id', async () => {
+    const [id = '', other = ''] = ids;
+    const { chittyId }: { chittyId: string } = await contextOf(id);
+    await waitFor('the ChittyID to address it', async () => (await read(chittyId)).ok);
+    const verified = await run('verify', server.url, chittyId, id, '--key', path('keys.json'));
+    expect(verified.stdout).toMatch(new RegExp(`^✓ context/${id}, \\d+ events\nverified: 1 stream,`));
+    expect(verified.status).toBe(0);
+
+    await run('export', other, id, '--out', path('by-chitty-id.ndjson'));
+    const whole = readFileSync(path('by-chitty-id.ndjson'), 'utf8');
+    const again = await run('export', other, chittyId, '--out', path('by-chitty-id.ndjson'), '--resume');
+    expect(again.status).toBe(0);
+    expect(readFileSync(path('by-chitty-id.ndjson'), 'utf8')).toBe(whole);
+
+    const replayed = await run('replay', path('by-chitty-id.ndjson'), '--context', chittyId, '--at', '4');
+    expect(replayed).toEqual(await run('replay', id, '--at', '4'));
+    expect(await run('replay', chittyId, '--at', '4')).toEqual(replayed);
+    const piped = await runCli(['replay', '-', '--context', chittyId], { input: whole });
+    expect(piped).toMatchObject({ status: 2, stderr: expect.stringContaining('name the context by its id') });
+    const stranger = '03-1-USA-5537-P-2602-0-38';
+    const missing = await run('replay', path('by-chitty-id.ndjson'), '--context', stranger);
+    expect(missing).toMatchObject({ status: 2, stderr: expect.stringContaining(stranger) });
+    expect((await run('verify', server.url, stranger)).status).toBe(3);
   });
 
   it('tells the difference between two moments as a patch that leads from one to the other', async () => {
