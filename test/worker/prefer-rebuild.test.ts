@@ -41,6 +41,29 @@ describe('Prefer: wait', () => {
     expect(await find('nachtigall')).toEqual([]);
   });
 
+  it('answers when the time is up although search does not show the change yet, and does not say that it does', async () => {
+    const { id } = await createContext({ name: 'Gartenspatz' });
+    expect(await objectOf(id).whenDelivered('d1', 1, 10_000)).toBe(true);
+    await env.DB.prepare(
+      "CREATE TRIGGER no_room BEFORE UPDATE ON contexts BEGIN SELECT RAISE(ABORT, 'the disk is full'); END",
+    ).run();
+    try {
+      const before = performance.now();
+      const headers = { Prefer: 'wait=2' };
+      const response = await api(`/v1/contexts/${id}`, { method: 'PATCH', json: { name: 'Haussperling' }, headers });
+      const waitedMs = performance.now() - before;
+      expect(await expectJson(response, 200)).toMatchObject({ name: 'Haussperling', version: 2 });
+      expect(response.headers.get('Preference-Applied')).toBeNull();
+      expect(waitedMs).toBeGreaterThan(1_900);
+      expect(waitedMs).toBeLessThan(10_000);
+      expect(await find('haussper')).toEqual([]);
+    } finally {
+      await env.DB.prepare('DROP TRIGGER no_room').run();
+    }
+    expect(await objectOf(id).whenDelivered('d1', 2, 10_000)).toBe(true);
+    expect(await find('haussper')).toEqual([id]);
+  });
+
   it.each(['wait', 'wait=', 'wait=0', 'wait=31', 'wait=soon', 'wait=-1'])(
     'refuses %j, and changes nothing',
     async (prefer) => {
@@ -236,12 +259,15 @@ describe('a rebuild', () => {
     expect(await isRebuildWanted(env.DB)).toBe(false);
   });
 
-  it.each(['99.', 'x', '0.context', '01J0000000000000000000000U.0.', '0', '16.', '-1.'])('refuses the cursor %j without emptying anything', async (cursor) => {
-    const before = await readModels();
-    const response = await api(`/v1/admin/rebuild?cursor=${cursor}`, { method: 'POST' });
-    expect(response.status).toBe(400);
-    expect(await readModels()).toEqual(before);
-  });
+  it.each(['99.', 'x', '0.context', '01J0000000000000000000000U.0.', '0', '16.', '-1.'])(
+    'refuses the cursor %j without emptying anything',
+    async (cursor) => {
+      const before = await readModels();
+      const response = await api(`/v1/admin/rebuild?cursor=${cursor}`, { method: 'POST' });
+      expect(response.status).toBe(400);
+      expect(await readModels()).toEqual(before);
+    },
+  );
 
   it('needs a key', async () => {
     const response = await api('/v1/admin/rebuild', { method: 'POST', headers: { Authorization: 'Bearer wrong' } });
