@@ -45,7 +45,17 @@ const request = {
 /** The payload schemas of the events that tell of what is no change. */
 export const auditEvents = {
   /** Somebody was refused something. The answer did not say all of why. */
-  access_refused: z.strictObject({ ...request, status: z.int(), reason: word, policy: word.nullable() }),
+  access_refused: z.strictObject({
+    ...request,
+    status: z.int(),
+    reason: word,
+    policy: word.nullable(),
+    /** Where the input was wrong: fields of a body (`/owner`), parameters, headers. Left out when nowhere. */
+    fields: z
+      .array(z.string().regex(/^\/?[a-zA-Z][\w-]{0,63}$/))
+      .max(20)
+      .exactOptional(),
+  }),
   /** One caller was refused so much that some of it was only counted: so many times more since then. */
   refusals_counted: z.strictObject({ count: z.int().min(1), since: z.iso.datetime({ precision: 3 }) }),
   /** Somebody was given something to read that not everybody is. Recorded before it was given. */

@@ -1,6 +1,6 @@
 import { listDurableObjectIds } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
-import { vi } from 'vitest';
+import { expect, vi } from 'vitest';
 import { as, expectJson } from './actors.ts';
 
 /** An entry of the trail as it is answered. */
@@ -38,6 +38,23 @@ export async function auditTrail(query = '', credential = String(env.BOOTSTRAP_A
 /** Reads the trail until it is as it should be: it is written a moment after what it tells of. */
 export function auditedLike<Result>(query: string, check: (entries: AuditEntryJson[]) => Result): Promise<Result> {
   return vi.waitFor(async () => check(await auditTrail(query)), { timeout: 8_000, interval: 100 });
+}
+
+/** Sends a request that has an id of its own, by which its entries are found. */
+export async function traced(send: (headers: Record<string, string>) => Promise<Response>) {
+  const id = `audit-${crypto.randomUUID()}`;
+  const response = await send({ 'X-Request-Id': id });
+  await response.body?.cancel();
+  return { status: response.status, id };
+}
+
+/** The entries that a request left. */
+export function entriesOf(requestId: string, count = 1): Promise<AuditEntryJson[]> {
+  return auditedLike('', (entries) => {
+    const own = entries.filter(({ correlationId }) => correlationId === requestId);
+    expect(own).toHaveLength(count);
+    return own;
+  });
 }
 
 /** All rows that there are, as they are kept. */

@@ -1,30 +1,14 @@
 import { env } from 'cloudflare:workers';
+import { decodeJwt } from 'jose';
 import { describe, expect, it } from 'vitest';
 import { as, expectJson, issueKey, keyHolder, plain, registerActor, startSession } from '../support/actors.ts';
 import { api, createContext } from '../support/api.ts';
-import { auditedLike, auditTrail } from '../support/audit.ts';
+import { auditedLike, auditTrail, entriesOf, traced } from '../support/audit.ts';
 import { delegate } from '../support/delegations.ts';
-import { fullClaims, signedByUs, withClaims, withHeader } from '../support/forge.ts';
+import { fullClaims, inSeconds, signedByUs, withClaims, withHeader } from '../support/forge.ts';
 import { contextOf, idOf, person, share } from '../support/sharing.ts';
 
 const LONG_AGO = Math.floor(Date.parse('2020-01-01T00:00:00Z') / 1000);
-
-/** Sends a request that has an id of its own, by which its entries are found. */
-async function traced(send: (headers: Record<string, string>) => Promise<Response>) {
-  const id = `audit-${crypto.randomUUID()}`;
-  const response = await send({ 'X-Request-Id': id });
-  await response.body?.cancel();
-  return { status: response.status, id };
-}
-
-/** The entries that a request left. */
-async function entriesOf(requestId: string, count = 1) {
-  return auditedLike('', (entries) => {
-    const own = entries.filter(({ correlationId }) => correlationId === requestId);
-    expect(own).toHaveLength(count);
-    return own;
-  });
-}
 
 describe('a change', () => {
   it('is an entry: who, in whose name, with which credential, what, and never a value', async () => {
@@ -199,6 +183,10 @@ describe('a refusal is one entry with its reason', () => {
     ['token-issuer', async () => ({ headers: bearer(await signedByUs(fullClaims({ iss: 'https://evil.test' }))) })],
     ['token-audience', async () => ({ headers: bearer(await signedByUs(fullClaims({ aud: 'https://evil.test' }))) })],
     ['expired', async () => ({ headers: bearer(await signedByUs(fullClaims({ exp: LONG_AGO }))) })],
+    [
+      'token-not-yet-good',
+      async () => ({ headers: bearer(await signedByUs(fullClaims({ nbf: inSeconds(600), exp: inSeconds(900) }))) }),
+    ],
   ];
 
   it.each(credentials)('credential: %s', async (reason, make) => {
@@ -220,15 +208,18 @@ describe('a refusal is one entry with its reason', () => {
     for (const value of Object.values(sent)) expect(text).not.toContain(value.replace('Bearer ', ''));
   });
 
-  it('delegation: ended, and used up', async () => {
+  it('delegation: ended, used up, and over', async () => {
     const [ada, bot] = [await person('Ada'), await person('Bot')];
     const ended = await delegate(ada.key, bot.id, ['contexts:read']);
     await expectJson(await as(ada.key, `/v1/delegate/${ended.id}`, { method: 'DELETE' }).then(asText), 200);
     const once = await delegate(ada.key, bot.id, ['contexts:read'], { maxUses: 1 });
     await as(once.token, '/v1/contexts');
+    const over = await delegate(ada.key, bot.id, ['contexts:read']);
+    const expired = await signedByUs({ ...decodeJwt(over.token), exp: LONG_AGO });
     for (const [{ id, token }, reason] of [
       [ended, 'delegation-ended'] as const,
       [once, 'delegation-used-up'] as const,
+      [{ ...over, token: expired }, 'expired'] as const,
     ]) {
       const sent = await traced((headers) => as(token, '/v1/contexts', { headers }));
       expect(sent.status).toBe(401);

@@ -42,7 +42,9 @@ export const auditEntry = z
       description: 'The place of the last; what is between them and not alike is in other entries',
     }),
     type: z.string().optional().meta({ description: 'The type of the event, where it is no change' }),
-    fields: z.array(z.string()).optional().meta({ description: 'Of a change: the fields of the event; never values' }),
+    fields: z.array(z.string()).optional().meta({
+      description: 'Of a change: the fields of the event. Of a refusal: where the input was wrong. Never values',
+    }),
     about: z.array(z.string()).optional().meta({ description: 'Of a change: whom and what it names, by their ids' }),
     operation: z.string().optional().meta({ description: 'The operation of this document that was asked for' }),
     presented: z.string().optional().meta({ description: 'What kind of credential was shown' }),
