@@ -18,7 +18,7 @@ export function connectionObject({ env }: Pick<Exchange, 'env'>, id: string): Du
 }
 
 /** The id of the connection in the path of a request that takes no query; 404 when it cannot be one. */
-export function addressed(exchange: Exchange): string | Problem {
+function addressed(exchange: Exchange): string | Problem {
   const query = readQuery(exchange.request, []);
   return isProblem(query) ? query : connectionId(exchange);
 }
