@@ -10,6 +10,6 @@ import { describe, record } from './trail.ts';
  */
 export async function recordAct(exchange: AuthenticatedExchange, route: Route, stream: string): Promise<void> {
   const { principal } = exchange;
-  const data = { ...describe(exchange, route, principal.credential.kind, principal), stream, reason: 'administration' };
+  const data = { ...describe(route, principal.credential.kind, principal, stream), reason: 'administration' };
   await record(exchange, principal, { type: 'administered', data }, principal.actor, null);
 }

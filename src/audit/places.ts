@@ -44,6 +44,7 @@ export function placesOf({ operation }: Route, errors: Problem['errors'] = []): 
   return [...new Set(places)].filter((place) => known.has(place));
 }
 
-function namesIn(schema: unknown): string[] {
+/** The names of the members that a schema has, when it is one of an object. */
+export function namesIn(schema: unknown): string[] {
   return schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
 }

@@ -9,10 +9,10 @@ import { WEBHOOK_PREFIX } from '../../events/webhook.ts';
 import type { Env } from '../env.ts';
 import { actorObject } from '../http/actors/address.ts';
 import { connectionObject } from '../http/connections/address.ts';
-import { findContextId } from '../http/contexts.ts';
 import type { AuthenticatedExchange } from '../http/exchange.ts';
 import type { Route } from '../http/route.ts';
 import { webhookObject } from '../http/webhooks/address.ts';
+import { streamsNamed } from './named.ts';
 import { OnceAMinute } from './once-a-minute.ts';
 import { describe, record } from './trail.ts';
 
@@ -21,6 +21,9 @@ import { describe, record } from './trail.ts';
  * `oversight` is what is read by right of a capability, by one who could not read it without.
  */
 type Sensitivity = 'export' | 'credentials' | 'administration' | 'audit' | 'oversight';
+
+/** What stands before the id in the name of a context's stream. */
+const CONTEXT = 'context/';
 
 /** How long it is gone by whether somebody is a member, in milliseconds. */
 const MEMBER_FRESH_MS = 5_000;
@@ -112,27 +115,24 @@ async function recordRead(
   isAlwaysSaid: boolean,
 ): Promise<void> {
   const { principal } = exchange;
-  const described = describe(exchange, route, principal.credential.kind, principal);
-  const context = await contextOf(exchange, route);
-  const stream = context === null ? described.stream : `context/${context}`;
-  const once = `${principal.credential.id} ${described.operation} ${stream}`;
+  const streams = await streamsNamed(exchange, route, principal.actor);
+  const [stream = null] = streams;
+  const described = describe(route, principal.credential.kind, principal, stream);
+  const once = `${principal.credential.id} ${described.operation} ${streams.join(' ')}`;
   const now = Date.now();
   if (!isAlwaysSaid && said.wasSaid(once, now)) return;
+  const context = sensitivity === 'oversight' && stream?.startsWith(CONTEXT) ? stream.slice(CONTEXT.length) : null;
   if (sensitivity !== 'export' && (await isGivenAnyway(exchange, context))) return;
-  const data: Extract<AuditEvent, { type: 'sensitive_read' }>['data'] = { ...described, stream, reason: sensitivity };
+  const data: Extract<AuditEvent, { type: 'sensitive_read' }>['data'] = { ...described, reason: sensitivity };
   await record(exchange, principal, { type: 'sensitive_read', data }, principal.actor, null);
   said.note(once, now);
 }
 
-/** The id of the context that a request is about; null when it is about none, or several. It may be named by its ChittyID. */
-async function contextOf({ env, request }: AuthenticatedExchange, route: Route): Promise<string | null> {
-  const named = route.path.startsWith('/v1/contexts/')
-    ? request.params?.id
-    : route.path === '/v1/events' && new URL(request.url).searchParams.get('context');
-  return named ? findContextId(env, named) : null;
-}
-
-/** Whether who oversees would be given it without that right as well. */
+/**
+ * Whether who oversees would be given it without that right as well.
+ *
+ * @param context the one context that all of it is of; null when it is of none, or of several
+ */
 async function isGivenAnyway(exchange: AuthenticatedExchange, context: string | null): Promise<boolean> {
   const { env, principal, request } = exchange;
   if (context !== null) return isMember(env, context, principal.subject);

@@ -8,6 +8,7 @@ import { PROBLEMS, type Problem } from '../http/problem.ts';
 import type { Route } from '../http/route.ts';
 import { showsCredential } from '../limits/guesses.ts';
 import { Meter } from '../limits/meter.ts';
+import { streamsNamed } from './named.ts';
 import { OnceAMinute } from './once-a-minute.ts';
 import { placesOf } from './places.ts';
 import { describe, record } from './trail.ts';
@@ -73,9 +74,11 @@ async function recordRefusal(
     if (said.wasSaid(once, Date.now())) return;
     said.note(once, Date.now());
   }
+  // What cannot be looked up is no reason to say nothing.
+  const [stream = null] = await streamsNamed(exchange, route, who.actor).catch(() => []);
   const fields = placesOf(route, errors);
   const data: Extract<AuditEvent, { type: 'access_refused' }>['data'] = {
-    ...describe(exchange, route, presented, who),
+    ...describe(route, presented, who, stream),
     status,
     reason: unsaid?.reason ?? (status === 401 ? (why?.reason ?? code) : code),
     policy: isTooMuch ? policy : null,

@@ -1,14 +1,7 @@
 import type { AuditRequest } from '../../actors/audit-object.ts';
 import { Directory } from '../../actors/directory.ts';
 import type { Principal } from '../../actors/principal.ts';
-import { isActorId } from '../../events/actor.ts';
 import { type AuditEvent, auditStreamId } from '../../events/audit.ts';
-import { CONTEXT_PREFIX } from '../../events/context.ts';
-import { DEAD_LETTER_PREFIX } from '../../events/dead-letter.ts';
-import { delegatorOf } from '../../events/delegation.ts';
-import { isId } from '../../events/id.ts';
-import { INSTALLATION_PREFIX } from '../../events/installation.ts';
-import { WEBHOOK_PREFIX } from '../../events/webhook.ts';
 import { causeOf, type Exchange } from '../http/exchange.ts';
 import type { Route } from '../http/route.ts';
 
@@ -24,9 +17,10 @@ type Described = Pick<
 >;
 
 /**
- * Writes into the audit trail: into one of the day's streams, to which everything comes that one caller is refused.
+ * Writes into the audit trail: into one of the day's streams, to which everything comes that is told of one caller.
  *
- * @param caller by what callers are told apart: the actor, or the address when nobody knows who they are
+ * @param caller by what callers are told apart, and by what a flood is: the actor, or the address when nobody knows who
+ *   they are, and what else is counted by itself
  * @param once what is said once a minute at most; null for what is always said
  */
 export async function record(
@@ -48,37 +42,17 @@ export async function record(
   await env.AUDIT.get(env.AUDIT.idFromName(id)).record(request);
 }
 
-/** What the trail says of a request. Only what is ours: what a caller wrote may hold anything, also secrets. */
-export function describe(
-  { request }: Exchange,
-  route: Route,
-  presented: string,
-  { actor, chain }: Principal,
-): Described {
-  const id = request.params?.id;
+/**
+ * What the trail says of a request. Only what is ours: what a caller wrote may hold anything, also secrets.
+ *
+ * @param stream what it is about (`<stream type>/<id>`); null when that is nothing, or nothing that can be there
+ */
+export function describe(route: Route, presented: string, { chain }: Principal, stream: string | null): Described {
   return {
     operation: route.operation.operationId ?? 'unknown',
     action: route.access === 'self-authenticating' ? route.action : route.access,
-    stream: id === undefined ? null : streamNamed(id === 'me' ? actor : id),
+    stream,
     presented,
     chain: chain.map((link) => link.id),
   };
-}
-
-const PREFIXES = {
-  context: CONTEXT_PREFIX,
-  connection: 'con',
-  dead_letter: DEAD_LETTER_PREFIX,
-  installation: INSTALLATION_PREFIX,
-  webhook: WEBHOOK_PREFIX,
-} as const;
-
-/** The stream that an id stands for; null when it is no id of a stream. */
-function streamNamed(id: string): string | null {
-  if (isActorId(id)) return `actor/${id}`;
-  // A delegation is a part of the stream of the actor who made it.
-  const delegator = delegatorOf(id);
-  if (delegator !== null) return `actor/${delegator}`;
-  const [type] = Object.entries(PREFIXES).find(([, prefix]) => isId(prefix, id)) ?? [];
-  return type === undefined ? null : `${type}/${id}`;
 }
