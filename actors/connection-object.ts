@@ -144,15 +144,20 @@ export class ConnectionActor extends EventSourcedObject<ConnectionState, Connect
   ): Promise<CommandReply | RefusalReply> {
     const { id, principal, command } = request;
     const { terms } = command;
-    const { from, to, deletedEnd } = await this.#standings(terms, principal);
+    const { from, to, deletedEnd, there } = await this.#standings(terms, principal);
     const relation = relationToNewConnection(from, to);
     const verdict = decideAccess(principal, 'connection.create', relation);
     if (verdict === 'hidden') {
       const missing = [
-        ...(relationToNewConnection(from, from) === null ? ['/from'] : []),
-        ...(relationToNewConnection(to, to) === null ? ['/to'] : []),
+        ...(relationToNewConnection(from, from) === null ? [{ pointer: '/from', id: terms.from }] : []),
+        ...(relationToNewConnection(to, to) === null ? [{ pointer: '/to', id: terms.to }] : []),
       ];
-      return { ...noSuchEnds(missing), version: 0 };
+      const hidden = missing.find(({ id: end }) => there.includes(end));
+      return {
+        ...noSuchEnds(missing.map(({ pointer }) => pointer)),
+        ...(hidden && { isHidden: true, hiddenStream: `context/${hidden.id}` }),
+        version: 0,
+      };
     }
     if (verdict === 'forbidden') {
       return { refused: verdict, detail: 'Only owners and editors of the context in /from connect it.', version: 0 };
@@ -175,7 +180,8 @@ export class ConnectionActor extends EventSourcedObject<ConnectionState, Connect
     const { standingOf } = this.#ports;
     const [from, to] = await Promise.all([standingOf(terms.from, principal), standingOf(terms.to, principal)]);
     const deletedEnd = from.isDeleted ? terms.from : to.isDeleted ? terms.to : null;
-    return { from: from.relation, to: to.relation, deletedEnd };
+    const there = [...(from.isThere ? [terms.from] : []), ...(to.isThere ? [terms.to] : [])];
+    return { from: from.relation, to: to.relation, deletedEnd, there };
   }
 
   #connection(): ConnectionState {

@@ -94,6 +94,8 @@ const contextStream: StreamType<ContextState, ContextCommand, ContextEvent> = {
 export interface Standing {
   readonly relation: Relation;
   readonly isDeleted: boolean;
+  /** Whether there is such a context. */
+  readonly isThere: boolean;
 }
 
 /** One context; `src/objects.ts` connects it. */
@@ -167,8 +169,10 @@ export class ContextActor extends EventSourcedObject<ContextState, ContextComman
     const looked = this.look(SYSTEM, 'context.read', (context) => ({
       relation: context && relation(principal, context.id, context),
       isDeleted: context?.status === 'deleted',
+      isThere: context !== null,
     }));
-    return 'refused' in looked ? { relation: null, isDeleted: false } : looked.seen;
+    if (!('refused' in looked)) return looked.seen;
+    return { relation: null, isDeleted: false, isThere: looked.refused !== 'not-found' };
   }
 
   /** Whether somebody is a member, whatever else they may be. For the audit trail. */

@@ -40,6 +40,8 @@ export interface Refusal {
   readonly detail: string;
   /** It is there, and the caller must not learn that. For the audit trail: it must not leave the edge. */
   readonly isHidden?: true;
+  /** `<stream type>/<id>` of what is hidden, where that is not what was asked. */
+  readonly hiddenStream?: string;
   /** Where the input is wrong, when it is. */
   readonly errors?: readonly JsonFault[];
   /** Whose changes would be lost, when that is the reason. */

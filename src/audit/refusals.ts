@@ -75,7 +75,9 @@ async function recordRefusal(
     said.note(once, Date.now());
   }
   // What cannot be looked up is no reason to say nothing.
-  const [stream = null] = await streamsNamed(exchange, route, who.actor).catch(() => []);
+  const [stream = null] = unsaid?.stream
+    ? [unsaid.stream]
+    : await streamsNamed(exchange, route, who.actor).catch(() => []);
   const fields = placesOf(route, errors);
   const data: Extract<AuditEvent, { type: 'access_refused' }>['data'] = {
     ...describe(route, presented, who, stream),

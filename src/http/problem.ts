@@ -75,6 +75,8 @@ interface Unsaid {
   readonly reason: string;
   /** What kind of credential was shown, when it was in no header. */
   readonly presented?: string;
+  /** `<stream type>/<id>` that it is about, where that is not the one in the path. */
+  readonly stream?: string;
 }
 
 /** Tells a problem from whatever else an operation can give. */
@@ -88,7 +90,9 @@ export function problemOf(refusal: RefusalReply): Problem {
     problem: refusal.refused,
     detail: refusal.detail,
     ...(refusal.errors && { errors: refusal.errors }),
-    ...(refusal.isHidden && { unsaid: { reason: 'hidden' } }),
+    ...(refusal.isHidden && {
+      unsaid: { reason: 'hidden', ...(refusal.hiddenStream && { stream: refusal.hiddenStream }) },
+    }),
     ...(refusal.conflicts && { extensions: { conflicts: refusal.conflicts } }),
     ...(refusal.unreadable && { extensions: { ...refusal.unreadable } }),
     ...(refusal.version > 0 && { headers: { ETag: `"${refusal.version}"` } }),

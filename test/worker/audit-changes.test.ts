@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { plain } from '../support/actors.ts';
-import { auditedLike, entriesOf, traced } from '../support/audit.ts';
+import { auditedLike, auditTrail, entriesOf, traced } from '../support/audit.ts';
+import { derivedId, expectProblem } from '../support/rest.ts';
 import { contextOf, idOf, invite, type Person, person } from '../support/sharing.ts';
 
 /** What a case asks for: the request, and whom it needs. */
@@ -145,5 +146,31 @@ describe('a change that cannot be made is an entry', () => {
     const { id } = await traced((headers) => eve.call(path, { headers, method: 'DELETE' }));
     expect((await entriesOf(id))[0]).toMatchObject({ actor: eve.id, reason: 'hidden' });
     await auditedLike(`actor=${eve.id}&outcome=refused`, (found) => expect(found).toHaveLength(61));
+  });
+});
+
+describe('a connection to a context that one must not know of', () => {
+  const connect = (from: string, to: string) => ({ from: idOf(from), to: idOf(to), type: 'reference' });
+
+  it('is an entry about that context, which its owner finds; one to what is not there is none', async () => {
+    const [ada, eve] = [await person('Ada'), await person('Eve')];
+    const [adas, eves] = [await contextOf(ada), await contextOf(eve)];
+    const entry = { action: 'connection.create', reason: 'hidden', status: 404, actor: eve.id };
+    for (const [json, fields] of [
+      [connect(eves, adas), ['/to']],
+      [connect(adas, eves), ['/from']],
+      [connect(derivedId('ctx', 'audit: no end'), adas), ['/from', '/to']],
+    ] as const) {
+      const sent = await traced((headers) => eve.call('/v1/connections', { method: 'POST', headers, json }));
+      expect(sent.status).toBe(404);
+      expect((await entriesOf(sent.id))[0]).toMatchObject({ ...entry, stream: `context/${idOf(adas)}`, fields });
+    }
+    const json = connect(eves, derivedId('ctx', 'audit: no end'));
+    const missing = await traced((headers) => eve.call('/v1/connections', { method: 'POST', headers, json }));
+    expect(missing.status).toBe(404);
+    await auditedLike(`context=${idOf(adas)}&action=connection.create`, (found) => expect(found).toHaveLength(3));
+    expect(await auditTrail(`context=${idOf(adas)}&action=connection.create`, ada.key)).toHaveLength(3);
+    await entriesOf(missing.id, 0);
+    await expectProblem(await eve.call(adas), 404, 'not-found');
   });
 });
