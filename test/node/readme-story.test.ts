@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { pasteReadme, type Story } from '../support/readme-story.ts';
+import { BOOTSTRAP_ACTOR } from '../../events/bootstrap-actor.ts';
+import { pasteReadme, readme, type Story } from '../support/readme-story.ts';
 import { freePort, type Server, startServer, stopServer, temporaryFolder } from '../support/server.ts';
 
 /** What of "Try it" comes before people work together. */
@@ -34,11 +35,11 @@ describe('the lines of the README, pasted', () => {
   it('two people with keys of their own share a context, and both see the approved proposal come', () => {
     const [first, second] = watched.slice(-3, -1);
     for (const stream of [first, second]) {
-      expect(stream).toContain('event: proposal_made');
-      expect(stream).toContain('event: proposal_applied');
-      expect(stream).toContain('Q4 planning');
+      expect(stream?.received).toContain('event: proposal_made');
+      expect(stream?.received).toContain('event: proposal_applied');
+      expect(stream?.received).toContain('Q4 planning');
     }
-    const applied = first?.split('\n').find((line) => line.includes('"type":"proposal_applied"')) ?? '';
+    const applied = first?.received.split('\n').find((line) => line.includes('"type":"proposal_applied"')) ?? '';
     const { data } = JSON.parse(applied.slice('data: '.length));
     expect(data.proposedBy).toMatch(/^act_/);
     expect(data.approvedBy).toEqual(['act_00000000000000000000000000']);
@@ -47,22 +48,34 @@ describe('the lines of the README, pasted', () => {
 
   it('who is removed finds nothing any more', () => {
     expect(all).toContain('There is no context with this id.');
-    // Her stream has ended: what came after her removal is not in it.
-    expect(watched.at(-2)).not.toContain('event: member_removed');
+    // Her stream has ended: what came after her removal is not in it. That of the owner goes on.
+    expect(watched.at(-2)?.received).not.toContain('event: member_removed');
+    expect(watched.slice(-3, -1).map(({ hasEnded }) => hasEnded)).toEqual([false, true]);
   });
 
   it('a service that acts for ten minutes is stopped in the middle', () => {
-    expect(watched.at(-1)).toContain('event: context_created');
+    expect(watched.at(-1)?.received).toContain('event: context_created');
+    expect(watched.at(-1)?.hasEnded).toBe(true);
     expect(all).toContain('"status":"revoked"');
+    // The first actor in the answer, whom the last line asks about, is who gave it.
+    expect(/"id":"dlg_\w+".*?(act_\w+)/.exec(all)?.[1]).toBe(BOOTSTRAP_ACTOR);
   });
 
   it('the trail tells the whole story', async () => {
-    const id = /"id":"(ctx_\w+)"/.exec(all)?.[1];
+    const id = /"id":"(ctx_\w+)"/.exec(all)?.[1] ?? '';
     const headers = { Authorization: `Bearer ${server.apiKey}` };
+    // What its lines ask for.
+    const asked = [...readme.matchAll(/\/v1\/audit\?([^"]+)"/g)].map(([, query = '']) =>
+      query.replace('$ID', id).replace('$ME', BOOTSTRAP_ACTOR),
+    );
     const told = async () => {
-      const trail = await fetch(`${server.url}/v1/audit?context=${id}&system=false&limit=100`, { headers });
-      const { items }: { items: { action: string }[] } = await trail.json();
-      return items.map(({ action }) => action);
+      const actions: string[] = [];
+      for (const query of asked) {
+        const trail = await fetch(`${server.url}/v1/audit?${query}&limit=100`, { headers });
+        const { items }: { items: { action: string }[] } = await trail.json();
+        actions.push(...items.map(({ action }) => action));
+      }
+      return actions;
     };
     // It comes a moment after what it tells of.
     await expect
@@ -78,6 +91,8 @@ describe('the lines of the README, pasted', () => {
           'rules_changed',
           'member_removed',
           'context.read',
+          'delegation_granted',
+          'delegation_revoked',
         ]),
       );
   });

@@ -16,11 +16,20 @@ export interface Story {
   readonly all: string;
   /** What was said on the error output. */
   readonly errors: string;
-  /** What each `curl -N … &` received until the end. */
-  readonly watched: readonly string[];
+  /** Each `curl -N … &`. */
+  readonly watched: readonly Watched[];
 }
 
-const readme = readFileSync('README.md', 'utf8');
+/** What was left going on. */
+interface Watched {
+  /** What it received until the end. */
+  readonly received: string;
+  /** Whether it had ended before the story did. */
+  readonly hasEnded: boolean;
+}
+
+/** All of it. */
+export const readme = readFileSync('README.md', 'utf8');
 
 /** `given` is what a reader takes from the last answer by hand. */
 const PRELUDE = `
@@ -38,7 +47,7 @@ given() { grep -oE "$1[A-Za-z0-9_.-]+" "$DIR/last" | head -1; }
 export async function pasteReadme(sections: readonly Pasted[], server: Server, folder: string): Promise<Story> {
   mkdirSync(folder, { recursive: true });
   const lines = sections.flatMap(commandsOf).map(pasted).join('\n');
-  const script = `${PRELUDE}${lines}\nsleep 2\nkill $(jobs -p) 2> /dev/null\nexit 0\n`
+  const script = `${PRELUDE}${lines}\nsleep 2\njobs -rp > "$DIR/open"\nkill $(jobs -p) 2> /dev/null\nexit 0\n`
     .replaceAll('http://127.0.0.1:8787', server.url)
     .replaceAll('npx chittyconnect', `"${process.execPath}" "${resolve('cli/chittyconnect.js')}"`)
     .replace(/BOOTSTRAP_API_KEY=.*/, `BOOTSTRAP_API_KEY=${server.apiKey}`);
@@ -46,10 +55,13 @@ export async function pasteReadme(sections: readonly Pasted[], server: Server, f
   writeFileSync(path, script);
   const env = { ...process.env, DIR: folder, CHITTYCONNECT_URL: server.url };
   const { stdout, stderr } = await promisify(execFile)('bash', [path], { cwd: folder, env });
-  const watched = [...script.matchAll(/\$DIR\/(watch-\d+)/g)].map(([, name]) =>
-    readFileSync(join(folder, name ?? ''), 'utf8'),
-  );
-  return { all: `${readFileSync(join(folder, 'all'), 'utf8')}${stdout}`, errors: stderr, watched };
+  const read = (name: string) => readFileSync(join(folder, name), 'utf8');
+  const open = read('open').split('\n');
+  const watched = [...script.matchAll(/\$DIR\/watch-(\d+)/g)].map(([, n]) => ({
+    received: read(`watch-${n}`),
+    hasEnded: !open.includes(read(`pid-${n}`).trim()),
+  }));
+  return { all: `${read('all')}${stdout}`, errors: stderr, watched };
 }
 
 /** The shell lines of a section, each with what continues it. */
@@ -74,5 +86,5 @@ function pasted(line: string, n: number): string {
     (_, prefix: string) => `$(given ${prefix === 'ey' ? 'eyJ' : prefix})`,
   );
   if (!line.endsWith('&')) return filled;
-  return `${filled.replace('curl -N', 'command curl -sSN').slice(0, -1)} > "$DIR/watch-${n}" 2>&1 &\nsleep 1`;
+  return `${filled.replace('curl -N', 'command curl -sSN').slice(0, -1)} > "$DIR/watch-${n}" 2>&1 &\necho $! > "$DIR/pid-${n}"\nsleep 1`;
 }
