@@ -178,10 +178,12 @@ export class DirectoryObject extends DurableObject<unknown> {
    */
   sweep(): string[] {
     const now = Date.now();
+    // What was reported later than now was so before the clock was put back, as its alarm may have been set.
     const standing = this.#sql
       .exec<{ stream: string }>(
-        'SELECT stream FROM behind WHERE reported_at < ? ORDER BY reported_at LIMIT ?',
+        'SELECT stream FROM behind WHERE reported_at NOT BETWEEN ? AND ? ORDER BY reported_at LIMIT ?',
         now - STANDSTILL_MS,
+        now,
         FAILING,
       )
       .toArray()

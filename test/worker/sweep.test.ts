@@ -71,3 +71,15 @@ it('streams that stand still have their turn one after the other, however many c
   });
   expect(swept.toSorted()).toEqual(streams.toSorted());
 });
+
+it('a stream that was reported before the clock was put back is not left to an alarm which may be as far off', async () => {
+  const directory = env.DIRECTORY.get(env.DIRECTORY.idFromName('directory/of-the-future'));
+  await runInDurableObject(directory, (object: DirectoryObject, { storage }) => {
+    object.noteBehind('context/reported-just-now', {});
+    object.noteBehind('context/reported-tomorrow', {});
+    const stream = 'context/reported-tomorrow';
+    storage.sql.exec('UPDATE behind SET reported_at = reported_at + 86400000 WHERE stream = ?', stream);
+    expect(object.sweep()).toEqual([stream]);
+    expect(object.sweep()).toEqual([]);
+  });
+});
