@@ -36,6 +36,8 @@ export interface AuditFilter {
   readonly credential?: string;
   readonly action?: string;
   readonly outcome?: AuditRow['outcome'];
+  /** Nothing that was hidden from whoever asked for it. */
+  readonly withoutHidden?: true;
 }
 
 /** Which entries are wanted. */
@@ -90,7 +92,7 @@ function since(from: string, bound: (value: string) => string): string[] {
 
 /** @param isNarrow whether an index finds few enough already: what one actor was refused is not looked for among all refusals */
 function conditions(filter: AuditFilter, bound: (value: string) => string, isNarrow = false): string[] {
-  const { actor, subject, stream, credential, action, outcome } = filter;
+  const { actor, subject, stream, credential, action, outcome, withoutHidden } = filter;
   return [
     // As the index says it, so that it is used.
     ...(actor === undefined ? [] : [`actor = ${bound(actor)}`]),
@@ -100,6 +102,7 @@ function conditions(filter: AuditFilter, bound: (value: string) => string, isNar
     ...(credential === undefined ? [] : [`credential = ${bound(credential)}`]),
     ...(action === undefined ? [] : [`action = ${bound(action)}`]),
     ...(outcome === undefined ? [] : [`${isNarrow ? '+' : ''}outcome = '${outcome}'`]),
+    ...(withoutHidden ? ["detail ->> 'reason' IS NOT 'hidden'"] : []),
   ];
 }
 

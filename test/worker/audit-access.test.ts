@@ -57,6 +57,26 @@ describe('who sees what of the trail', () => {
     expect(await auditTrail('stream=keyring/service', ben.key)).toEqual([]);
   });
 
+  it('nobody learns by their own part that something is there which is hidden from them', async () => {
+    const { ada, ben, adas, bens } = await world();
+    const other = await person('Other');
+    const { token } = await delegate(ben.key, other.id, ['contexts:read', 'contexts:write', 'audit:read']);
+    await expectProblem(await as(token, adas), 404, 'not-found');
+    const ends = { from: idOf(bens), to: idOf(adas), type: 'reference' };
+    await expectProblem(await ben.post('/v1/connections', ends), 404, 'not-found');
+    await expectProblem(await ben.patch(bens, { name: 7 }), 400, 'invalid');
+    await auditedLike(`context=${idOf(adas)}&outcome=refused`, (entries) => expect(entries).toHaveLength(3));
+    await auditedLike(`actor=${ben.id}&outcome=refused`, (entries) => expect(entries).toHaveLength(3));
+    for (const credential of [ben.key, token]) {
+      for (const query of ['', `actor=${ben.id}`, 'outcome=refused', `actor=${other.id}`]) {
+        expect(JSON.stringify(await auditTrail(query, credential))).not.toContain(idOf(adas));
+      }
+      const reasons = (await auditTrail('outcome=refused', credential)).map(({ reason }) => reason);
+      expect(reasons).toEqual(['invalid']);
+    }
+    expect(await auditTrail(`context=${idOf(adas)}&outcome=refused`, ada.key)).toHaveLength(3);
+  });
+
   it('what is about a context is for its owners and auditors; for others it is not there, or not allowed', async () => {
     const { ada, ben, adas } = await world();
     const [auditor, viewer] = [await person('Auditor'), await person('Viewer')];

@@ -30,5 +30,7 @@ export async function visibleTo(
   if (isAdministrator(principal) || isAuditor(principal)) return null;
   // What somebody does with the rights of another they do in the other's name.
   const { subject } = principal;
-  return [{ actor: subject }, { subject }, { stream: `actor/${subject}` }];
+  // By an entry of what is hidden from them they would learn that it is there: what is not leaves none.
+  const own = { withoutHidden: true } as const;
+  return [{ actor: subject, ...own }, { subject, ...own }, { stream: `actor/${subject}` }];
 }
