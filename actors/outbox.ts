@@ -60,9 +60,9 @@ export interface Sink<State> {
   readonly destinations: readonly string[];
   /** The longest time between two drains of a stream that is busy all the time, in milliseconds. */
   readonly intervalMs: number;
-  /** Whether a destination can take anything yet. */
   /** Whether it is what others go by for who may read: an event that takes that from somebody does not wait in it. */
   readonly tellsWhoReads?: boolean;
+  /** Whether a destination can take anything yet. */
   isReady(destination: string, state: State): boolean;
   /** Delivers what comes next. Rejects when it could not. */
   deliver(delivery: Delivery<State>): Promise<Progress>;
