@@ -9,8 +9,15 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const bundle = `${root}.build/cli.mjs`;
 const inputs = `${root}.build/cli.inputs.json`;
 
-/** Node's exit status for a mistake in how it was called; here for a tool that cannot be built. */
+/** Exit statuses as in `errors.ts`: for a tool that cannot be built, and for one that is wrong itself. */
 const USAGE = 2;
+const INTERNAL = 70;
+
+// Node would end with 1, which says that something was looked at and is not verified.
+process.on('uncaughtException', (error) => {
+  console.error(error);
+  process.exit(INTERNAL);
+});
 
 function isCurrent() {
   if (!existsSync(bundle) || !existsSync(inputs)) return false;
@@ -55,7 +62,7 @@ if (!isCurrent()) await build();
 if (process.argv[2] === 'tail' && globalThis.WebSocket === undefined) {
   // Node 20 has one, behind a flag.
   const again = ['--experimental-websocket', '--no-warnings', ...process.argv.slice(1)];
-  process.exit(spawnSync(process.execPath, again, { stdio: 'inherit' }).status ?? 1);
+  process.exit(spawnSync(process.execPath, again, { stdio: 'inherit' }).status ?? INTERNAL);
 }
 const { main } = await import(pathToFileURL(bundle).href);
 process.exitCode = await main(process.argv.slice(2));

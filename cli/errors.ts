@@ -6,6 +6,8 @@ export const EXIT = {
   usage: 2,
   /** The server cannot be reached, or does not give what was asked for. */
   unreachable: 3,
+  /** The tool itself is wrong: EX_SOFTWARE of sysexits.h. Nothing is known of what was to be looked at. */
+  internal: 70,
 } as const;
 
 /** A mistake in how the tool was called; its message says what to do. */

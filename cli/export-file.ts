@@ -7,7 +7,7 @@ import { Line } from '../events/line.ts';
 import { parseVerifierKey } from '../events/note-keys.ts';
 import { BundleVerifier } from '../events/verify.ts';
 import { NotVerifiedError, UsageError } from './errors.ts';
-import { codeOf } from './options.ts';
+import { codeOf, onFile } from './options.ts';
 
 /** A bundle that was broken off, and how far it got. */
 interface BrokenBundle {
@@ -49,14 +49,17 @@ export async function openExport(file: string, isResumed: boolean, bytes: number
  * itself, which shows what was damaged on the way, not who made it.
  *
  * @throws {NotVerifiedError} when something in it is wrong that a break does not explain
+ * @throws {UsageError} when it cannot be read
  */
 export async function readBegun(file: string): Promise<Begun> {
   if (!existsSync(file)) return NOTHING;
-  const scan = new Scan(file);
-  const lines = new ByteLines((line) => scan.line(line));
-  for await (const chunk of createReadStream(file, { highWaterMark: 1024 * 1024 })) if (!lines.push(chunk)) break;
-  lines.end();
-  return scan.end(statSync(file).size);
+  return onFile(file, 'read', async () => {
+    const scan = new Scan(file);
+    const lines = new ByteLines((line) => scan.line(line));
+    for await (const chunk of createReadStream(file, { highWaterMark: 1024 * 1024 })) if (!lines.push(chunk)) break;
+    lines.end();
+    return scan.end(statSync(file).size);
+  });
 }
 
 /** Follows an export that may end anywhere. */

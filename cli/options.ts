@@ -77,6 +77,18 @@ export function readText(file: string): string {
   }
 }
 
+/** Does something with a file. @throws {UsageError} when the operating system does not let it */
+export async function onFile<Result>(file: string, use: 'read' | 'written', work: () => Promise<Result>) {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof Error && 'syscall' in error) {
+      throw new UsageError(`${file} cannot be ${use} (${codeOf(error)})`);
+    }
+    throw error;
+  }
+}
+
 /** The code of an error of the operating system. */
 export function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : String(error);

@@ -53,14 +53,21 @@ export class LiveError extends Error {
 
 /** The error that a response stands for. Proxies answer with other things than problems; they become one. */
 export async function problemOf(response: Response): Promise<ProblemError> {
-  const version = versionOf(response);
-  const text = await response.text();
-  if (response.headers.get('Content-Type')?.startsWith('application/problem+json')) {
-    const problem: ProblemDetails = JSON.parse(text);
-    return new ProblemError(problem, version);
+  const { status, statusText, headers } = response;
+  // Where the answer breaks off, its status has come all the same.
+  const text = await response.text().catch(() => '');
+  const isProblem = headers.get('Content-Type')?.startsWith('application/problem+json');
+  const base = { type: 'about:blank', title: statusText || 'The request failed' };
+  return new ProblemError({ ...base, ...(isProblem && membersOf(text)), status }, versionOf(response));
+}
+
+function membersOf(text: string): object {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? value : {};
+  } catch {
+    return {};
   }
-  const { status, statusText } = response;
-  return new ProblemError({ type: 'about:blank', title: statusText || 'The request failed', status }, version);
 }
 
 /** The version in a response's ETag, null when it has none. */

@@ -1,12 +1,12 @@
-import { existsSync, mkdirSync, renameSync, statSync } from 'node:fs';
-import type { FileHandle } from 'node:fs/promises';
+import { existsSync, statSync } from 'node:fs';
+import { type FileHandle, mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { EXIT, ServerError, UsageError } from '../errors.ts';
 import { type Begun, openExport, readBegun } from '../export-file.ts';
 import { fetchBundle, fetchEvents, type Sink } from '../fetch-bundle.ts';
 import { Progress, paint, tell } from '../io.ts';
-import { type Command, readArguments, SERVER_HELP, SERVER_OPTIONS, serverOf } from '../options.ts';
+import { type Command, onFile, readArguments, SERVER_HELP, SERVER_OPTIONS, serverOf } from '../options.ts';
 import type { Server } from '../server.ts';
 import { findStreams, isStreamName, type ServedStream, servedStream, streamOfId } from '../streams.ts';
 import { counted } from '../verify-report.ts';
@@ -27,7 +27,8 @@ const NDJSON = '.ndjson';
 /** What a file of a folder is called until it is whole. */
 const PART = '.part';
 
-const page = z.object({ items: z.array(z.object({ id: z.string() })), nextCursor: z.string().nullable() });
+const contextId = z.string().refine((text) => streamOfId(text)?.type === 'context');
+const page = z.object({ items: z.array(z.object({ id: contextId })), nextCursor: z.string().nullable() });
 
 /** How streams are exported. */
 interface Plan {
@@ -89,24 +90,25 @@ const standardOutput: Sink = (chunk) =>
   });
 
 /** Where bytes of a file go: after those that are there. */
-function fileSink(file: FileHandle, start: number): Sink {
+function fileSink(file: FileHandle, name: string, start: number): Sink {
   let at = start;
-  return async (chunk) => {
-    // A disk that is nearly full takes a part of it; only the next write fails.
-    for (let written = 0; written < chunk.length; ) {
-      const { bytesWritten } = await file.write(chunk, written, chunk.length - written, at);
-      written += bytesWritten;
-      at += bytesWritten;
-    }
-  };
+  return (chunk) =>
+    onFile(name, 'written', async () => {
+      // A disk that is nearly full takes a part of it; only the next write fails.
+      for (let written = 0; written < chunk.length; ) {
+        const { bytesWritten } = await file.write(chunk, written, chunk.length - written, at);
+        written += bytesWritten;
+        at += bytesWritten;
+      }
+    });
 }
 
 async function exportToFile(plan: Plan, name: string): Promise<void> {
   const begun = plan.isResumed ? await readBegun(name) : null;
   const file = await openExport(name, plan.isResumed, begun?.bytes ?? 0);
   try {
-    await exportTo(plan, fileSink(file, begun?.bytes ?? 0), begun);
-    await file.sync();
+    await exportTo(plan, fileSink(file, name, begun?.bytes ?? 0), begun);
+    await onFile(name, 'written', () => file.sync());
   } finally {
     await file.close();
   }
@@ -114,7 +116,7 @@ async function exportToFile(plan: Plan, name: string): Promise<void> {
 
 /** One file for each stream; one that is not whole has another name. */
 async function exportToFolder(plan: Plan, folder: string): Promise<void> {
-  mkdirSync(folder, { recursive: true });
+  await onFile(folder, 'written', () => mkdir(folder, { recursive: true }));
   const { length } = plan.streams;
   for (const [done, stream] of plan.streams.entries()) {
     const name = join(folder, `${stream.id}${NDJSON}`);
@@ -125,7 +127,7 @@ async function exportToFolder(plan: Plan, folder: string): Promise<void> {
       throw new UsageError(`${name} is not whole. Move it away and begin anew.`);
     }
     await exportToFile({ ...plan, streams: [stream] }, name + PART);
-    renameSync(name + PART, name);
+    await onFile(name, 'written', () => rename(name + PART, name));
     plan.progress.at((done + 1) / length, `${done + 1} of ${length} streams`);
   }
 }
@@ -162,8 +164,7 @@ async function listContexts(server: Server): Promise<ServedStream[]> {
     let cursor: string | null = null;
     do {
       const query: string = cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`;
-      const response = await server.get(`v1/contexts?limit=100&status=${status}${query}`, 'application/json');
-      const { items, nextCursor } = page.parse(await response.json());
+      const { items, nextCursor } = await server.json(`v1/contexts?limit=100&status=${status}${query}`, page);
       ids.push(...items.map(({ id }) => id));
       cursor = nextCursor;
     } while (cursor !== null);
