@@ -1,6 +1,8 @@
+import { env } from 'cloudflare:workers';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { liftLimits } from '../support/access/world.ts';
 import { expectJson } from '../support/actors.ts';
+import { api } from '../support/api.ts';
 import { contextOf, idOf, invite, type Person, person, share } from '../support/sharing.ts';
 
 /** Access that is lost shows in lists within so many milliseconds. */
@@ -88,4 +90,29 @@ describe('a context that changes all the time', () => {
       await end();
     }
   });
+});
+
+it('a context that D1 did not take for a while is gone from the list as soon as that takes it', async () => {
+  const context = await contextOf(ann);
+  await share(ann, context, bob);
+  const isListed = async () =>
+    (await listed(bob, '/v1/contexts?limit=100')).items?.some(({ id }) => id === idOf(context)) ?? false;
+  await vi.waitFor(async () => expect(await isListed()).toBe(true));
+  const id = idOf(context);
+  const refused = `CREATE TRIGGER no_room BEFORE UPDATE ON contexts WHEN new.id = '${id}' BEGIN SELECT RAISE(ABORT, 'no'); END`;
+  await env.DB.prepare(refused).run();
+  try {
+    await expectJson(await ann.patch(context, { name: 'Not written' }), 200);
+    // Each attempt that fails doubles the time to the next: it is a minute by now.
+    for (let attempt = 0; attempt < 8; attempt++) {
+      const retried = await api(`/v1/admin/outbox/context/${id}/retry`, { method: 'POST' });
+      expect(retried.status).toBe(204);
+    }
+  } finally {
+    await env.DB.prepare('DROP TRIGGER no_room').run();
+  }
+  expect((await ann.remove(`${context}/members/${bob.id}`)).status).toBe(204);
+  const before = Date.now();
+  await vi.waitFor(async () => expect(await isListed()).toBe(false), { timeout: 10_000, interval: 20 });
+  expect(Date.now() - before).toBeLessThan(PROMISED_MS + SLACK_MS);
 });
