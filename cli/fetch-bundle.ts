@@ -1,5 +1,6 @@
 import { parseHeader } from '../events/bundle.ts';
 import { isFault } from '../events/fault.ts';
+import { offsetsOf } from '../events/offset.ts';
 import { ServerError } from './errors.ts';
 import { chunksOf, type Server } from './server.ts';
 import type { ServedStream } from './streams.ts';
@@ -11,8 +12,6 @@ export type Sink = (chunk: Uint8Array) => Promise<void>;
 type OnEvents = (events: number, size: number) => void;
 
 const LINE_FEED = 0x0a;
-/** Digits of an offset (docs/protocol.md). */
-const OFFSET_DIGITS = 16;
 /** Bytes of a bundle's first line at most. */
 const HEADER_MAX = 4 * 1024 * 1024;
 
@@ -52,7 +51,7 @@ export async function fetchEvents(
   sink: Sink,
   onEvents: OnEvents,
 ): Promise<void> {
-  const offset = range.after === 0 ? '-1' : String(range.after).padStart(OFFSET_DIGITS, '0');
+  const offset = range.after === 0 ? '-1' : offsetsOf(stream.name)(range.after);
   const end = range.size === null ? '' : `&at=${range.size}`;
   const response = await server.get(`${stream.path}/events?offset=${offset}${end}`, 'application/x-ndjson');
   await handOn(chunksOf(response), stream.id, range, sink, onEvents);

@@ -99,6 +99,16 @@ export async function feedEnd(db: D1Database): Promise<number> {
   return (await db.prepare('SELECT max(position) AS position FROM feed').first<number | null>('position')) ?? 0;
 }
 
+/**
+ * The name of these positions as a stream, which that of no other database is: it is drawn when the table is made, and stays
+ * when the feed is filled anew.
+ */
+export async function feedName(db: D1Database): Promise<string> {
+  const id = await db.prepare('SELECT id FROM feed_identity').first<string>('id');
+  if (id === null) throw new Error('The feed has no identity: a migration is missing');
+  return `feed/${id}`;
+}
+
 /** The last position, and the one before the next that is not empty: after a rebuild all that were given before it are. */
 async function boundsAfter(db: D1Database, after: number): Promise<{ readonly end: number; readonly start: number }> {
   const bounds = await db

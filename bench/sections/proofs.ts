@@ -199,7 +199,8 @@ async function followOne({ url }: BenchServer, id: string, probe: number): Promi
   const { version } = z.object({ version: z.number() }).parse(await response.json());
   for (;;) {
     const bundle = await fetch(`${path}/bundle?wait=0`, { method: 'HEAD', headers: CHANGE_HEADERS });
-    if (Number(bundle.headers.get('Stream-Next-Offset')) >= version) return performance.now() - started;
+    if (Number.parseInt(bundle.headers.get('Stream-Next-Offset') ?? '0', 10) >= version)
+      return performance.now() - started;
     await pause(LOOK_MS);
   }
 }

@@ -4,6 +4,7 @@ import type { Action } from '../../actors/access.ts';
 import { isRefusal } from '../../actors/decider.ts';
 import type { LoggedHead } from '../../actors/transparency-shard-object.ts';
 import { formatHeader } from '../../events/bundle.ts';
+import { offsetsOf } from '../../events/offset.ts';
 import type { Env } from '../env.ts';
 import { hasLog, NO_LOG, transparencyLog, transparencyShard } from '../log/log.ts';
 import { contextSource } from './contexts.ts';
@@ -11,7 +12,7 @@ import type { FindSource } from './history-source.ts';
 import { logKeys } from './log.ts';
 import { problems } from './operations.ts';
 import { isProblem, type Problem, problemOf } from './problem.ts';
-import { offsetOf, readOptionalInteger, readQuery } from './query.ts';
+import { readOptionalInteger, readQuery } from './query.ts';
 import type { AuthenticatedRoute } from './route.ts';
 
 /** Heads of the stream in a bundle: the more there are, the more exactly it is known where events were changed. */
@@ -55,7 +56,7 @@ export function bundleRoute(
           headers: z.object({
             'Stream-Next-Offset': z
               .string()
-              .meta({ description: 'Where the bundle ends', examples: ['0000000000000042'] }),
+              .meta({ description: 'Where the bundle ends', examples: ['0000000000000042_5f0c1a9e'] }),
             'Stream-Up-To-Date': z
               .literal('true')
               .optional()
@@ -86,7 +87,7 @@ export function bundleRoute(
         headers: {
           'Content-Type': 'application/x-ndjson',
           'Cache-Control': 'no-store',
-          'Stream-Next-Offset': offsetOf(history.lastVersion),
+          'Stream-Next-Offset': offsetsOf(stream)(history.lastVersion),
           ...(history.lastVersion >= head.size && { 'Stream-Up-To-Date': 'true' }),
           ...exchange.headers,
         },

@@ -1,17 +1,20 @@
 import { z } from 'zod';
 import { isRefusal } from '../../actors/decider.ts';
 import { parsePointer } from '../../events/json-pointer.ts';
+import { isPlaceIn, offsetsOf } from '../../events/offset.ts';
 import { contextBody } from './context-schemas.ts';
 import { contextId, contextObject } from './contexts.ts';
 import { momentParameter, problems } from './operations.ts';
 import { invalid, isProblem, type Problem, problemOf } from './problem.ts';
-import { offsetOf, readOffset, readOptionalInteger, readOptionalMoment, readQuery } from './query.ts';
+import { readOffset, readOptionalInteger, readOptionalMoment, readQuery } from './query.ts';
 import { jsonText } from './respond.ts';
 import type { AuthenticatedRoute } from './route.ts';
 
 /** Changes on a page unless the caller says otherwise, and at most. */
 const LIMIT_DEFAULT = 20;
 const LIMIT_MAX = 100;
+
+const NO_CURSOR = invalid('cursor', 'must be a nextCursor that was given out here');
 
 const FIELDS = Object.keys(contextBody.shape);
 
@@ -70,11 +73,16 @@ export const readFieldHistory: AuthenticatedRoute = {
     if (isProblem(moment)) return moment;
     const limit = readOptionalInteger('limit', query.limit, LIMIT_DEFAULT, 1, LIMIT_MAX);
     if (isProblem(limit)) return limit;
-    const after = query.cursor === undefined ? 0 : readOffset('cursor', query.cursor);
-    if (typeof after !== 'number') return invalid('cursor', 'must be a nextCursor that was given out here');
+    const place = readOffset('cursor', query.cursor ?? '-1');
+    if (isProblem(place) || place === 'now') return NO_CURSOR;
+    const stream = `context/${id}`;
+    const isHere = isPlaceIn(place, stream);
+    // Who may not read the context must not find out by a cursor from elsewhere that it is there.
+    const after = isHere ? place.after : 0;
     const page = await contextObject(exchange, id).fieldHistory(exchange.principal, tokens, after, limit, moment);
     if (isRefusal(page)) return problemOf(page);
-    const nextCursor = page.isComplete ? 'null' : `"${offsetOf(page.lastVersion)}"`;
+    if (!isHere) return NO_CURSOR;
+    const nextCursor = page.isComplete ? 'null' : `"${offsetsOf(stream)(page.lastVersion)}"`;
     return jsonText(exchange, 200, `{"items":[${page.changes.join(',')}],"nextCursor":${nextCursor}}`);
   },
 };

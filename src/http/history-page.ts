@@ -1,5 +1,6 @@
 import { isRefusal, type Moment } from '../../actors/decider.ts';
 import type { HistoryPage } from '../../actors/messages.ts';
+import { isPlaceIn, offsetsOf } from '../../events/offset.ts';
 import { UNAUTHORIZED } from '../auth/authenticate.ts';
 import { nextCursor } from '../live/stream-cursor.ts';
 import { untilEvent } from '../live/until-event.ts';
@@ -7,7 +8,7 @@ import { isNotModified } from './conditions.ts';
 import type { AuthenticatedExchange } from './exchange.ts';
 import type { FindSource, HistorySource } from './history-source.ts';
 import { isProblem, type Problem, problemOf } from './problem.ts';
-import { offsetOf, readOffset } from './query.ts';
+import { foreignOffset, readOffset } from './query.ts';
 import { empty, jsonText } from './respond.ts';
 import type { Answer } from './route.ts';
 import { treeHeadHeader } from './tree-head.ts';
@@ -15,6 +16,8 @@ import { treeHeadHeader } from './tree-head.ts';
 /** Where a page begins. */
 export interface Start extends HistorySource {
   readonly after: number;
+  /** The offset after a version. */
+  readonly offsetOf: (version: number) => string;
   /** Whether the caller asked for the present: then the answer depends on when it was asked. */
   readonly isNow: boolean;
 }
@@ -37,10 +40,10 @@ export async function historyPage(
   // The present has no tag and no past: nothing is behind it (Durable Streams, section 8).
   const history = await start.object.history(exchange.principal, start.after, limit, moment);
   if (isRefusal(history)) return problemOf(history);
-  const headers = streamHeaders(history);
+  const headers = streamHeaders(start, history);
   if (start.isNow) return jsonText(exchange, 200, bodyOf(history), headers);
   const isEnd = history.isUpToDate && history.isClosed;
-  const tag = `${start.id}:${offsetOf(start.after)}:${offsetOf(history.lastVersion)}${isEnd ? ':c' : ''}`;
+  const tag = `${start.id}:${start.after}:${history.lastVersion}${isEnd ? ':c' : ''}`;
   const cached = {
     ...headers,
     ETag: `"${tag}"`,
@@ -55,7 +58,7 @@ export async function historyPage(
 /** All the rest of a history as NDJSON. */
 export async function historyLines(
   exchange: AuthenticatedExchange,
-  { object, after }: Start,
+  { object, after, offsetOf }: Start,
   moment: Moment | undefined,
 ): Promise<Answer> {
   const history = await object.historyStream(exchange.principal, after, moment);
@@ -72,7 +75,8 @@ export async function historyLines(
 }
 
 /**
- * The stream and the version after which to read; the stream's end is asked for only when `now` needs it.
+ * The stream and the version after which to read; the stream's end is asked for only when `now` needs it. An offset of
+ * another stream is refused: it would pass over events.
  *
  * @param name where the offset stands
  */
@@ -83,23 +87,27 @@ export async function locate(
   offset = '-1',
   moment?: Moment,
 ): Promise<Start | Problem> {
-  const after = readOffset(name, offset);
-  if (isProblem(after)) return after;
+  const place = readOffset(name, offset);
+  if (isProblem(place)) return place;
   const source = await findSource(exchange);
   if (isProblem(source)) return source;
-  if (after !== 'now') return { ...source, after, isNow: false };
+  const found = { ...source, offsetOf: offsetsOf(source.stream) };
+  if (place !== 'now' && isPlaceIn(place, source.stream)) return { ...found, after: place.after, isNow: false };
+  // Also before an offset is said to be wrong here: who may not read the stream must not find out by one that it is there.
   const view = await source.object.view(exchange.principal, moment);
-  return isRefusal(view) ? problemOf(view) : { ...source, after: view.version, isNow: true };
+  if (isRefusal(view)) return problemOf(view);
+  return place === 'now' ? { ...found, after: view.version, isNow: true } : foreignOffset(name);
 }
 
 /** A page of history as soon as there is something in it; 204 when nothing came in time (Durable Streams, 5.7). */
 export async function awaitPage(
   exchange: AuthenticatedExchange,
-  { id, object, after }: Start,
+  start: Start,
   limit: number,
   timeoutMs: number,
   cursor: string | undefined,
 ): Promise<Answer> {
+  const { id, object, after } = start;
   const read = () => object.history(exchange.principal, after, limit);
   let history = await read();
   if (!isRefusal(history) && history.events.length === 0 && !history.isClosed && timeoutMs > 0) {
@@ -107,7 +115,7 @@ export async function awaitPage(
     history = await read();
   }
   if (isRefusal(history)) return problemOf(history);
-  const headers = { ...streamHeaders(history), 'Stream-Cursor': nextCursor(cursor, Date.now()) };
+  const headers = { ...streamHeaders(start, history), 'Stream-Cursor': nextCursor(cursor, Date.now()) };
   return history.events.length > 0 ? jsonText(exchange, 200, bodyOf(history), headers) : empty(exchange, 204, headers);
 }
 
@@ -119,7 +127,7 @@ async function tail(exchange: AuthenticatedExchange, start: Start, moment: Momen
   const view = await object.view(exchange.principal, moment);
   if (isRefusal(view)) return problemOf(view);
   const { version: lastVersion, isClosed } = view;
-  return jsonText(exchange, 200, '', streamHeaders({ events: [], lastVersion, isUpToDate: true, isClosed }));
+  return jsonText(exchange, 200, '', streamHeaders(start, { events: [], lastVersion, isUpToDate: true, isClosed }));
 }
 
 function bodyOf({ events }: HistoryPage): string {
@@ -127,12 +135,10 @@ function bodyOf({ events }: HistoryPage): string {
 }
 
 /** What the Durable Streams protocol has every answer say about where it ends (5.6). */
-function streamHeaders({
-  lastVersion,
-  isUpToDate,
-  isClosed,
-  treeHead,
-}: Omit<HistoryPage, 'newestVersion'>): Readonly<Record<string, string>> {
+function streamHeaders(
+  { offsetOf }: Start,
+  { lastVersion, isUpToDate, isClosed, treeHead }: Omit<HistoryPage, 'newestVersion'>,
+): Readonly<Record<string, string>> {
   return {
     'Cross-Origin-Resource-Policy': 'same-origin',
     'Stream-Next-Offset': offsetOf(lastVersion),

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { isRefusal } from '../../actors/decider.ts';
 import { envelopeSchema } from '../../events/envelope.ts';
 import { endedStream, eventStream } from '../live/event-stream.ts';
-import { durableFraming, EVENT_SOURCE } from '../live/framing.ts';
+import { durableFraming, eventSource } from '../live/framing.ts';
 import { CURSOR } from '../live/stream-cursor.ts';
 import { contextSource } from './contexts.ts';
 import { NOT_ACCEPTABLE, negotiate } from './event-forms.ts';
@@ -157,7 +157,7 @@ async function follow(
   if (isRefusal(history)) return problemOf(history);
   // Tells an EventSource that there is nothing to come back for (WHATWG HTML, section 9.2.3).
   if (history.isClosed && history.events.length === 0) return empty(exchange, 204);
-  return eventStream(exchange, start.id, start.after, EVENT_SOURCE, wantsPresence);
+  return eventStream(exchange, start.id, start.after, eventSource(start.offsetOf), wantsPresence);
 }
 
 /** As the Durable Streams protocol has it: also where a context that is deleted ends. */
@@ -170,7 +170,7 @@ async function stream(
   if (isProblem(start)) return start;
   const history = await start.object.history(exchange.principal, start.after, 1);
   if (isRefusal(history)) return problemOf(history);
-  const framing = durableFraming(cursor);
+  const framing = durableFraming(start.offsetOf, cursor);
   if (history.isClosed && history.events.length === 0) return endedStream(exchange, start.after, framing);
   return eventStream(exchange, start.id, start.after, framing);
 }

@@ -10,7 +10,7 @@ export const offsetParameter = z
   .string()
   .optional()
   .meta({
-    description: '-1 (the default) for the beginning, now, or an offset that was given out',
+    description: '-1 (the default) for the beginning, now, or an offset that this stream gave out',
     examples: ['-1'],
   });
 
@@ -21,7 +21,9 @@ export function limitParameter(max = LIMIT_MAX) {
 
 /** What every page says of where it ends (Durable Streams, 5.6). */
 export const pageHeaders = {
-  'Stream-Next-Offset': z.string().meta({ description: 'Where the next page begins', examples: ['0000000000000042'] }),
+  'Stream-Next-Offset': z
+    .string()
+    .meta({ description: 'Where the next page begins', examples: ['0000000000000042_5f0c1a9e'] }),
   'Stream-Up-To-Date': z.literal('true').optional().meta({ description: 'There was nothing newer' }),
 };
 

@@ -1,9 +1,8 @@
 import type { Moment } from '../../actors/decider.ts';
+import { type Place, parseOffset } from '../../events/offset.ts';
 import type { RoutedRequest } from './exchange.ts';
 import { invalid, isProblem, type Problem } from './problem.ts';
 
-/** Digits of an offset token: enough for every safe integer, so that tokens sort as the versions do. */
-const OFFSET_DIGITS = 16;
 /** The token that stands for the beginning of a stream (Durable Streams protocol). */
 const OFFSET_START = '-1';
 /** The token that stands for its end. */
@@ -100,15 +99,14 @@ export function readOptionalTime(name: string, text: string | undefined): string
   return 'time' in moment ? moment.time : invalid(name, 'must be a time with its zone such as 2026-01-31T12:00:00Z');
 }
 
-/** The opaque offset of the position after `version`. */
-export function offsetOf(version: number): string {
-  return String(version).padStart(OFFSET_DIGITS, '0');
+/** The place that an offset stands for, whichever stream it is of; `now` is told apart because only the object knows it. */
+export function readOffset(name: string, text: string): Place | typeof OFFSET_NOW | Problem {
+  if (text === OFFSET_START) return { after: 0, mark: null };
+  if (text === OFFSET_NOW) return OFFSET_NOW;
+  return parseOffset(text) ?? invalid(name, 'must be -1, now, or an offset that was given out here');
 }
 
-/** The version that an offset stands after; `now` is told apart because only the object knows it. */
-export function readOffset(name: string, text: string): number | typeof OFFSET_NOW | Problem {
-  if (text === OFFSET_START) return 0;
-  if (text === OFFSET_NOW) return OFFSET_NOW;
-  const version = text.length === OFFSET_DIGITS ? readInteger(name, text, 0, Number.MAX_SAFE_INTEGER) : null;
-  return typeof version === 'number' ? version : invalid(name, 'must be -1, now, or an offset that was given out here');
+/** What is answered to an offset of another stream, also that of another server. @param name where it stands */
+export function foreignOffset(name: string): Problem {
+  return invalid(name, 'is an offset of another stream; take one that this stream gave out, or begin anew with -1');
 }

@@ -1,5 +1,4 @@
 import type { AuthenticatedExchange } from '../http/exchange.ts';
-import { offsetOf } from '../http/query.ts';
 import type { Framing } from './framing.ts';
 import { CLOSE_DELETED, connect, type Frame } from './socket.ts';
 
@@ -87,7 +86,7 @@ function headersOf(exchange: AuthenticatedExchange, after: number, framing: Fram
   return {
     'Content-Type': 'text/event-stream',
     ...framing.headers,
-    'Stream-Next-Offset': offsetOf(after),
+    'Stream-Next-Offset': framing.offsetOf(after),
     ...exchange.headers,
   };
 }

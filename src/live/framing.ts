@@ -1,4 +1,3 @@
-import { offsetOf } from '../http/query.ts';
 import { nextCursor } from './stream-cursor.ts';
 
 /** How long an EventSource waits before it reconnects, in milliseconds. */
@@ -7,8 +6,13 @@ const RETRY_MS = 2_000;
 /** How long a stream of the Durable Streams protocol is kept open, so that caches can collapse readers into one (10.2). */
 const DURABLE_MS = 60_000;
 
+/** Gives the offset after a version of the stream that is read. */
+type OffsetOf = (version: number) => string;
+
 /** How live events are written as server-sent events. Every method gives the text to send, which can be empty. */
 export interface Framing {
+  /** The offset after a version. */
+  readonly offsetOf: OffsetOf;
   readonly headers: Readonly<Record<string, string>>;
   /** After how many milliseconds the reader has to come back; null for never. */
   readonly durationMs: number | null;
@@ -25,25 +29,29 @@ export interface Framing {
 }
 
 /** For an EventSource (WHATWG HTML, section 9.2): `id` is the offset after the event. */
-export const EVENT_SOURCE: Framing = {
-  headers: { 'Cache-Control': 'no-store' },
-  durationMs: null,
-  // It begins with an id, so that a reader that loses the connection before the first event comes back to this place.
-  opening: (after) => `retry: ${RETRY_MS}\nid: ${offsetOf(after)}\n\n`,
-  greeting: () => '',
-  event: ({ type, version }, envelope) => `id: ${offsetOf(version)}\nevent: ${type}\ndata: ${envelope}\n\n`,
-  // Without an id, so that a reader who comes back resumes after the last event.
-  presence: ({ actors, count }) => `event: presence\ndata: ${JSON.stringify({ actors, count })}\n\n`,
-  closing: () => '',
-};
+export function eventSource(offsetOf: OffsetOf): Framing {
+  return {
+    offsetOf,
+    headers: { 'Cache-Control': 'no-store' },
+    durationMs: null,
+    // It begins with an id, so that a reader that loses the connection before the first event comes back to this place.
+    opening: (after) => `retry: ${RETRY_MS}\nid: ${offsetOf(after)}\n\n`,
+    greeting: () => '',
+    event: ({ type, version }, envelope) => `id: ${offsetOf(version)}\nevent: ${type}\ndata: ${envelope}\n\n`,
+    // Without an id, so that a reader who comes back resumes after the last event.
+    presence: ({ actors, count }) => `event: presence\ndata: ${JSON.stringify({ actors, count })}\n\n`,
+    closing: () => '',
+  };
+}
 
 /** Of the Durable Streams protocol (5.8): `data` events with arrays, each followed by a `control` event with its offset. */
-export function durableFraming(cursor: string | undefined): Framing {
+export function durableFraming(offsetOf: OffsetOf, cursor: string | undefined): Framing {
   const control = (version: number, rest: object) =>
     `event: control\ndata:${JSON.stringify({ streamNextOffset: offsetOf(version), ...rest })}\n\n`;
   const open = (version: number, tail: number) =>
     control(version, { streamCursor: nextCursor(cursor, Date.now()), ...(version >= tail && { upToDate: true }) });
   return {
+    offsetOf,
     headers: { 'Cache-Control': 'no-cache, no-store' },
     durationMs: DURABLE_MS,
     opening: () => '',

@@ -1,5 +1,7 @@
 import { createExecutionContext, listDurableObjectIds } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
+import { sha256 } from '@noble/hashes/sha2.js';
+import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
 import { expect } from 'vitest';
 import { z } from 'zod';
 import { type Envelope, envelopeSchema } from '../../events/envelope.ts';
@@ -104,9 +106,16 @@ export function read(id: string, query = '', headers: Record<string, string> = {
   return api(`/v1/contexts/${id}${query}`, { headers });
 }
 
-/** The offset that stands after a version. */
-export function offset(version: number): string {
-  return String(version).padStart(16, '0');
+/** The offset that stands after a version of a stream, counted out anew. @param id of a context, or the stream's name */
+export function offset(id: string, version: number): string {
+  const stream = id.includes('/') ? id : `context/${id}`;
+  return `${String(version).padStart(16, '0')}_${bytesToHex(sha256(utf8ToBytes(stream))).slice(0, 8)}`;
+}
+
+/** The offset that stands after a position in the feed. */
+export async function feedOffset(position: number): Promise<string> {
+  const id = await env.DB.prepare('SELECT id FROM feed_identity').first<string>('id');
+  return offset(`feed/${id}`, position);
 }
 
 /** The object of a context. */

@@ -5,7 +5,7 @@ import { webhookRegistry } from '../../src/webhooks/registry.ts';
 import { expectJson } from './actors.ts';
 import { api } from './api.ts';
 import { delegate } from './delegations.ts';
-import { configured, offset } from './rest.ts';
+import { configured, feedOffset } from './rest.ts';
 import { type Person, person } from './sharing.ts';
 import { receiver, standInForNetwork, webhookOf } from './webhooks.ts';
 
@@ -165,7 +165,11 @@ export const webhookCases: Case[] = [
   ...common('disableWebhook', 'POST', '/disable'),
   ['disableWebhook', 422, reusedKey('POST', '/disable')],
   ['replayWebhook', 202, onOne((owner, path) => owner.post(`${path}/replay`, { from: '2026-01-01T00:00:00Z' }))],
-  ['replayWebhook', 400, onOne((owner, path) => owner.post(`${path}/replay`, { from: offset(9_000_000_000) }))],
+  [
+    'replayWebhook',
+    400,
+    onOne(async (owner, path) => owner.post(`${path}/replay`, { from: await feedOffset(9_000_000_000) })),
+  ],
   ...common('replayWebhook', 'POST', '/replay', { from: '-1' }),
   [
     'replayWebhook',

@@ -30,7 +30,7 @@ const PROBES: readonly Readonly<Record<string, string>>[] = [
   { 'Idempotency-Key': 'probe' },
   { Prefer: 'wait=1' },
   { Accept: 'application/x-ndjson' },
-  { Accept: 'text/event-stream', 'Last-Event-ID': '0000000000000001' },
+  { Accept: 'text/event-stream', 'Last-Event-ID': '0000000000000001_5f0c1a9e' },
   { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', Origin: 'https://elsewhere.example' },
 ];
 

@@ -1,11 +1,10 @@
 import { evictDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { describe, expect, it } from 'vitest';
-import { offsetOf } from '../../src/http/query.ts';
 import { api, createContext } from '../support/api.ts';
 import { handshake, watch } from '../support/live.ts';
 import { ADMINISTRATOR } from '../support/principals.ts';
-import { expectProblem, objectOf } from '../support/rest.ts';
+import { expectProblem, objectOf, offset } from '../support/rest.ts';
 
 const CAUSE = { correlationId: 'r', causationId: null, commandId: 'c' };
 
@@ -65,7 +64,7 @@ describe('POST /v1/admin/streams/{stream}/archive', () => {
     expect((await api(`/v1/contexts/${id}`, { method: 'DELETE' })).status).toBe(204);
     await expect.poll(() => objectOf(id).flushOutbox(), { timeout: 30_000, interval: 500 }).toBe(true);
     const paths = [
-      `/v1/contexts/${id}/events?offset=${offsetOf(400)}&limit=1000`,
+      `/v1/contexts/${id}/events?offset=${offset(id, 400)}&limit=1000`,
       `/v1/contexts/${id}/events?offset=-1`,
       `/v1/contexts/${id}/proof?version=3&size=701`,
       `/v1/contexts/${id}/proof?from=300&to=701`,

@@ -180,10 +180,13 @@ describe('the history', () => {
     expect(await (await ann.call(`${path}/events?offset=now`)).json()).toEqual([]);
   });
 
-  it.each(['limit=0', 'limit=1001', 'offset=3', 'offset=x'])('refuses %s', async (query) => {
-    const path = await connectContexts(ann, await contextOf(ann), await contextOf(ann));
-    await expectProblem(await ann.call(`${path}/events?${query}`), 400, 'invalid');
-  });
+  it.each(['limit=0', 'limit=1001', 'offset=3', 'offset=x', 'offset=0000000000000001_5f0c1a9e'])(
+    'refuses %s',
+    async (query) => {
+      const path = await connectContexts(ann, await contextOf(ann), await contextOf(ann));
+      await expectProblem(await ann.call(`${path}/events?${query}`), 400, 'invalid');
+    },
+  );
 });
 
 describe('the list', () => {

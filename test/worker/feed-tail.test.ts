@@ -6,7 +6,7 @@ import { type FeedPart, type FeedQuery, feedEnd, readFeed } from '../../projecti
 import { FeedTail } from '../../projections/feed-tail.ts';
 import { handleRequest } from '../../src/http/router.ts';
 import { BASE } from '../support/api.ts';
-import { objectOf, offset } from '../support/rest.ts';
+import { feedOffset, objectOf } from '../support/rest.ts';
 import { printedSeed } from '../support/seed.ts';
 import { contextOf, idOf, type Person, person, share } from '../support/sharing.ts';
 
@@ -112,7 +112,7 @@ describe('the end of the feed, as all who follow it in an isolate know it', () =
     const headers = {
       Accept: 'text/event-stream',
       'X-API-Key': ann.key,
-      'Last-Event-ID': offset(await feedEnd(env.DB)),
+      'Last-Event-ID': await feedOffset(await feedEnd(env.DB)),
     };
     const again = await Promise.all(Array.from({ length: 100 }, () => send(headers)));
     expect(again.every(({ status }) => status === 200)).toBe(true);

@@ -1,10 +1,10 @@
 import { env } from 'cloudflare:workers';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, inject, it, vi } from 'vitest';
 import { type Envelope, envelopeSchema, isIntact } from '../../events/envelope.ts';
 import { as, keyHolder } from '../support/actors.ts';
 import { api } from '../support/api.ts';
 import { delegate, readDelegation } from '../support/delegations.ts';
-import { expectInvalid, expectProblem, history, objectOf, offset } from '../support/rest.ts';
+import { configured, expectInvalid, expectProblem, feedOffset, history, objectOf } from '../support/rest.ts';
 
 /** A page of the feed. */
 interface Page {
@@ -33,6 +33,24 @@ async function all(key: string, query = '', from = '-1'): Promise<Envelope[]> {
     if (part.isUpToDate) return events;
     next = part.next;
   }
+}
+
+/** Where the feed of a server ends that is the same as this one, but whose database was made another time. */
+async function endElsewhere(key: string): Promise<string> {
+  const id = await env.DB.prepare('SELECT id FROM feed_identity').first<string>('id');
+  const made = inject('migrations').find(({ name }) => name.includes('feed_identity'))?.queries ?? [];
+  await env.DB.batch(['DROP TABLE feed_identity', ...made].map((query) => env.DB.prepare(query)));
+  // Another object: what a Worker has read of its own stays with it.
+  const DB = new Proxy(env.DB, {
+    get(database, name) {
+      const value: unknown = Reflect.get(database, name);
+      return typeof value === 'function' ? value.bind(database) : value;
+    },
+  });
+  const response = await configured({ DB }, '/v1/events?offset=now', { headers: { 'X-API-Key': key } });
+  await env.DB.prepare('UPDATE feed_identity SET id = ?').bind(id).run();
+  expect(response.status).toBe(200);
+  return response.headers.get('Stream-Next-Offset') ?? '';
 }
 
 async function create(key: string, name: string): Promise<string> {
@@ -131,7 +149,10 @@ describe('the feed', { timeout: 30_000 }, () => {
     let text = '';
     while (!text.includes('data: ')) text += (await reader?.read())?.value ?? '';
     await reader?.cancel();
-    expect(text).toMatch(/^retry: 1000\nid: \d{16}\n\n(id: \d{16}\n\n)*id: \d{16}\nevent: context_updated\ndata: /);
+    const place = 'id: \\d{16}_\\w{8}';
+    expect(text).toMatch(
+      new RegExp(`^retry: 1000\n${place}\n\n(${place}\n\n)*${place}\nevent: context_updated\ndata: `),
+    );
     expect(text).not.toContain('context_created');
   });
 
@@ -239,9 +260,29 @@ describe('the feed', { timeout: 30_000 }, () => {
     await expectInvalid(await api(`/v1/events${query}`), pointer, message);
   });
 
-  it('does not take offsets of the future, or of another server', async () => {
-    await expectProblem(await api(`/v1/events?offset=${offset(9_000_000_000)}`), 400, 'ahead-of-stream');
-    const headers = { Accept: 'text/event-stream', 'Last-Event-ID': offset(9_000_000_000) };
+  it('does not take offsets of the future', async () => {
+    const ahead = await feedOffset(9_000_000_000);
+    await expectProblem(await api(`/v1/events?offset=${ahead}`), 400, 'ahead-of-stream');
+    const headers = { Accept: 'text/event-stream', 'Last-Event-ID': ahead };
     await expectProblem(await api('/v1/events', { headers }), 400, 'ahead-of-stream');
+  });
+
+  it('does not take offsets of another server, of one whose database was lost, or of a context', async () => {
+    const { key } = await keyHolder();
+    const id = await create(key, 'Mine');
+    await untilShown(key, id, 1);
+    const { next } = await page(key, '?offset=now');
+    const elsewhere = await endElsewhere(key);
+    expect(elsewhere.split('_')[0]).toBe(next.split('_')[0]);
+    const message = 'is an offset of another stream; take one that this stream gave out, or begin anew with -1';
+    const ofContext = (await as(key, `/v1/contexts/${id}/events`)).headers.get('Stream-Next-Offset');
+    for (const foreign of [elsewhere, ofContext]) {
+      for (const Accept of ['application/json', 'application/x-ndjson', 'text/event-stream']) {
+        await expectInvalid(await as(key, `/v1/events?offset=${foreign}`, { headers: { Accept } }), 'offset', message);
+      }
+      const headers = { Accept: 'text/event-stream', 'Last-Event-ID': foreign ?? '' };
+      await expectInvalid(await as(key, '/v1/events', { headers }), 'Last-Event-ID', message);
+    }
+    expect((await page(key, `?offset=${next}`)).isUpToDate).toBe(true);
   });
 });

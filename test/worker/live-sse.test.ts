@@ -15,7 +15,7 @@ class SseReader {
   }
 
   get versions(): number[] {
-    return [...this.text.matchAll(/^id: (\d{16})\nevent: /gm)].map(([, id]) => Number(id));
+    return [...this.text.matchAll(/^id: (\d{16})_\w{8}\nevent: /gm)].map(([, id]) => Number(id));
   }
 
   async untilVersion(version: number): Promise<void> {

@@ -50,7 +50,7 @@ describe('the bundle of a context', () => {
     await bundleOf(id);
     await patch(id, { name: 'Not logged yet' });
     const { response, text } = await bundleOf(id, '?wait=0');
-    expect(response.headers.get('Stream-Next-Offset')).toBe(offset(1));
+    expect(response.headers.get('Stream-Next-Offset')).toBe(offset(id, 1));
     expect(response.headers.get('Stream-Up-To-Date')).toBeNull();
     const trust = { keys: await trustedKeys(), witnesses: 0, earlier: [] };
     expect(verifyBundle(text, trust)).toMatchObject({ isVerified: true, head: { size: 1 } });

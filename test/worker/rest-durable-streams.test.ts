@@ -31,9 +31,9 @@ describe('a page that caches may keep', () => {
     const closed = await events(id, '?offset=-1&limit=2');
     expect(closed.headers.get('Cache-Control')).toBe('public, no-cache');
     expect(closed.headers.get('Vary')).toContain('Authorization');
-    expect(closed.headers.get('ETag')).toBe(`"${id}:${offset(0)}:${offset(2)}"`);
+    expect(closed.headers.get('ETag')).toBe(`"${id}:0:2"`);
     expect(closed.headers.get('Stream-Up-To-Date')).toBeNull();
-    const last = await events(id, `?offset=${offset(2)}`);
+    const last = await events(id, `?offset=${offset(id, 2)}`);
     expect(last.headers.get('Cache-Control')).toBe('private, no-cache');
     expect((await events(id, '?offset=now')).headers.get('Cache-Control')).toBe('no-store');
     expect((await events(id, '?offset=now')).headers.get('ETag')).toBeNull();
@@ -45,7 +45,7 @@ describe('a page that caches may keep', () => {
     const again = await events(id, '?limit=2', { headers: { 'If-None-Match': tag } });
     expect(again.status).toBe(304);
     expect(await again.text()).toBe('');
-    expect(again.headers.get('Stream-Next-Offset')).toBe(offset(2));
+    expect(again.headers.get('Stream-Next-Offset')).toBe(offset(id, 2));
     expect(await versionsOf(await events(id, '?limit=1', { headers: { 'If-None-Match': tag } }))).toEqual([1]);
     await expectInvalid(
       await events(id, '', { headers: { 'If-None-Match': 'x' } }),
@@ -67,7 +67,7 @@ describe('a page that caches may keep', () => {
     await remove(id);
     const closed = await events(id);
     expect(closed.headers.get('Stream-Closed')).toBe('true');
-    expect(closed.headers.get('ETag')).toBe(`"${id}:${offset(0)}:${offset(3)}:c"`);
+    expect(closed.headers.get('ETag')).toBe(`"${id}:0:3:c"`);
     await restore(id);
     const headers = { 'If-None-Match': closed.headers.get('ETag') ?? '' };
     expect((await events(id, '', { headers })).status).toBe(200);
@@ -80,9 +80,9 @@ describe('HEAD', () => {
     const head = await events(id, '?limit=1', { method: 'HEAD' });
     expect(head.status).toBe(200);
     expect(head.headers.get('Content-Type')).toBe('application/json');
-    expect(head.headers.get('Stream-Next-Offset')).toBe(offset(3));
+    expect(head.headers.get('Stream-Next-Offset')).toBe(offset(id, 3));
     expect(head.headers.get('Cache-Control')).toBe('no-store');
-    expect((await events(id, `?offset=${offset(9)}`, { method: 'HEAD' })).status).toBe(400);
+    expect((await events(id, `?offset=${offset(id, 9)}`, { method: 'HEAD' })).status).toBe(400);
     await remove(id);
     expect((await events(id, '', { method: 'HEAD' })).headers.get('Stream-Closed')).toBe('true');
   });
@@ -92,10 +92,10 @@ describe('live=long-poll', () => {
   it('answers at once what there is, and what comes when it comes', async () => {
     const id = await contextWith(2);
     expect(await versionsOf(await events(id, '?offset=-1&live=long-poll'))).toEqual([1, 2]);
-    const waiting = events(id, `?offset=${offset(2)}&live=long-poll`);
+    const waiting = events(id, `?offset=${offset(id, 2)}&live=long-poll`);
     await patch(id, { name: 'Next' });
     const response = await waiting;
-    expect(response.headers.get('Stream-Next-Offset')).toBe(offset(3));
+    expect(response.headers.get('Stream-Next-Offset')).toBe(offset(id, 3));
     expect(response.headers.get('Stream-Up-To-Date')).toBe('true');
     expect(response.headers.get('Stream-Cursor')).toMatch(/^\d+$/);
     expect(response.headers.get('Cache-Control')).toBe('no-store');
@@ -106,7 +106,7 @@ describe('live=long-poll', () => {
     const id = await contextWith(1);
     const nothing = await events(id, '?offset=now&live=long-poll&timeout=0');
     expect(nothing.status).toBe(204);
-    expect(nothing.headers.get('Stream-Next-Offset')).toBe(offset(1));
+    expect(nothing.headers.get('Stream-Next-Offset')).toBe(offset(id, 1));
     expect(nothing.headers.get('Stream-Up-To-Date')).toBe('true');
     expect((await events(id, '?offset=now&live=long-poll&timeout=1')).status).toBe(204);
     await remove(id);
@@ -143,10 +143,10 @@ describe('live=sse', () => {
       .map((block): unknown => JSON.parse(block.slice('event: control\ndata:'.length)));
     const streamCursor = expect.stringMatching(/^\d+$/);
     expect(controls).toEqual([
-      { streamNextOffset: offset(1), streamCursor },
-      { streamNextOffset: offset(2), streamCursor },
-      { streamNextOffset: offset(3), streamCursor, upToDate: true },
-      { streamNextOffset: offset(3), upToDate: true, streamClosed: true },
+      { streamNextOffset: offset(id, 1), streamCursor },
+      { streamNextOffset: offset(id, 2), streamCursor },
+      { streamNextOffset: offset(id, 3), streamCursor, upToDate: true },
+      { streamNextOffset: offset(id, 3), upToDate: true, streamClosed: true },
     ]);
   });
 
@@ -154,7 +154,7 @@ describe('live=sse', () => {
     const id = await contextWith(1);
     await remove(id);
     const response = await events(id, '?offset=now&live=sse');
-    const control = JSON.stringify({ streamNextOffset: offset(2), upToDate: true, streamClosed: true });
+    const control = JSON.stringify({ streamNextOffset: offset(id, 2), upToDate: true, streamClosed: true });
     expect(await response.text()).toBe(`event: control\ndata:${control}\n\n`);
   });
 });
@@ -172,10 +172,16 @@ describe('what live does not take', () => {
     await expectInvalid(await events(await contextWith(1), query), pointer, message);
   });
 
-  it('offsets of the future, and contexts of others', async () => {
-    const id = await contextWith(1);
+  it('offsets of the future, offsets of another stream, and contexts of others', async () => {
+    const [id, other] = [await contextWith(1), await contextWith(2)];
+    const given = (await events(other, '?limit=1')).headers.get('Stream-Next-Offset');
     for (const live of ['long-poll', 'sse']) {
-      await expectProblem(await events(id, `?offset=${offset(2)}&live=${live}`), 400, 'ahead-of-stream');
+      await expectInvalid(
+        await events(id, `?offset=${given}&live=${live}`),
+        'offset',
+        'is an offset of another stream; take one that this stream gave out, or begin anew with -1',
+      );
+      await expectProblem(await events(id, `?offset=${offset(id, 2)}&live=${live}`), 400, 'ahead-of-stream');
       const { key } = await keyHolder();
       await expectProblem(await as(key, `/v1/contexts/${id}/events?offset=-1&live=${live}`), 404, 'not-found');
     }

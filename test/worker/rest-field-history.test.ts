@@ -8,6 +8,7 @@ import {
   expectProblem,
   history,
   objectOf,
+  offset,
   patch,
   remove,
   withNothingWritten,
@@ -209,6 +210,7 @@ describe('the history of one field', () => {
     [{ pointer: '/name', cursor: 'x' }, 'cursor', CURSOR],
     [{ pointer: '/name', cursor: 'now' }, 'cursor', CURSOR],
     [{ pointer: '/name', cursor: '' }, 'cursor', CURSOR],
+    [{ pointer: '/name', cursor: offset('ctx_other', 1) }, 'cursor', CURSOR],
     [{ pointer: '/name', from: '1' }, 'from', 'is not a query parameter here; known are: pointer, at, limit, cursor'],
   ])('%j is 400 and says what is wrong', async (query, pointer, message) => {
     const { id } = await createContext();
@@ -217,7 +219,7 @@ describe('the history of one field', () => {
 
   it('from a cursor beyond the end is 400', async () => {
     const { id } = await createContext();
-    const response = await ask(id, { pointer: '/name', cursor: '0000000000000009' });
+    const response = await ask(id, { pointer: '/name', cursor: offset(id, 9) });
     await expectProblem(response, 400, 'ahead-of-stream');
   });
 

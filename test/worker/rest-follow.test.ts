@@ -79,12 +79,12 @@ describe('history as server-sent events', () => {
   it('begins with all that has happened and goes on as changes are made', async () => {
     const id = await contextWith(2);
     const reader = await follow(id);
-    expect(await reader.next()).toMatchObject({ id: offset(1), event: 'context_created', data: { version: 1 } });
-    expect(await reader.next()).toMatchObject({ id: offset(2), event: 'context_updated', data: { version: 2 } });
+    expect(await reader.next()).toMatchObject({ id: offset(id, 1), event: 'context_created', data: { version: 1 } });
+    expect(await reader.next()).toMatchObject({ id: offset(id, 2), event: 'context_updated', data: { version: 2 } });
     for (let version = 3; version <= 6; version++) {
       await patch(id, { metadata: { version } });
       const next = await reader.next();
-      expect(next).toMatchObject({ id: offset(version), data: { version, data: { metadata: { version } } } });
+      expect(next).toMatchObject({ id: offset(id, version), data: { version, data: { metadata: { version } } } });
       expect(next && isIntact(next.data)).toBe(true);
     }
   });
@@ -92,11 +92,12 @@ describe('history as server-sent events', () => {
   it('says how soon to come back, and that nobody may cache it', async () => {
     const { id } = await createContext();
     const response = await events(id, '', { Accept: 'text/event-stream' });
+    expect(response.headers.get('Stream-Next-Offset')).toBe(offset(id, 0));
     expect(response.headers.get('Content-Type')).toBe('text/event-stream');
     expect(response.headers.get('Cache-Control')).toBe('no-store');
     const reader = new EventReader(response);
     open.push(reader);
-    expect(await reader.block()).toBe('retry: 2000\nid: 0000000000000000');
+    expect(await reader.block()).toBe(`retry: 2000\nid: ${offset(id, 0)}`);
   });
 
   it('resumes after Last-Event-ID, which goes before offset, with no gap and no repeat', async () => {
@@ -106,9 +107,9 @@ describe('history as server-sent events', () => {
     await first.cancel();
     await patch(id, { name: 'Missed' });
     const second = await follow(id, '?offset=-1', { 'Last-Event-ID': seen[1]?.id ?? '' });
-    expect(await second.next()).toMatchObject({ id: offset(3), data: { version: 3 } });
+    expect(await second.next()).toMatchObject({ id: offset(id, 3), data: { version: 3 } });
     await patch(id, { name: 'Live' });
-    expect(await second.next()).toMatchObject({ id: offset(4), data: { version: 4 } });
+    expect(await second.next()).toMatchObject({ id: offset(id, 4), data: { version: 4 } });
   });
 
   it('begins at "now" when it is asked to', async () => {
@@ -127,7 +128,7 @@ describe('history as server-sent events', () => {
       await reader.block(),
       await Promise.race([reader.block(), patch(id, { name: 'x' }).then(() => '')]),
     ];
-    expect(blocks.join('\n')).toContain(`id: ${offset(3)}`);
+    expect(blocks.join('\n')).toContain(`id: ${offset(id, 3)}`);
   });
 
   it('goes on when its object was evicted', async () => {
@@ -168,7 +169,7 @@ describe('history as server-sent events', () => {
   it('of a deleted context gives what was missed and ends', async () => {
     const id = await contextWith(2);
     await remove(id);
-    const reader = await follow(id, '', { 'Last-Event-ID': offset(1) });
+    const reader = await follow(id, '', { 'Last-Event-ID': offset(id, 1) });
     expect(await reader.next()).toMatchObject({ data: { version: 2 } });
     expect(await reader.next()).toMatchObject({ data: { version: 3 } });
     expect(await reader.next()).toBeNull();
@@ -178,7 +179,7 @@ describe('history as server-sent events', () => {
     const id = await contextWith(1);
     await remove(id);
     await restore(id);
-    const reader = await follow(id, '', { 'Last-Event-ID': offset(2) });
+    const reader = await follow(id, '', { 'Last-Event-ID': offset(id, 2) });
     expect(await reader.next()).toMatchObject({ event: 'context_restored', data: { version: 3 } });
   });
 
@@ -186,6 +187,17 @@ describe('history as server-sent events', () => {
     const { id } = await createContext();
     const response = await events(id, '', { Accept: 'text/event-stream', 'Last-Event-ID': value });
     await expectInvalid(response, 'Last-Event-ID', 'must be -1, now, or an offset that was given out here');
+  });
+
+  it('Last-Event-ID of another context is 400 and says what to do', async () => {
+    const [id, other] = [await contextWith(2), await contextWith(2)];
+    const first = await (await follow(other)).next();
+    const response = await events(id, '', { Accept: 'text/event-stream', 'Last-Event-ID': first?.id ?? '' });
+    await expectInvalid(
+      response,
+      'Last-Event-ID',
+      'is an offset of another stream; take one that this stream gave out, or begin anew with -1',
+    );
   });
 
   it('Last-Event-ID has no meaning in the other forms', async () => {

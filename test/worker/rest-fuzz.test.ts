@@ -32,7 +32,7 @@ const oddText = fc.oneof(
     '~1',
     '"',
   ),
-  fc.constantFrom('/name', '/metadata/a', '/metadata/~', '2026-01-31T12:00:00Z', '0000000000000001'),
+  fc.constantFrom('/name', '/metadata/a', '/metadata/~', '2026-01-31T12:00:00Z', '0000000000000001_5f0c1a9e'),
   fc.constantFrom('1', '-1', '0', 'now', 'null', 'NaN', '1e309', '9007199254740993', '2026-02-30T25:61:61Z'),
   fc.nat(300).map((length) => 'x'.repeat(length * 10)),
 );
@@ -96,7 +96,7 @@ const meaningful: Record<string, readonly string[]> = {
   'Idempotency-Key': ['k1', 'k2', 'k'.repeat(256)],
   'If-Match': ['"1"', '"2", "3"', 'W/"1"', '*', '"2'],
   'If-None-Match': ['"1"', 'W/"2"', '*', '"2'],
-  'Last-Event-ID': ['0000000000000001', '-1', 'now'],
+  'Last-Event-ID': ['0000000000000001_5f0c1a9e', '-1', 'now'],
   Origin: ['https://app.example', 'null'],
   Prefer: ['wait=1', 'return=minimal'],
   Range: ['bytes=0-1'],

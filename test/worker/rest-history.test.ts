@@ -1,11 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { BOOTSTRAP_ACTOR } from '../../events/bootstrap-actor.ts';
 import { type Envelope, envelopeSchema, isIntact } from '../../events/envelope.ts';
 import { api, createContext } from '../support/api.ts';
 import {
   derivedId,
   expectInvalid,
   expectProblem,
+  feedOffset,
   history,
   historyText,
   offset,
@@ -15,6 +17,7 @@ import {
 } from '../support/rest.ts';
 
 const OFFSET = 'must be -1, now, or an offset that was given out here';
+const FOREIGN = 'is an offset of another stream; take one that this stream gave out, or begin anew with -1';
 const page = z.array(envelopeSchema);
 
 /** A context with `versions` versions. */
@@ -39,7 +42,7 @@ describe('history in pages', () => {
     const response = await events(id);
     expect(response.status).toBe(200);
     expect(response.headers.get('Content-Type')).toBe('application/json');
-    expect(response.headers.get('Stream-Next-Offset')).toBe(offset(3));
+    expect(response.headers.get('Stream-Next-Offset')).toBe(offset(id, 3));
     expect(response.headers.get('Stream-Up-To-Date')).toBe('true');
     expect(response.headers.get('Stream-Closed')).toBeNull();
     const all = page.parse(await response.json());
@@ -72,7 +75,7 @@ describe('history in pages', () => {
     expect(page.parse(await first.json())).toHaveLength(100);
     expect(first.headers.get('Stream-Up-To-Date')).toBeNull();
     const next = first.headers.get('Stream-Next-Offset') ?? '';
-    expect(next > offset(9)).toBe(true);
+    expect(next > offset(id, 9)).toBe(true);
     expect(versionsOf(page.parse(await (await events(id, `?offset=${next}`)).json()))).toEqual([101]);
     expect(page.parse(await (await events(id, '?limit=1000')).json())).toHaveLength(101);
   });
@@ -81,7 +84,7 @@ describe('history in pages', () => {
     const id = await contextWith(2);
     const now = await events(id, '?offset=now');
     expect(await now.json()).toEqual([]);
-    expect(now.headers.get('Stream-Next-Offset')).toBe(offset(2));
+    expect(now.headers.get('Stream-Next-Offset')).toBe(offset(id, 2));
     await patch(id, { name: 'New' });
     const response = await events(id, `?offset=${now.headers.get('Stream-Next-Offset')}`);
     expect(versionsOf(page.parse(await response.json()))).toEqual([3]);
@@ -93,7 +96,7 @@ describe('history in pages', () => {
     const response = await events(id, '?limit=1000');
     const first = page.parse(await response.json());
     expect(first.length).toBeLessThan(10);
-    expect(response.headers.get('Stream-Next-Offset')).toBe(offset(first.length));
+    expect(response.headers.get('Stream-Next-Offset')).toBe(offset(id, first.length));
     expect(response.headers.get('Stream-Up-To-Date')).toBeNull();
   });
 
@@ -123,6 +126,11 @@ describe('history in pages', () => {
     '9'.repeat(5000),
     '1e00000000000000',
     '٠'.repeat(16),
+    '0000000000000001',
+    '0000000000000001_',
+    '0000000000000001_0123456',
+    '0000000000000001_0123456g',
+    `${'9'.repeat(16)}_01234567`,
   ])('offset "%s" is 400 and says what it takes', async (value) => {
     const { id } = await createContext();
     for (const Accept of ['application/json', 'application/x-ndjson', 'text/event-stream']) {
@@ -130,10 +138,26 @@ describe('history in pages', () => {
     }
   });
 
+  it('an offset of another context, of the feed or of an actor is 400, also where there is as much to read', async () => {
+    const [id, other] = [await contextWith(3), await contextWith(3)];
+    const given = await events(other, '?limit=1');
+    expect(given.headers.get('Stream-Next-Offset')).toBe(offset(other, 1));
+    for (const value of [
+      offset(other, 1),
+      await feedOffset(1),
+      offset(`actor/${BOOTSTRAP_ACTOR}`, 1),
+      offset(other, 0),
+    ]) {
+      for (const Accept of ['application/json', 'application/x-ndjson', 'text/event-stream']) {
+        await expectInvalid(await events(id, `?offset=${value}`, { Accept }), 'offset', FOREIGN);
+      }
+    }
+  });
+
   it('an offset after the end is 400 and says where the end is', async () => {
     const { id } = await createContext();
     for (const Accept of ['application/json', 'application/x-ndjson', 'text/event-stream']) {
-      const response = await events(id, `?offset=${offset(2)}`, { Accept });
+      const response = await events(id, `?offset=${offset(id, 2)}`, { Accept });
       const { detail } = await expectProblem(response, 400, 'ahead-of-stream');
       expect(detail).toContain('There are 1 events');
     }
@@ -154,9 +178,10 @@ describe('history in pages', () => {
   });
 
   it('of a context that is not there is 404 in every form', async () => {
+    const id = derivedId('ctx', 'no history');
     for (const Accept of ['application/json', 'application/x-ndjson', 'text/event-stream']) {
-      for (const query of ['', '?offset=now', `?offset=${offset(5)}`]) {
-        await expectProblem(await events(derivedId('ctx', 'no history'), query, { Accept }), 404, 'not-found');
+      for (const query of ['', '?offset=now', `?offset=${offset(id, 5)}`, `?offset=${offset('ctx_other', 5)}`]) {
+        await expectProblem(await events(id, query, { Accept }), 404, 'not-found');
       }
     }
   });
@@ -170,7 +195,7 @@ describe('history with ?at=', () => {
     const id = await contextWith(5);
     const whole = (await historyText(id)).trimEnd().split('\n');
     const response = await events(id, '?at=3');
-    expect(response.headers.get('Stream-Next-Offset')).toBe(offset(3));
+    expect(response.headers.get('Stream-Next-Offset')).toBe(offset(id, 3));
     expect(response.headers.get('Stream-Up-To-Date')).toBe('true');
     expect(await response.text()).toBe(`[${whole.slice(0, 3).join(',')}]`);
     expect(await text(await events(id, '?at=3', NDJSON))).toBe(`${whole.slice(0, 3).join('\n')}\n`);
@@ -180,11 +205,11 @@ describe('history with ?at=', () => {
     const id = await contextWith(5);
     const first = await events(id, '?at=3&limit=2');
     expect(first.headers.get('Stream-Up-To-Date')).toBeNull();
-    const rest = await events(id, `?at=3&limit=2&offset=${offset(2)}`);
+    const rest = await events(id, `?at=3&limit=2&offset=${offset(id, 2)}`);
     expect(versionsOf(page.parse(await rest.json()))).toEqual([3]);
     expect(rest.headers.get('Stream-Up-To-Date')).toBe('true');
     const now = await events(id, '?at=3&offset=now');
-    expect(now.headers.get('Stream-Next-Offset')).toBe(offset(3));
+    expect(now.headers.get('Stream-Next-Offset')).toBe(offset(id, 3));
     expect(await now.json()).toEqual([]);
   });
 
@@ -216,7 +241,7 @@ describe('history with ?at=', () => {
     const id = await contextWith(3);
     await expectProblem(await events(id, '?at=2001-01-01T00:00:00Z'), 404, 'before-creation');
     await expectProblem(await events(id, '?at=2001-01-01T00:00:00Z', NDJSON), 404, 'before-creation');
-    await expectProblem(await events(id, `?at=2&offset=${offset(3)}`), 400, 'ahead-of-stream');
+    await expectProblem(await events(id, `?at=2&offset=${offset(id, 3)}`), 400, 'ahead-of-stream');
     await expectInvalid(
       await events(id, '?at=2', { Accept: 'text/event-stream' }),
       'at',
@@ -257,7 +282,7 @@ describe('history as NDJSON', () => {
     const id = await contextWith(150);
     const response = await events(id, '', { Accept: 'application/x-ndjson' });
     expect(response.headers.get('Content-Type')).toBe('application/x-ndjson');
-    expect(response.headers.get('Stream-Next-Offset')).toBe(offset(150));
+    expect(response.headers.get('Stream-Next-Offset')).toBe(offset(id, 150));
     const text = new TextDecoder().decode(await response.arrayBuffer());
     expect(text.endsWith('}\n')).toBe(true);
     const pages = await (await events(id, '?limit=1000')).text();
@@ -272,8 +297,8 @@ describe('history as NDJSON', () => {
       return new TextDecoder().decode(await response.arrayBuffer());
     };
     const whole = await historyText(id);
-    expect(await from(offset(1))).toBe(whole.slice(whole.indexOf('\n') + 1));
-    expect(await from(offset(3))).toBe('');
+    expect(await from(offset(id, 1))).toBe(whole.slice(whole.indexOf('\n') + 1));
+    expect(await from(offset(id, 3))).toBe('');
     expect(await from('now')).toBe('');
   });
 

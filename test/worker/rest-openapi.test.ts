@@ -16,7 +16,7 @@ import { logCases } from '../support/log-cases.ts';
 import { expectDocumented, openApiDocument, operationOf, validator } from '../support/openapi.ts';
 import { principalOf } from '../support/principals.ts';
 import { privacyCases } from '../support/privacy-cases.ts';
-import { configured, derivedId, objectOf, patch, post, read, remove, restore } from '../support/rest.ts';
+import { configured, derivedId, objectOf, offset, patch, post, read, remove, restore } from '../support/rest.ts';
 import { sharingCases } from '../support/sharing-cases.ts';
 import { webhookCases } from '../support/webhook-cases.ts';
 
@@ -116,7 +116,14 @@ const cases: Case[] = [
   ['readHistory', 200, (id) => events(id)],
   ['readHistory', 200, (id) => events(id, { Accept: 'application/x-ndjson' })],
   ['readHistory', 200, (id) => api(`/v1/contexts/${id}/events?at=1`)],
-  ['readHistory', 204, async () => events(await deletedContext(), sse({ 'Last-Event-ID': '0000000000000002' }))],
+  [
+    'readHistory',
+    204,
+    async () => {
+      const id = await deletedContext();
+      return events(id, sse({ 'Last-Event-ID': offset(id, 2) }));
+    },
+  ],
   ['readHistory', 200, (id) => api(`/v1/contexts/${id}/events?offset=-1&live=long-poll`)],
   ['readHistory', 204, (id) => api(`/v1/contexts/${id}/events?offset=now&live=long-poll&timeout=0`)],
   ['readHistory', 304, (id) => events(id, { 'If-None-Match': '*' })],

@@ -7,7 +7,7 @@ import { feedEnd } from '../../projections/feed.ts';
 import { clearWebhooks } from '../../projections/webhooks.ts';
 import { as, expectJson, issueKey, plain, type SessionJson, startSession } from '../support/actors.ts';
 import { api } from '../support/api.ts';
-import { derivedId, expectInvalid, expectProblem, objectOf, offset } from '../support/rest.ts';
+import { derivedId, expectInvalid, expectProblem, feedOffset, objectOf, offset } from '../support/rest.ts';
 import { contextOf, idOf, type Person, person } from '../support/sharing.ts';
 import {
   eventTypesOf,
@@ -172,7 +172,7 @@ describe('a webhook', { timeout: 30_000 }, () => {
     expect(again.headers.get('Idempotent-Replayed')).toBe('true');
     expect(await expectJson(again, 202)).toEqual(first);
     expect(await eventTypesOf(path)).toEqual(['webhook_created', 'webhook_replay_requested']);
-    await expectProblem(await replay({ from: '-1', to: offset(end) }), 422, 'idempotency-key-reused');
+    await expectProblem(await replay({ from: '-1', to: await feedOffset(end) }), 422, 'idempotency-key-reused');
   });
 
   it('makes ten replays at the same time, and says of the tenth again that it is made', async () => {
@@ -290,6 +290,16 @@ describe('what is not taken', () => {
     ],
     [{ from: '5' }, '/from', 'must be a time with its zone such as 2026-01-31T12:00:00Z, or an offset of the feed'],
     [{ from: 'now' }, '/from', 'must be a time with its zone such as 2026-01-31T12:00:00Z, or an offset of the feed'],
+    [
+      { from: offset('feed/of-another-server', 1) },
+      '/from',
+      'is an offset of another stream; take one that this stream gave out, or begin anew with -1',
+    ],
+    [
+      { from: '-1', to: offset('ctx_other', 1) },
+      '/to',
+      'is an offset of another stream; take one that this stream gave out, or begin anew with -1',
+    ],
     [{ from: '2026-01-02T00:00:00Z', to: '2026-01-01T00:00:00Z' }, '/to', 'must not be before /from'],
   ])('a replay of %o', async (json, pointer, message) => {
     const { path } = await webhookOf(ann, receiver());

@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import { isRefusal } from '../../../actors/decider.ts';
 import { envelopeSchema } from '../../../events/envelope.ts';
+import { isPlaceIn, offsetsOf } from '../../../events/offset.ts';
 import { momentParameter, problems } from '../operations.ts';
 import { LIMIT_DEFAULT, LIMIT_MAX, limitParameter, offsetParameter, pageHeaders } from '../paging.ts';
 import { isProblem, problemOf } from '../problem.ts';
-import { offsetOf, readOffset, readOptionalInteger, readOptionalMoment, readQuery } from '../query.ts';
+import { foreignOffset, readOffset, readOptionalInteger, readOptionalMoment, readQuery } from '../query.ts';
 import { jsonText } from '../respond.ts';
 import type { AuthenticatedRoute } from '../route.ts';
 import { CONNECTION_PATH, connectionId, connectionObject } from './address.ts';
@@ -42,17 +43,20 @@ export const readConnectionHistory: AuthenticatedRoute = {
     if (isProblem(limit)) return limit;
     const moment = readOptionalMoment('at', query.at);
     if (isProblem(moment)) return moment;
-    const offset = query.offset === undefined ? 0 : readOffset('offset', query.offset);
-    if (isProblem(offset)) return offset;
+    const place = readOffset('offset', query.offset ?? '-1');
+    if (isProblem(place)) return place;
     const id = connectionId(exchange);
     if (isProblem(id)) return id;
     const object = connectionObject(exchange, id);
-    const end = offset === 'now' ? await object.read(exchange.principal, moment) : { version: offset };
-    if (isRefusal(end)) return problemOf(end);
-    const page = await object.readHistory(exchange.principal, end.version, limit, moment);
+    const stream = `connection/${id}`;
+    const isHere = place !== 'now' && isPlaceIn(place, stream);
+    const start = isHere ? { version: place.after } : await object.read(exchange.principal, moment);
+    if (isRefusal(start)) return problemOf(start);
+    if (!isHere && place !== 'now') return foreignOffset('offset');
+    const page = await object.readHistory(exchange.principal, start.version, limit, moment);
     if (isRefusal(page)) return problemOf(page);
     return jsonText(exchange, 200, `[${page.events.join(',')}]`, {
-      'Stream-Next-Offset': offsetOf(page.lastVersion),
+      'Stream-Next-Offset': offsetsOf(stream)(page.lastVersion),
       ...(page.isUpToDate && { 'Stream-Up-To-Date': 'true' }),
     });
   },

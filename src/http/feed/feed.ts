@@ -12,10 +12,11 @@ import type { AuthenticatedExchange } from '../exchange.ts';
 import { problems } from '../operations.ts';
 import { LIMIT_DEFAULT, limitParameter, pageHeaders } from '../paging.ts';
 import { invalid, isProblem, type Problem } from '../problem.ts';
-import { offsetOf, readOffset, readOptionalInteger, readOptionalTime, readQuery } from '../query.ts';
+import { readOptionalInteger, readOptionalTime, readQuery } from '../query.ts';
 import { jsonText } from '../respond.ts';
 import type { AuthenticatedRoute } from '../route.ts';
 import { eventsOf, type UnreadableRun } from './events.ts';
+import { feedOffsets, readPosition } from './place.ts';
 import { feedLines, feedStream, type Part } from './stream.ts';
 
 const LIMIT_MAX = 500;
@@ -83,20 +84,21 @@ export const readFeed: AuthenticatedRoute = {
     if (isProblem(given)) return given;
     const limit = readOptionalInteger('limit', given.limit, LIMIT_DEFAULT, 1, LIMIT_MAX);
     if (isProblem(limit)) return limit;
+    const { env } = exchange;
     const lastEventId = exchange.request.headers.get('Last-Event-ID');
     const form = negotiate(exchange.request.headers.get('Accept'));
     if (form === null) return NOT_ACCEPTABLE;
     const offset =
       form === 'text/event-stream' && lastEventId !== null
-        ? readOffset('Last-Event-ID', lastEventId)
-        : readOffset('offset', given.offset ?? '-1');
+        ? await readPosition(env, 'Last-Event-ID', lastEventId)
+        : await readPosition(env, 'offset', given.offset ?? '-1');
     if (isProblem(offset)) return offset;
     const filters = await readFilters(exchange, given);
     if (isProblem(filters)) return filters;
-    const { env } = exchange;
     const tail = tailOf(env);
+    const offsetOf = await feedOffsets(env);
     const follow = (after: number) =>
-      feedStream(exchange, after, (from) => followingPart(exchange, tail, filters, from));
+      feedStream(exchange, offsetOf, after, (from) => followingPart(exchange, tail, filters, from));
     // Who comes back to the end, as those who follow do all the time, need not ask where it is.
     if (form === 'text/event-stream' && offset !== 'now' && offset <= (tail.end(Date.now()) ?? -1))
       return follow(offset);
@@ -108,7 +110,7 @@ export const readFeed: AuthenticatedRoute = {
       return follow(after);
     }
     if (form === 'application/x-ndjson') {
-      return feedLines(exchange, after, end, (from) => nextPart(exchange, filters, from));
+      return feedLines(exchange, offsetOf, after, end, (from) => nextPart(exchange, filters, from));
     }
     const { events, position, isUpToDate, unreadable } = await part(
       exchange,
@@ -117,7 +119,7 @@ export const readFeed: AuthenticatedRoute = {
       after,
       limit,
     );
-    if (events.length === 0 && unreadable !== null) return notReadable(unreadable);
+    if (events.length === 0 && unreadable !== null) return notReadable(unreadable, offsetOf);
     return jsonText(exchange, 200, `[${events.map(({ text }) => text).join(',')}]`, {
       'Stream-Next-Offset': offsetOf(position),
       ...(isUpToDate && { 'Stream-Up-To-Date': 'true' }),
@@ -171,7 +173,7 @@ async function partOf(
 }
 
 /** Nothing is left out in silence: whoever pages decides to go on without it. */
-function notReadable({ position, reason, isPassing }: UnreadableRun): Problem {
+function notReadable({ position, reason, isPassing }: UnreadableRun, offsetOf: (position: number) => string): Problem {
   const problem = isPassing ? 'history-unavailable' : 'history-damaged';
   return { problem, detail: `${reason} The rest of the feed goes on after it, at offset=${offsetOf(position)}.` };
 }

@@ -1,5 +1,4 @@
 import type { AuthenticatedExchange } from '../exchange.ts';
-import { offsetOf } from '../query.ts';
 import type { FeedEvent, UnreadableRun } from './events.ts';
 
 /** How often one who follows looks at what is known of the end of the feed here, which costs no query. */
@@ -11,6 +10,9 @@ const RETRY_MS = 1_000;
 
 /** How often what cannot be read is tried before the reader is told, when it may be there all the same. */
 const TRIES = 10;
+
+/** Gives the offset after a position. */
+type OffsetOf = (position: number) => string;
 
 /** A part of the feed with its events. */
 export interface Part {
@@ -30,6 +32,7 @@ export interface Part {
  */
 export function feedStream(
   exchange: AuthenticatedExchange,
+  offsetOf: OffsetOf,
   after: number,
   next: (after: number) => Promise<Part | null>,
 ): Response {
@@ -61,8 +64,8 @@ export function feedStream(
         // Also where there was nothing for this reader: they do not have to look there again.
         const moved = position === reached ? '' : `id: ${offsetOf(position)}\n\n`;
         reached = position;
-        const told = isGivenUp ? unreadableEvent(unreadable) : moved;
-        const text = events.map((event) => serverSentEvent(event)).join('') + told;
+        const told = isGivenUp ? unreadableEvent(unreadable, offsetOf) : moved;
+        const text = events.map((event) => serverSentEvent(event, offsetOf)).join('') + told;
         if (text !== '') return controller.enqueue(encoder.encode(text));
       }
     },
@@ -78,6 +81,7 @@ export function feedStream(
  */
 export function feedLines(
   exchange: AuthenticatedExchange,
+  offsetOf: OffsetOf,
   after: number,
   end: number,
   next: (after: number) => Promise<Part | null>,
@@ -107,13 +111,13 @@ export function feedLines(
   return new Response(body, { headers });
 }
 
-function serverSentEvent({ position, text }: FeedEvent): string {
+function serverSentEvent({ position, text }: FeedEvent, offsetOf: OffsetOf): string {
   const { type }: { type: string } = JSON.parse(text);
   return `id: ${offsetOf(position)}\nevent: ${type}\ndata: ${text}\n\n`;
 }
 
 /** Says what is left out, and goes on after it. */
-function unreadableEvent({ context, first, last, position, reason }: UnreadableRun): string {
+function unreadableEvent({ context, first, last, position, reason }: UnreadableRun, offsetOf: OffsetOf): string {
   const data = JSON.stringify({ stream: `context/${context}`, first, last, reason });
   return `id: ${offsetOf(position)}\nevent: unreadable\ndata: ${data}\n\n`;
 }

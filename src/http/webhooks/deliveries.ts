@@ -1,12 +1,14 @@
 import { z } from 'zod';
 import { isRefusal } from '../../../actors/decider.ts';
 import { feedEnd } from '../../../projections/feed.ts';
+import type { Env } from '../../env.ts';
 import { pingOf } from '../../webhooks/message.ts';
 import { readBody, readOptionalBody } from '../body.ts';
 import { etag } from '../conditions.ts';
+import { isInFeed } from '../feed/place.ts';
 import { changeHeaders, idempotencyParameter, ifMatchParameter, jsonBody, problems } from '../operations.ts';
 import { invalid, isProblem, type Problem, problemOf } from '../problem.ts';
-import { readMoment, readOffset, readOptionalInteger, readQuery } from '../query.ts';
+import { foreignOffset, readMoment, readOffset, readOptionalInteger, readQuery } from '../query.ts';
 import { jsonText } from '../respond.ts';
 import type { AuthenticatedRoute } from '../route.ts';
 import {
@@ -172,10 +174,12 @@ export const replayWebhook: AuthenticatedRoute = {
     if (refusal) return refusal;
     const body = await readBody(exchange, replayBody);
     if (isProblem(body)) return body;
-    const [from, to] = [readEdge('/from', body.from), body.to === undefined ? {} : readEdge('/to', body.to)];
+    const { env } = exchange;
+    const from = await readEdge(env, '/from', body.from);
     if (isProblem(from)) return from;
+    const to = body.to === undefined ? {} : await readEdge(env, '/to', body.to);
     if (isProblem(to)) return to;
-    const end = await feedEnd(exchange.env.DB);
+    const end = await feedEnd(env.DB);
     const after = from.offset ?? 0;
     const upTo = to.offset ?? NO_END;
     if (after > end || (to.offset ?? 0) > end) {
@@ -194,10 +198,14 @@ export const replayWebhook: AuthenticatedRoute = {
 };
 
 /** Reads where a replay begins or ends. */
-function readEdge(pointer: string, text: string): { readonly offset?: number; readonly time?: string } | Problem {
-  if (/^\d{16}$|^-1$/.test(text)) {
-    const offset = readOffset(pointer, text);
-    return typeof offset === 'number' ? { offset } : invalid(pointer, 'must be an offset that was given out here');
+async function readEdge(
+  env: Env,
+  pointer: string,
+  text: string,
+): Promise<{ readonly offset?: number; readonly time?: string } | Problem> {
+  const place = readOffset(pointer, text);
+  if (!isProblem(place) && place !== 'now') {
+    return (await isInFeed(env, place)) ? { offset: place.after } : foreignOffset(pointer);
   }
   const moment = readMoment(pointer, text);
   if (!isProblem(moment) && 'time' in moment) return { time: moment.time };
