@@ -27,6 +27,7 @@ export const PASSED_BY_A_READ_ONLY_STREAM: Readonly<Record<string, readonly stri
     'should reject malformed offset (contains comma)',
     'should reject offset with spaces',
   ],
+  'Offset Validation Properties': ['should reject offsets with invalid characters'],
   'Protocol Edge Cases': [
     'should generate unique, monotonically increasing offsets',
     'should reject empty offset parameter',
