@@ -8,7 +8,7 @@ import { contextOf, idOf, invite, type Person, person, share } from '../support/
 /** Access that is lost shows in lists within so many milliseconds. */
 const PROMISED_MS = 1_000;
 /** What a busy machine may add to that; less than a busy stream waits for more events. */
-const SLACK_MS = 1_000;
+const SLACK_MS = 1_500;
 /** After so long the stream is written to D1 as seldom as it ever is, in milliseconds. */
 const BUSY_MS = 5_000;
 
