@@ -187,6 +187,12 @@ describe('the history', () => {
       await expectProblem(await ann.call(`${path}/events?${query}`), 400, 'invalid');
     },
   );
+
+  it('tells nobody by an offset from elsewhere that there is a connection', async () => {
+    const path = await connectContexts(ann, await contextOf(ann), await contextOf(ann));
+    const response = await bob.call(`${path}/events?offset=0000000000000001_5f0c1a9e`);
+    await expectProblem(response, 404, 'not-found');
+  });
 });
 
 describe('the list', () => {

@@ -183,7 +183,10 @@ describe('what live does not take', () => {
       );
       await expectProblem(await events(id, `?offset=${offset(id, 2)}&live=${live}`), 400, 'ahead-of-stream');
       const { key } = await keyHolder();
-      await expectProblem(await as(key, `/v1/contexts/${id}/events?offset=-1&live=${live}`), 404, 'not-found');
+      for (const offset of ['-1', given]) {
+        const response = await as(key, `/v1/contexts/${id}/events?offset=${offset}&live=${live}`);
+        await expectProblem(response, 404, 'not-found');
+      }
     }
   });
 });

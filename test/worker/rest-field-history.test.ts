@@ -230,6 +230,8 @@ describe('the history of one field', () => {
   });
 
   it('of a context that is not there is 404', async () => {
-    await expectProblem(await ask(derivedId('ctx', 'field: nobody'), { pointer: '/name' }), 404, 'not-found');
+    const nobody = derivedId('ctx', 'field: nobody');
+    await expectProblem(await ask(nobody, { pointer: '/name' }), 404, 'not-found');
+    await expectProblem(await ask(nobody, { pointer: '/name', cursor: offset('ctx_other', 1) }), 404, 'not-found');
   });
 });
