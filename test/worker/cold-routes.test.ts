@@ -36,6 +36,8 @@ describe('POST /v1/admin/streams/{stream}/archive', () => {
     const id = await contextOf(1_300);
     const paths = [
       `/v1/contexts/${id}?at=700`,
+      `/v1/contexts/${id}/rules?at=300`,
+      `/v1/contexts/${id}/proposals?at=1100`,
       `/v1/contexts/${id}/diff?from=100&to=1290`,
       `/v1/contexts/${id}/events?offset=-1&limit=1000`,
       `/v1/contexts/${id}/proof?version=300&size=900`,
