@@ -142,9 +142,13 @@ export function reportOf(events: readonly OutgoingEvent[], failure: Failure | nu
   return failure === null ? range(events) : failed(events, failure);
 }
 
-/** Whether a service will not take these events, whoever brings them and however often. */
+/**
+ * Whether a service will not take these events, whoever brings them and however often. A redirect, or any other answer
+ * below 400, says nothing of them: it is a fault of the service.
+ */
 export function isRefusal(failure: Failure): boolean {
-  return failure.kind === 'status' && !failure.retryable && !isTurnedAway(failure);
+  const { kind, status = 0, retryable } = failure;
+  return kind === 'status' && status >= 400 && !retryable && !isTurnedAway(failure);
 }
 
 /** Delivers events. Of those that somebody has dropped, each that is refused again is put down as skipped. */

@@ -175,6 +175,24 @@ describe('a service', () => {
     }
   });
 
+  it.each([302, 304, 308])('that answers %i is somewhere else, and refuses nothing', async (status) => {
+    const headers = { Location: 'https://elsewhere.example/' };
+    services.interfere = (service) => (service === 'chronicle' ? new Response(null, { status, headers }) : null);
+    for (const more of [{}, { droppedby: 'act_admin' }]) {
+      const settled = await consume(bindings, { m1: events('a', 1, created, more) });
+      // Nobody else would send again what was dropped.
+      expect(settled.acked).toEqual('droppedby' in more ? [] : ['m1']);
+      expect(reportsOf('a').at(-1)?.chronicle).toMatchObject({
+        failed: expect.stringContaining(String(status)),
+        isRefused: false,
+      });
+    }
+    services.interfere = () => null;
+    vi.setSystemTime(Date.now() + BREAKER_MS);
+    expect(await consume(bindings, { m1: events('a', 1, created) })).toEqual({ acked: ['m1'], retried: [] });
+    expect(services.entries.map(({ eventType }) => eventType)).toEqual(created);
+  });
+
   it.each([
     ['chronicle', 'dna'],
     ['dna', 'chronicle'],
