@@ -151,7 +151,10 @@ export function isRefusal(failure: Failure): boolean {
   return kind === 'status' && status >= 400 && !retryable && !isTurnedAway(failure);
 }
 
-/** Delivers events. Of those that somebody has dropped, each that is refused again is put down as skipped. */
+/**
+ * Delivers events. Of those that somebody has dropped, each that is refused again is put down as skipped; where the
+ * service has something in its place already, such as the mark of another drop, there is nothing left to do for it.
+ */
 async function deliver(events: readonly OutgoingEvent[], send: Send): Promise<DeliveryReport> {
   const failure = await send(events);
   const droppedBy = events[0]?.droppedby;
@@ -160,7 +163,7 @@ async function deliver(events: readonly OutgoingEvent[], send: Send): Promise<De
   for (const event of events) {
     const single = await send([event]);
     const outcome = single && isRefusal(single) ? await send([skipped(event, droppedBy)]) : single;
-    if (outcome) return failed(events, outcome);
+    if (outcome && !isPlaceTaken(event, outcome)) return failed(events, outcome);
   }
   return range(events);
 }
@@ -173,6 +176,11 @@ function failed(events: readonly OutgoingEvent[], failure: Failure): DeliveryRep
     isRefused: isRefusal(failure) && missingFrom === null,
     ...(missingFrom !== null && { missingFrom }),
   };
+}
+
+/** Whether a service will not take an event because it holds another in its place, with none missing before it. */
+function isPlaceTaken(event: OutgoingEvent, failure: Failure): boolean {
+  return failure.status === 409 && isRefusal(failure) && missingBefore([event], failure) === null;
 }
 
 /** The first version that a service says it has not got, when it lies before these events. */

@@ -103,7 +103,7 @@ export class FakeChittyOs {
     const before = lineage.length;
     for (const each of events) {
       const known = lineage.find(({ id }) => id === each.id);
-      if (known && known.type !== each.type) return new Response(null, { status: 409 });
+      if (known && JSON.stringify(known) !== JSON.stringify(each)) return new Response(null, { status: 409 });
       if (known) continue;
       const expectedSequence = lineage.length + 1;
       if (Number(each.sequence) !== expectedSequence) return Response.json({ expectedSequence }, { status: 409 });

@@ -385,6 +385,23 @@ describe('a dropped message', () => {
     expect(services.sequences('dna_a')).toEqual([1, 2, 3, 4]);
   });
 
+  it.each(['chronicle', 'dna'])('can be dropped again where %s has a mark already', async (picky) => {
+    services.interfere = (service, _path, body) =>
+      service === picky && body.includes('a-2') && !body.includes('event_skipped') ? refuse() : null;
+    await consume(bindings, { m1: dropped() });
+    services.interfere = () => null;
+    const again = events('a', 1, [...created, 'context_updated'], { droppedby: 'act_other' });
+    expect(await consume(bindings, { m2: again })).toEqual({ acked: ['m2'], retried: [] });
+    expect(services.entries.map(({ id }) => id)).toEqual(['a-1', 'a-2', 'a-3', 'a-4']);
+    expect(services.sequences('dna_a')).toEqual([1, 2, 3, 4]);
+    const marks = [...services.entries.map(({ data }) => data), ...(services.lineage.get('dna_a') ?? [])];
+    expect(marks.filter(({ type }) => String(type).endsWith('event_skipped'))).toMatchObject([
+      { id: 'a-2', data: { droppedBy: 'act_admin' } },
+    ]);
+    const all = { first: 1, last: 4 };
+    expect(reportsOf('a').at(-1)).toEqual({ chronicle: all, dna: all });
+  });
+
   it('stays in the queue while a message before it fails, or events before it are missing', async () => {
     services.interfere = (service, _path, body) => (service === 'dna' && body.includes('b-1') ? down() : null);
     const settled = await consume(bindings, {
