@@ -87,6 +87,10 @@ export const actorDecider: Decider<ActorState, ActorCommand, ActorEvent> = {
     }
     if (state === null) return { refused: 'not-found', detail: 'There is no such actor.' };
     if (command.type === 'erase') return erase(state);
+    // Also of an actor that was deleted meanwhile: an id that was given out for it must not be lost.
+    if (command.type === 'recordProvisioning') {
+      return isStepAwaited(command.event, state.provisioning) ? [command.event] : [];
+    }
     if (state.status === 'deleted') return { refused: 'deleted', detail: 'The actor is deleted, for good.' };
     switch (command.type) {
       case 'issueKey':
@@ -148,7 +152,7 @@ function erase(state: Actor): readonly ActorEvent[] | Refusal {
 }
 
 function decideOwn(
-  command: Exclude<OwnCommand, { type: 'register' | 'erase' }>,
+  command: Exclude<OwnCommand, { type: 'register' | 'erase' | 'recordProvisioning' }>,
   state: Actor,
 ): readonly ActorEvent[] | Refusal {
   switch (command.type) {
@@ -179,8 +183,6 @@ function decideOwn(
       return [{ type: 'actor_reinstated', data: {} }];
     case 'delete':
       return state.id === BOOTSTRAP_ACTOR ? FIRST_ADMINISTRATOR : [{ type: 'actor_deleted', data: {} }];
-    case 'recordProvisioning':
-      return isStepAwaited(command.event, state.provisioning) ? [command.event] : [];
     default:
       return command satisfies never;
   }

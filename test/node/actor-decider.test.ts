@@ -125,6 +125,19 @@ describe('an actor', () => {
     }
   });
 
+  it('records once what was under way when it was deleted: an id that was minted is not lost', () => {
+    const identified: ActorEvent = {
+      type: 'actor_identified',
+      data: { chittyId: '03-1-USA-5537-P-2602-0-38', did: 'did:chitty:03-1-USA-5537-P-2602-0-38' },
+    };
+    const deleted: ActorEvent[] = [registered, { type: 'actor_deleted', data: {} }];
+    const report = { type: 'recordProvisioning', event: identified } as const;
+    ada.given(deleted).when(report).yields([identified]);
+    const { state, when } = ada.given([...deleted, identified]);
+    expect(state).toMatchObject({ status: 'deleted', chittyId: identified.data.chittyId });
+    when(report).yieldsNothing();
+  });
+
   it('a capability is granted and revoked once', () => {
     const granted: ActorEvent = { type: 'capability_granted', data: { capability: 'auditor' } };
     ada.given([registered]).when({ type: 'grantCapability', capability: 'auditor' }).yields([granted]);
