@@ -66,15 +66,21 @@ async function makeStep(
 }
 
 /**
- * When a step may be made, in milliseconds since 1970. One that would have to wait for longer than any pause is was put
- * off before the clock was put back.
+ * When a step may be made, in milliseconds since 1970. One that somebody has asked for may be made at once: the time of
+ * the request is that of the log, which never goes back, and may be ahead of a clock that was put back.
  */
-export function dueAt<Step extends string>(
-  { steps }: { readonly steps: Readonly<Partial<Record<Step, { readonly retryAt?: string }>>> },
-  step: Step,
-): number {
-  const retryAt = Date.parse(steps[step]?.retryAt ?? '');
-  return Number.isNaN(retryAt) || retryAt - Date.now() > BACKOFF_MS.cap ? 0 : retryAt;
+export function dueAt<Step extends ProvisioningStep>({ steps }: Pick<Provisioning, 'steps'>, step: Step): number {
+  const { attempt, retryAt } = steps[step] ?? {};
+  return attempt === 0 ? 0 : retriedAt(retryAt);
+}
+
+/**
+ * When what has failed may be tried again, in milliseconds since 1970; 0 when it never failed. What would have to wait
+ * for longer than any pause is was put off before the clock was put back.
+ */
+export function retriedAt(retryAt = ''): number {
+  const at = Date.parse(retryAt);
+  return Number.isNaN(at) || at - Date.now() > BACKOFF_MS.cap ? 0 : at;
 }
 
 /** What is recorded of a step that failed: how often in a row, why, and when it is tried again. */

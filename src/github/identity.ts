@@ -2,6 +2,7 @@ import { backoffMs } from '../../actors/backoff.ts';
 import type { InstallationCommand, InstallationState } from '../../actors/installation.ts';
 import type { Process } from '../../actors/process.ts';
 import type { ChittyOs } from '../chittyos/services.ts';
+import { retriedAt } from '../delivery/provisioning.ts';
 import { traceparentOf } from '../trace.ts';
 
 /** The pause after a failure; each is an event, so it grows to a length that does not fill the log. */
@@ -19,7 +20,7 @@ export function identityProcess(services: ChittyOs): Process<InstallationState, 
       if (state === null || state.chittyId !== null || state.status === 'deleted') return null;
       const { id, githubId, identification } = state;
       return {
-        dueAt: identification === null ? 0 : Date.parse(identification.retryAt),
+        dueAt: retriedAt(identification?.retryAt),
         async perform(correlationId) {
           // An installation is a Thing.
           const request = { entity: 'T', metadata: { installationId: id, githubInstallationId: githubId } } as const;

@@ -228,6 +228,16 @@ describe('provisioning', () => {
     expect(world.state?.provisioning.status).toBe('complete');
   });
 
+  it('goes on at once when somebody asks for it, also where the clock was put back', async () => {
+    world.services.broken.set(PATHS.verify, { answer: () => new Response('no', { status: 400 }) });
+    await world.create();
+    // The events of this world are of the new year, so that its log is ahead of the clock.
+    vi.setSystemTime(Date.UTC(2025, 11, 31, 23, 55));
+    world.services.broken.clear();
+    await world.execute({ type: 'retryProvisioning' });
+    expect(world.state?.provisioning.status).toBe('complete');
+  });
+
   it.each([
     ['failed', 'not to belong together'],
     ['rejected', '"rejected"'],

@@ -174,6 +174,16 @@ describe('the ChittyID of an installation', () => {
     expect(await step?.perform('r')).toMatchObject({ event: { data: { attempt: 4 } } });
   });
 
+  it('is not put off until a time that only a clock which was put back has to come to', () => {
+    const process = identityProcess(authority(async () => ({ ok: false, failure })));
+    const dueIn = (minutes: number) => {
+      const retryAt = new Date(Date.now() + minutes * 60_000).toISOString();
+      return process.next(installation(1, { identification: { reason: 'x', attempt: 3, retryAt } }))?.dueAt;
+    };
+    expect(dueIn(14)).toBeGreaterThan(Date.now());
+    expect(dueIn(24 * 60)).toBe(0);
+  });
+
   it('is not asked for when it is there, or the installation is gone', () => {
     const process = identityProcess(authority(async () => ({ ok: false, failure })));
     expect(process.next(installation(1, { chittyId: 'C' }))).toBeNull();
