@@ -92,6 +92,12 @@ export class ChittyChronicleObject extends SqliteObject {
     });
   }
 
+  /** A record that an entity has. */
+  kept(entity: string, id: string): Pick<StoredRecord, 'timestamp' | 'text'> {
+    const query = 'SELECT timestamp, record AS text FROM records WHERE entity = ? AND id = ?';
+    return this.sql.exec<{ timestamp: string; text: string }>(query, entity, id).one();
+  }
+
   /** Entries that fit, newest first. */
   entries({ entityId, eventType, startDate, endDate, limit }: EntryFilter): StoredRecord[] {
     const where = `event_type IS NOT NULL AND (?1 IS NULL OR entity = ?1) AND (?2 IS NULL OR event_type = ?2)
@@ -218,19 +224,32 @@ async function logBatch({ env }: Call, entries: readonly (Entry & { id: string }
   return reply({ accepted, duplicates });
 }
 
-/** Records a relationship with both its ends. The same one again is the one that is there, whatever its time. */
+/**
+ * Records a relationship with both its ends. The same one again is the one that is there. One that is stated with a time,
+ * or with the connection that it comes of, is the same only with these: what ends and begins again is another one.
+ */
 async function relate({ env, now }: Call, { from, to, type, data, timestamp }: z.infer<typeof relationshipBody>) {
-  const id = `rel_${sha256Hex(canonicalText({ from, to, type }))}`;
+  const { connection } = data;
+  const essence = {
+    from,
+    to,
+    type,
+    ...(timestamp !== undefined && { timestamp }),
+    ...(connection !== undefined && { connection }),
+  };
+  const id = `rel_${sha256Hex(canonicalText(essence))}`;
   const at = timestamp ?? new Date(now).toISOString();
   const text = canonicalText({ id, kind: 'relationship', from, to, type, timestamp: at, data });
+  let kept = { timestamp: at, text };
   let accepted = 0;
   for (const entity of new Set([from, to])) {
-    const record = { entity, id, eventType: null, timestamp: at, text };
-    const outcome = await partition(env.CHITTY_CHRONICLE, entity).record([record]);
+    const object = partition(env.CHITTY_CHRONICLE, entity);
+    const outcome = await object.record([{ entity, id, eventType: null, ...kept }]);
     if (isProblem(outcome)) return outcome;
     accepted += outcome.accepted;
+    if (outcome.duplicates > 0) kept = await object.kept(entity, id);
   }
-  return replyText(text, accepted > 0);
+  return replyText(kept.text, accepted > 0);
 }
 
 /** A page of records, and where the next one begins when there may be one. */

@@ -185,10 +185,25 @@ describe('relationships', () => {
     expect(status).toBe(201);
     const again = await relate({ from: 'from', to: 'context/to', type: 'uses' });
     expect(again.headers.get('Idempotent-Replayed')).toBe('true');
+    expect(again.body).toEqual(body);
     await logBatch([entry('from', 2)]);
     expect((await history('from')).entries.map(({ kind }) => kind)).toEqual(['entry', 'relationship', 'entry']);
     expect((await history('context/to')).entries).toEqual([body]);
     expect(idsOf(await read('/api/timeline/from'))).toEqual(['from-1', 'from-2']);
+  });
+
+  it('that end and begin again are others, as are those of two connections; each once', async () => {
+    const at = (second: number) => `2026-02-01T12:00:0${second}.000Z`;
+    const said = [
+      { type: 'uses', timestamp: at(1), data: { connection: 'con_1' } },
+      { type: 'no_longer_uses', timestamp: at(2), data: { connection: 'con_1' } },
+      { type: 'uses', timestamp: at(3), data: { connection: 'con_1' } },
+      { type: 'uses', timestamp: at(3), data: { connection: 'con_2' } },
+    ].map((each) => ({ from: 'one end', to: 'other end', ...each }));
+    for (const replayed of [null, 'true']) {
+      for (const each of said) expect((await relate(each)).headers.get('Idempotent-Replayed')).toBe(replayed);
+    }
+    for (const end of ['one end', 'other end']) expect((await history(end)).entries).toMatchObject(said);
   });
 
   it('can be of an entity with itself', async () => {
