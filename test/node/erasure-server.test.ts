@@ -2,7 +2,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { z } from 'zod';
 import { runCli } from '../support/cli.ts';
+import { contextSchema, lineageSchema, timelineSchema } from '../support/delivery-server.ts';
 import { filesWith } from '../support/files-with.ts';
 import { freePort, type Server, startServer, stopServer, temporaryFolder, waitFor } from '../support/server.ts';
 
@@ -101,6 +103,27 @@ it('a person is erased, the history is verified again, and no file of the servic
   // Downstream has been told, and has no words either.
   const outbox = () => send<{ behind: object[] }>('GET', '/admin/outbox');
   await waitFor('everything to be delivered', async () => (await outbox()).behind.length === 0, 30_000);
+  const ask = async <Answer>(url: string, answer: z.ZodType<Answer>) => {
+    const headers = { Authorization: `Bearer ${server.apiKey}` };
+    return answer.parse(await (await fetch(`${server.url}${url}`, { headers })).json());
+  };
+  const told = [
+    { subject: hedwig.id, reason: 'everywhere' },
+    { subject: 'customer-42', reason: 'requested' },
+  ].map((data) => ({ type: 'cc.chitty.connect.subject_erased', data }));
+  const { provisioning } = await ask(`/v1${context}`, contextSchema);
+  const record = `/embedded/dna/api/dna/${provisioning.steps.initializeDna?.reference}`;
+  const inChronicle = async () =>
+    (await ask(`/embedded/chronicle/api/timeline/${id}?limit=500`, timelineSchema)).entries
+      .filter(({ eventType }) => eventType === 'subject_erased')
+      .map(({ data }) => data);
+  const inDna = async () =>
+    (await ask(`${record}?after=200&limit=500`, lineageSchema)).lineage.filter(({ type }) => type === told[0]?.type);
+  // What has left the outbox waits in the queue for a moment.
+  for (const [name, erasures] of Object.entries({ inChronicle, inDna })) {
+    await waitFor(`both erasures to be ${name}`, async () => (await erasures()).length >= told.length, 30_000);
+    expect(await erasures()).toMatchObject(told);
+  }
   const printed = server.stdout() + server.stderr();
   for (const word of WORDS) expect(printed).not.toContain(word);
   await stopServer(server);
