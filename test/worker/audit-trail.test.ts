@@ -91,6 +91,51 @@ describe('the trail', () => {
     expect(text).not.toMatch(/a-secret/);
   });
 
+  it('has who erased somebody, held a context, and set its rules and its retention; not one of the words', {
+    timeout: 30_000,
+  }, async () => {
+    const [ada, ben] = [await person('Ada'), await person('Ben')];
+    const administrator = String(env.BOOTSTRAP_API_KEY);
+    const path = await contextOf(ada, { metadata: { customer: 'Hedwig Zwicknagel' } });
+    await share(ada, path, ben);
+    await expectJson(await ben.post(`${path}/notes`, { text: 'Hedwig was here' }), 201);
+    const send = async (key: string, method: string, rest: string, json?: object, status = 200) =>
+      expectJson(await as(key, `${path}/${rest}`, { method, ...(json && { json }) }), status);
+    const rules = [{ pointer: '/metadata/customer', subject: 'customer-42' }];
+    await send(ada.key, 'PUT', 'privacy', { rules });
+    await send(ada.key, 'PUT', 'retention', { days: 30, after: 'change' });
+    await send(administrator, 'PUT', 'legal-hold', { reason: 'Zwicknagel against Hedwig' });
+    await send(ada.key, 'POST', 'erasures', { subject: 'customer-42' }, 409);
+    await send(administrator, 'DELETE', 'legal-hold');
+    await send(ada.key, 'DELETE', 'retention');
+    await send(ada.key, 'POST', 'erasures', { subject: 'customer-42' }, 201);
+    await expectJson(await ben.post('/v1/erasures', { subject: ben.id }), 201);
+
+    const [own] = await auditedLike(`actor=${ben.id}&action=subject_erased`, (entries) => {
+      expect(entries.map(({ stream }) => stream)).toEqual([`actor/${ben.id}`]);
+      return entries;
+    });
+    const first = 'act_00000000000000000000000000';
+    await auditedLike(`context=${idOf(path)}`, (entries) => {
+      const told = entries
+        .filter(({ action }) => /^(privacy_|legal_hold_|retention_|subject_)/.test(action))
+        .toReversed();
+      expect(told.map(({ action, actor }) => [action, actor])).toEqual([
+        ['privacy_rules_set', ada.id],
+        ['retention_set', ada.id],
+        ['legal_hold_placed', first],
+        ['legal_hold_lifted', first],
+        ['retention_ended', ada.id],
+        ['subject_erased', ada.id],
+        ['subject_erased', 'act_system'],
+      ]);
+      // The service did it there for the one who asked for it, who is found by what the two have in common.
+      const data = { fields: ['reason', 'subject'], about: [ben.id] };
+      expect(told.at(-1)).toMatchObject({ correlationId: own?.['correlationId'], ...data });
+    });
+    expect(JSON.stringify(await auditRows())).not.toMatch(/Hedwig|Zwicknagel/);
+  });
+
   it('has what is too much once a minute for each limit', async () => {
     const { id, key } = await keyHolder();
     const limits = { ...DEFAULT_LIMITS, endpoints: { readActor: { requests: 1, seconds: 60 } } };
