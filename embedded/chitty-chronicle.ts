@@ -4,6 +4,7 @@ import { sha256Hex } from '../events/hash.ts';
 import { derivedId, newId } from '../events/id.ts';
 import { jsonObject, shortText, time, wholeNumber } from './input.ts';
 import { cutToPage, type Listed, listingQuery, mergePages } from './listing.ts';
+import { bytesOf, PAGE_BYTES } from './page-size.ts';
 import { isProblem, type Problem } from './problem.ts';
 import { type Answer, type Call, get, post, type Route, reply, replyText } from './routing.ts';
 import { allPartitions, partition, partitionName, SqliteObject } from './storage.ts';
@@ -16,8 +17,6 @@ const BATCH_MAX = 1_000;
 const PAGE_MAX = 1_000;
 /** Records in one answer when the caller does not say. */
 const PAGE_DEFAULT = 100;
-/** Characters of records in one answer, roughly: callers read 1 MiB at most. */
-const PAGE_CHARS = 512 * 1024;
 
 /** Something to be recorded of an entity: an entry, or one side of a relationship. */
 interface ChronicleRecord {
@@ -130,12 +129,12 @@ export class ChittyChronicleObject extends SqliteObject {
   #page(where: string, ...bindings: (string | number | null)[]): StoredRecord[] {
     if (!this.hasTables) return [];
     const page: StoredRecord[] = [];
-    let chars = 0;
+    let bytes = 0;
     const query = `SELECT number, timestamp, record AS text FROM records WHERE ${where}`;
     for (const row of this.sql.exec<{ number: number; timestamp: string; text: string }>(query, ...bindings)) {
       page.push(row);
-      chars += row.text.length;
-      if (chars >= PAGE_CHARS) break;
+      bytes += bytesOf(row.text);
+      if (bytes >= PAGE_BYTES) break;
     }
     return page;
   }
@@ -254,9 +253,9 @@ async function relate({ env, now }: Call, { from, to, type, data, timestamp }: z
 
 /** A page of records, and where the next one begins when there may be one. */
 function pageOf(records: readonly StoredRecord[], limit: number, cursorOf: (last: StoredRecord) => string): Answer {
-  const chars = records.reduce((sum, record) => sum + record.text.length, 0);
+  const bytes = records.reduce((sum, record) => sum + bytesOf(record.text), 0);
   const last = records.at(-1);
-  const next = last && (records.length === limit || chars >= PAGE_CHARS) ? cursorOf(last) : 'null';
+  const next = last && (records.length === limit || bytes >= PAGE_BYTES) ? cursorOf(last) : 'null';
   return { status: 200, text: `{"entries":[${records.map(({ text }) => text).join()}],"nextAfter":${next}}` };
 }
 
@@ -267,14 +266,14 @@ async function entries({ env }: Call, filter: EntryFilter): Promise<Answer> {
   const found = (await Promise.all(asked.map((object) => object.entries(filter)))).flat();
   found.sort((a, b) => (a.timestamp < b.timestamp ? 1 : a.timestamp > b.timestamp ? -1 : b.number - a.number));
   const texts: string[] = [];
-  let chars = 0;
+  let bytes = 0;
   for (const { text } of found.slice(0, limit)) {
-    if (chars >= PAGE_CHARS) break;
+    if (bytes >= PAGE_BYTES) break;
     texts.push(text);
-    chars += text.length;
+    bytes += bytesOf(text);
   }
   // A partition that gave as much as an answer holds may have more.
-  const isComplete = texts.length === found.length && found.length < limit && chars < PAGE_CHARS;
+  const isComplete = texts.length === found.length && found.length < limit && bytes < PAGE_BYTES;
   return { status: 200, text: `{"entries":[${texts.join()}],"isComplete":${isComplete}}` };
 }
 

@@ -5,6 +5,7 @@ import { sha256Hex } from '../events/hash.ts';
 import { derivedId, isId } from '../events/id.ts';
 import type { EmbeddedEnv } from './env.ts';
 import { chittyIdText, jsonObject, shortText, time, wholeNumber } from './input.ts';
+import { bytesOf, PAGE_BYTES } from './page-size.ts';
 import { isProblem, notFound, type Problem } from './problem.ts';
 import { type Call, get, post, type Route, reply, replyText } from './routing.ts';
 import { SqliteObject } from './storage.ts';
@@ -15,8 +16,6 @@ const DNA_PREFIX = 'dna';
 const BATCH_MAX = 1_000;
 /** Events of a lineage in one answer at most. */
 const PAGE_MAX = 1_000;
-/** Characters of events in one answer, roughly: callers read 1 MiB at most. */
-const PAGE_CHARS = 512 * 1024;
 
 /** An event, ready to be compared and written. */
 interface LineageEvent {
@@ -136,12 +135,12 @@ export class ChittyDnaObject extends SqliteObject {
       .exec<{ metadata: string; genesis: string }>('SELECT metadata, genesis FROM record')
       .one();
     const page: string[] = [];
-    let chars = 0;
+    let bytes = 0;
     const query = 'SELECT event FROM lineage WHERE position > ? ORDER BY position LIMIT ?';
     for (const { event } of this.sql.exec<{ event: string }>(query, after, limit)) {
       page.push(event);
-      chars += event.length;
-      if (chars >= PAGE_CHARS) break;
+      bytes += bytesOf(event);
+      if (bytes >= PAGE_BYTES) break;
     }
     // Positions have no gap, because nothing is ever taken out of a lineage.
     const reached = after + page.length;

@@ -12,6 +12,7 @@ import {
 } from '../events/chitty-id.ts';
 import { sha256Hex } from '../events/hash.ts';
 import { jsonObject, noQuery, shortText, wholeNumber } from './input.ts';
+import { cutToPage, type Listed } from './listing.ts';
 import { isProblem, KEY_REUSED, notFound, type Problem } from './problem.ts';
 import { get, post, type Route, reply, replyText } from './routing.ts';
 import { SqliteObject, single } from './storage.ts';
@@ -133,8 +134,9 @@ export class ChittyIdObject extends SqliteObject {
   }
 
   /** A page of what was minted, oldest first. */
-  list(after: number, limit: number): Minted[] {
-    return this.hasTables ? this.#select('WHERE position > ? ORDER BY position LIMIT ?', after, limit) : [];
+  list(after: number, limit: number): ReturnType<typeof cutToPage> {
+    const minted = this.hasTables ? this.#select('WHERE position > ? ORDER BY position LIMIT ?', after, limit) : [];
+    return cutToPage(listed(minted), limit);
   }
 
   #mintNext({ type, characterization, metadata }: MintOrder, now: number): Minted | Problem {
@@ -181,11 +183,12 @@ export class ChittyIdObject extends SqliteObject {
     return { position, id, characterization, metadata, timestamp };
   }
 
-  #select(where: string, ...bindings: (string | number)[]): Minted[] {
+  #select(where: string, ...bindings: (string | number)[]): Iterable<Minted> {
     const columns = 'position, id, characterization, metadata, timestamp';
-    return this.sql
-      .exec<Minted & Record<string, SqlStorageValue>>(`SELECT ${columns} FROM minted ${where}`, ...bindings)
-      .toArray();
+    return this.sql.exec<Minted & Record<string, SqlStorageValue>>(
+      `SELECT ${columns} FROM minted ${where}`,
+      ...bindings,
+    );
   }
 }
 
@@ -238,6 +241,11 @@ function describe({ id, characterization, metadata, timestamp }: Minted, withMet
   return withMetadata ? `${head.slice(0, -1)},"metadata":${metadata}}` : head;
 }
 
+/** What was minted as a list has it, one after the other: all of it may be more than an object can hold. */
+function* listed(minted: Iterable<Minted>): Iterable<Listed> {
+  for (const item of minted) yield { key: String(item.position), text: describe(item, true) };
+}
+
 /** What a DID resolves to (W3C DID Core 1.0, section 5). */
 function didDocument(id: string): object {
   return {
@@ -271,12 +279,9 @@ export const idRoutes: readonly Route[] = [
       limit: wholeNumber(1, PAGE_MAX).default(100),
     }),
     async ({ env }, { after, limit }) => {
-      const minted = await single(env.CHITTY_ID).list(after, limit);
-      const next = minted.length === limit ? (minted.at(-1)?.position ?? null) : null;
-      return {
-        status: 200,
-        text: `{"minted":[${minted.map((item) => describe(item, true)).join()}],"nextAfter":${next}}`,
-      };
+      const { page, isFull } = await single(env.CHITTY_ID).list(after, limit);
+      const next = isFull ? (page.at(-1)?.key ?? null) : null;
+      return { status: 200, text: `{"minted":[${page.map(({ text }) => text).join()}],"nextAfter":${next}}` };
     },
   ),
 ];

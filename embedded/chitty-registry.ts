@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { EmbeddedEnv } from './env.ts';
 import type { Fault } from './faults.ts';
 import { chittyIdText, noQuery, shortText, wholeNumber } from './input.ts';
+import { bytesOf, PAGE_BYTES } from './page-size.ts';
 import { isProblem, notFound } from './problem.ts';
 import { type Call, get, post, type Route, replyText } from './routing.ts';
 import { SERVICE_NAMES, type ServiceName } from './service-names.ts';
@@ -11,8 +12,6 @@ import { SqliteObject, single } from './storage.ts';
 const PAGE_MAX = 500;
 /** Services in one answer when the caller does not say. */
 const PAGE_DEFAULT = 200;
-/** Characters of services in one answer, roughly: callers read 1 MiB at most. */
-const PAGE_CHARS = 512 * 1024;
 /** Capabilities that one service names at most. */
 const CAPABILITIES_MAX = 100;
 /** Characters of the health that a service reports, as JSON. */
@@ -91,14 +90,14 @@ export class ChittyRegistryObject extends SqliteObject {
       (SELECT 1 FROM json_each(service, '$.capabilities') WHERE value = ?3)) ORDER BY position LIMIT ?4`;
     const faults = await single(this.env.FAULTS).list();
     const texts: string[] = [];
-    let chars = 0;
+    let bytes = 0;
     let last = after;
     const rows = this.#select(where, after, type, capability, limit);
     for (const row of rows) {
-      if (chars >= PAGE_CHARS) break;
+      if (bytes >= PAGE_BYTES) break;
       const text = describe(row, faults);
       texts.push(text);
-      chars += text.length;
+      bytes += bytesOf(text);
       last = row.position;
     }
     const isComplete = texts.length === rows.length && rows.length < limit;

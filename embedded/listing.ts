@@ -1,13 +1,12 @@
 import { z } from 'zod';
 import { wholeNumber } from './input.ts';
+import { bytesOf, PAGE_BYTES } from './page-size.ts';
 import type { Reply } from './routing.ts';
 
 /** Items in one page at most. */
 const PAGE_MAX = 1_000;
 /** Items in one page when the caller does not say. */
 const PAGE_DEFAULT = 100;
-/** Characters of items in one page, roughly: callers read 1 MiB at most. */
-const PAGE_CHARS = 512 * 1024;
 
 /** Something that a service keeps, as an administrator's list has it. */
 export interface Listed {
@@ -26,11 +25,11 @@ export const listingQuery = z.strictObject({
 /** Takes items until they are as many or as long as a page may be. */
 export function cutToPage(items: Iterable<Listed>, limit: number): { page: Listed[]; isFull: boolean } {
   const page: Listed[] = [];
-  let chars = 0;
+  let bytes = 0;
   for (const item of items) {
     page.push(item);
-    chars += item.text.length;
-    if (page.length === limit || chars >= PAGE_CHARS) return { page, isFull: true };
+    bytes += bytesOf(item.text);
+    if (page.length === limit || bytes >= PAGE_BYTES) return { page, isFull: true };
   }
   return { page, isFull: false };
 }

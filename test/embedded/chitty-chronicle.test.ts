@@ -138,7 +138,7 @@ describe('asking for entries', () => {
   });
 
   it('says that it was not all when the answer would get too long to read', async () => {
-    const data = { big: 'x'.repeat(300_000) };
+    const data = { big: '字'.repeat(100_000) };
     for (let number = 1; number <= 3; number++) await logBatch([entry('asked large', number, { data })]);
     const answer = await read('/api/entries?entityId=asked%20large');
     expect([idsOf(answer), answer]).toMatchObject([['asked large-3', 'asked large-2'], { isComplete: false }]);
@@ -225,10 +225,13 @@ describe('the history of an entity', () => {
     expect([idsOf(rest), rest.nextAfter]).toEqual([['past-4'], null]);
   });
 
-  it('ends a page before it gets too long to read', async () => {
-    const data = { big: 'x'.repeat(300_000) };
-    for (let number = 1; number <= 3; number++) await logBatch([entry('long', number, { data })]);
-    const page = await history('long');
+  it.each([
+    ['ASCII', 'x'.repeat(300_000)],
+    ['another script', '字'.repeat(100_000)],
+  ])('ends a page before it gets too long to read, in %s', async (script, big) => {
+    const entity = `long ${script}`;
+    for (let number = 1; number <= 3; number++) await logBatch([entry(entity, number, { data: { big } })]);
+    const page = await history(entity);
     expect([page.entries.length, page.nextAfter]).toEqual([2, 2]);
   });
 });

@@ -210,9 +210,11 @@ describe('reading a lineage', () => {
     expect(pages).toEqual([['event-1', 'event-2', 'event-3'], ['event-4', 'event-5', 'event-6'], ['event-7']]);
   });
 
-  it('ends a page before it gets too long to read', async () => {
+  it.each([
+    ['ASCII', 'x'.repeat(300_000)],
+    ['another script', '字'.repeat(100_000)],
+  ])('ends a page before it gets too long to read, in %s', async (_script, big) => {
     const id = await record();
-    const big = 'x'.repeat(300_000);
     for (let sequence = 1; sequence <= 4; sequence++) await evolve(id, [event(sequence, { data: big })]);
     const { lineage, nextAfter } = await read(id);
     expect([lineage.length, nextAfter]).toEqual([2, 2]);

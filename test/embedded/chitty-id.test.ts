@@ -185,6 +185,23 @@ describe('the list of what was minted', () => {
     expect(minted.length).toBeGreaterThanOrEqual(5);
   });
 
+  it('ends a page before it gets too long to read, in whatever script', async () => {
+    const last = (await call<MintedPage>('id', '/v1/minted?limit=1000')).body.minted.length;
+    const ids: string[] = [];
+    for (let count = 0; count < 4; count++) {
+      const json = { entity: 'T', metadata: { big: '字'.repeat(100_000) } };
+      ids.push((await call<{ id: string }>('id', '/v1/mint', { json })).body.id);
+    }
+    const pages: string[][] = [];
+    for (let after: number | null = last; after !== null; ) {
+      const { body }: Answer<MintedPage> = await call('id', `/v1/minted?after=${after}`);
+      pages.push(body.minted.map(({ id }) => id));
+      after = body.nextAfter;
+    }
+    expect(pages.flat()).toEqual(ids);
+    expect(pages.slice(0, 2)).toEqual([ids.slice(0, 2), ids.slice(2)]);
+  });
+
   it.each(['limit=0', 'limit=x', 'after=-1', 'page=2'])('refuses ?%s', async (query) => {
     expect((await call('id', `/v1/minted?${query}`)).status).toBe(400);
   });
