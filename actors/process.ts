@@ -5,11 +5,12 @@ interface Step<Command> {
   /** When it may be made, in milliseconds since 1970. */
   readonly dueAt: number;
   /**
-   * Makes it, though it may have been made before, and gives the command that records how it went. Must not reject.
+   * Makes it, though it may have been made before, and gives the command that records how it went; null when it keeps
+   * that itself, and is due later by it. Must not reject.
    *
    * @param correlationId what it is grouped with: that of the event which records how it went
    */
-  perform(correlationId: string): Promise<Command>;
+  perform(correlationId: string): Promise<Command | null>;
 }
 
 /**
@@ -75,7 +76,9 @@ export class ProcessRunner<State, Command> {
         }
         if (isGuarded) this.#alarm.armBy(Date.now() + LOST_STEP_MS);
         const version = this.#source.version();
-        await this.#source.record(await next.perform(this.#source.correlationId()));
+        const command = await next.perform(this.#source.correlationId());
+        if (command === null) continue;
+        await this.#source.record(command);
         // A report that was not taken: made again at once, the step would be made without end.
         if (this.#source.version() === version) throw new Error('the log did not take what came of it');
       }

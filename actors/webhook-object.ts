@@ -63,7 +63,13 @@ function delivering(delivery: () => WebhookDelivery): Process<WebhookState, Webh
     next(webhook) {
       const dueAt = webhook?.status === 'active' ? delivery().nextAt(Date.now()) : null;
       if (dueAt === null) return null;
-      return { dueAt, perform: async () => ({ type: 'recordDelivery', end: await delivery().step() }) };
+      return {
+        dueAt,
+        async perform() {
+          const end = await delivery().step();
+          return end && { type: 'recordDelivery', end };
+        },
+      };
     },
   };
 }

@@ -72,7 +72,7 @@ export type WebhookCommand =
   | ({ readonly type: 'replay'; readonly waiting: number } & Data<'webhook_replay_requested'>)
   | { readonly type: 'delete' }
   /** What the delivery reports: nothing, or that it has to end. */
-  | { readonly type: 'recordDelivery'; readonly end: DeliveryEnd | null };
+  | { readonly type: 'recordDelivery'; readonly end: DeliveryEnd };
 
 /** Why nothing more is sent. */
 export type DeliveryEnd = Data<'webhook_disabled'>;
@@ -120,7 +120,7 @@ export const webhookDecider: Decider<WebhookState, WebhookCommand, WebhookEvent>
       case 'delete':
         return [{ type: 'webhook_deleted', data: {} }];
       case 'recordDelivery':
-        return command.end === null ? [] : disable(command.end, state);
+        return disable(command.end, state);
       default:
         return command satisfies never;
     }
