@@ -10,6 +10,9 @@ const TEST_WEBHOOK_SECRET = 'the secret of the webhook in the worker tests';
 /** What the tests' signing keys are encrypted with: 32 bytes in base64url. */
 const TEST_KEY_ENCRYPTION_KEY = 'dGhlIGtleSBlbmNyeXB0aW9uIGtleSBvZiB0ZXN0cyE';
 
+/** How long a test of a Worker may take, in milliseconds: on a machine that does much else five seconds are soon over. */
+const TIMEOUT_MS = 30_000;
+
 const migrations = await readD1Migrations('projections/migrations');
 
 export default defineConfig({
@@ -36,7 +39,9 @@ export default defineConfig({
         test: {
           name: 'worker',
           include: ['test/worker/**/*.test.ts'],
-          setupFiles: ['./test/worker/setup.ts'],
+          setupFiles: ['./test/support/patience.ts', './test/worker/setup.ts'],
+          testTimeout: TIMEOUT_MS,
+          hookTimeout: TIMEOUT_MS,
           provide: { migrations },
         },
       },
@@ -48,10 +53,21 @@ export default defineConfig({
             miniflare: { bindings: { CHITTYOS_TOKEN: TEST_KEY } },
           }),
         ],
-        test: { name: 'embedded', include: ['test/embedded/**/*.test.ts'] },
+        test: {
+          name: 'embedded',
+          include: ['test/embedded/**/*.test.ts'],
+          setupFiles: ['./test/support/patience.ts'],
+          testTimeout: TIMEOUT_MS,
+        },
       },
       {
-        test: { name: 'node', include: ['test/node/**/*.test.ts'], testTimeout: 120_000, hookTimeout: 60_000 },
+        test: {
+          name: 'node',
+          include: ['test/node/**/*.test.ts'],
+          setupFiles: ['./test/support/patience.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 60_000,
+        },
       },
     ],
   },
