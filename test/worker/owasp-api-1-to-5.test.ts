@@ -273,7 +273,9 @@ describe('API3:2023 Broken Object Property Level Authorization', () => {
     await as(key, context, { method: 'PATCH', json: { description: 'with that key' } });
     const paths = ['keys', 'sessions', ''].map((part) => `/v1/actors/me${part && `/${part}`}`);
     for (const path of [...paths, '/v1/delegate', context, `${context}/events`]) {
-      const text = await (await ann.call(path)).text();
+      const response = await ann.call(path);
+      expect(response.status, path).toBe(200);
+      const text = await response.text();
       for (const secret of [key, accessToken, refreshToken, '"hash"', 'familyHash', 'refreshHash', 'csrfHash"']) {
         expect(text, `${path} has ${secret}`).not.toContain(secret.startsWith('"') ? `${secret}:"` : secret);
       }

@@ -190,7 +190,9 @@ describe('a private key', () => {
     expect(sealed).toMatch(/^v1\./);
     expect(stored).not.toMatch(/\\*"d\\*":/);
     for (const path of [PATH, '/.well-known/jwks.json', '/openapi.json']) {
-      expect(await (await api(path)).text()).not.toMatch(/v1\.[\w-]{11}\.|"d":|sealedPrivateKey/);
+      const response = await api(path);
+      expect(response.status, path).toBe(200);
+      expect(await response.text()).not.toMatch(/v1\.[\w-]{11}\.|"d":|sealedPrivateKey/);
     }
 
     const label = `signing key tokens ${kid}`;
