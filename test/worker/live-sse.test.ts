@@ -38,7 +38,7 @@ async function follow(id: string): Promise<SseReader> {
 }
 
 describe('a reader of server-sent events', () => {
-  it('that takes its time gets a history longer than the window complete and in order', { timeout: 20_000 }, async () => {
+  it('that takes its time gets a history longer than the window complete and in order', async () => {
     const id = await contextWith(30, 60_000);
     const reader = await follow(id);
     await reader.untilVersion(2);
