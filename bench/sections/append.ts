@@ -25,7 +25,8 @@ export const append: Section = {
     'each is the object’s turn and garbage collection, the rest routing. Under 5 % of the samples are in compiled ' +
     'JavaScript: most goes to the runtime’s objects behind requests, headers, RPC arguments and promises. Events go on ' +
     'to the read models and to ChittyOS in batches, the later the busier a context is; what is still under way when ' +
-    'the load ends is not counted. On one hot context commands that arrive together share a commit, which the bare ' +
+    'the load ends is not counted. A turn is mostly the beginning of a load, in which each context is written to D1 and ' +
+    'to the audit trail twice within half a second. On one hot context commands that arrive together share a commit, which the bare ' +
     'form does not do: the slower the disk, the more that is worth.',
   async run(options) {
     const whole = await startProduct(options.workspace);
