@@ -188,7 +188,8 @@ export class Outbox<State> {
       time = Math.min(time, from);
       latest = Math.min(latest, to);
     };
-    for (const [, cursor] of this.#sinks.flatMap((sink) => this.#behind(sink))) {
+    const behind = this.#sinks.flatMap((sink) => this.#behind(sink));
+    for (const [, cursor] of behind) {
       // An answer that does not come may be waited for a little longer.
       const isAwaited = cursor.lastError === null && cursor.attempts > 0;
       const retryAt = dueAt(cursor, now);
@@ -196,7 +197,7 @@ export class Outbox<State> {
       else need(now + safetyMs, now + SAFETY_LATEST_MS);
     }
     // An object that is lost before the last of it was stored would send it again, and keep what comes next waiting for it.
-    if (this.#cursors.movedSinceStored > 0 && !this.#isBehind()) need(now + SAFETY_MS, now + SAFETY_MS);
+    if (behind.length === 0 && this.#cursors.movedSinceStored > 0) need(now + SAFETY_MS, now + SAFETY_MS);
     if (this.#monitor && (this.#cursors.isTroubled !== this.#cursors.isReported || this.#tellAt > 0)) {
       const tellAt = Math.max(now + TELL_MS, this.#tellAt);
       need(tellAt, tellAt);
