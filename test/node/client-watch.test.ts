@@ -2,9 +2,13 @@ import { createServer, type Server } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type WebSocket as ServerSocket, WebSocketServer } from 'ws';
 import { connect, LiveError, type LiveMessage, ProblemError, type WatchOptions } from '../../client/client.ts';
+import { waitFor } from '../support/server.ts';
 
 /** Fast enough for a test, and still with pauses that can be counted. */
 const FAST = { retryBaseMs: 4, retryCapMs: 16 };
+
+/** Between two pings, in a time that a test lets pass by itself: however slow the machine is, an answer is in time. */
+const PING_EVERY_MS = 1_000;
 
 /** What the server does with one connection after the other; the last goes for all that follow. */
 type Script = (socket: ServerSocket, request: URL) => void;
@@ -47,6 +51,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
+  vi.useRealTimers();
   for (const socket of sockets.clients) socket.terminate();
   server.closeAllConnections();
   await new Promise((resolve) => server.close(resolve));
@@ -173,6 +178,7 @@ describe('a watch', () => {
   });
 
   it('asks whether the server is alive, and takes silence for the end of the connection', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
     const pings: string[] = [];
     script = [
       // Paused, it answers nothing, not even a close.
@@ -183,10 +189,21 @@ describe('a watch', () => {
           pings.push(String(data));
           if (pings.length < 5) socket.send('pong');
           else socket.close(4410);
+          socket.ping();
         });
+        // What a WebSocket answers by itself, after it has read what was sent before.
+        socket.on('pong', () => vi.advanceTimersByTime(PING_EVERY_MS));
+        socket.ping();
       },
     ];
-    expect(await take(watch({ after: 0, pingEveryMs: 15 }))).toEqual(['hello 1', '1']);
+    const watching = watch({ after: 0, pingEveryMs: PING_EVERY_MS });
+    expect((await watching.next()).value).toMatchObject({ type: 'hello', version: 1 });
+    expect((await watching.next()).value).toMatchObject({ event: { version: 1 } });
+    const next = watching.next();
+    vi.advanceTimersByTime(PING_EVERY_MS);
+    expect(handshakes).toHaveLength(1);
+    vi.advanceTimersByTime(PING_EVERY_MS);
+    expect(await next).toEqual({ done: true, value: undefined });
     expect(pings).toEqual(['ping', 'ping', 'ping', 'ping', 'ping']);
     expect(handshakes).toHaveLength(2);
   });
@@ -240,27 +257,30 @@ describe('events out of order', () => {
 
 describe('a consumer that takes its time', () => {
   it('holds the confirmation back until it has taken everything before it', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
     const received: string[] = [];
+    const { promise: hasAll, resolve } = Promise.withResolvers<void>();
     const sync = '{"type":"sync","version":2,"sent":99}';
     script = [
       (socket) => {
-        socket.on('message', (data) => {
-          received.push(String(data));
-          socket.send('pong');
-        });
+        socket.on('message', (data) => received.push(String(data)));
         for (const frame of [hello(0), event(1), event(2), sync, event(3)]) socket.send(frame);
+        // What a WebSocket answers by itself, after it has read what was sent before.
+        socket.on('pong', () => resolve());
+        socket.ping();
       },
     ];
-    const watching = watch({ after: 0, pingEveryMs: 10 });
+    const watching = watch({ after: 0, pingEveryMs: PING_EVERY_MS });
     await watching.next();
     await watching.next();
     expect((await watching.next()).value).toMatchObject({ event: { version: 2 } });
-    // Pings show that everything before them has arrived at both ends.
-    const pings = () => received.filter((text) => text === 'ping').length;
-    await vi.waitFor(() => expect(pings()).toBeGreaterThan(0));
+    await hasAll;
+    // Its ping shows that everything which it sent before has arrived.
+    vi.advanceTimersByTime(PING_EVERY_MS);
+    await waitFor('the ping', () => received.includes('ping'));
     expect(received).not.toContain(sync);
     expect((await watching.next()).value).toMatchObject({ event: { version: 3 } });
-    await vi.waitFor(() => expect(received).toContain(sync));
+    await waitFor('the confirmation', () => received.includes(sync));
     await watching.return();
   });
 
