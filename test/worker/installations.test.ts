@@ -47,6 +47,15 @@ async function list(query = ''): Promise<z.infer<typeof page>> {
   return page.parse(await response.json());
 }
 
+/** Waits until the list has this one and no other: what is shown a moment later would be in the next test's list. */
+const untilOnly = (shown: object) => vi.waitFor(async () => expect((await list()).items).toMatchObject([shown]));
+
+/** Has GitHub tell of a new installation, which is then in the list. */
+async function created(githubId: number): Promise<void> {
+  await deliver({ body: JSON.stringify(payload(githubId, 'created')) });
+  await untilOnly({ githubId, status: 'active' });
+}
+
 const ids = (...numbers: number[]) => numbers.map((n) => installation(n).id);
 const idsOf = ({ items }: z.infer<typeof page>) => items.map(({ id }) => id);
 
@@ -54,12 +63,9 @@ beforeEach(() => clearInstallations(env.DB));
 
 describe('the list of installations', () => {
   it('shows one a moment after GitHub told of it', async () => {
-    await deliver({ body: JSON.stringify(payload(77, 'created')) });
-    await vi.waitFor(async () => expect((await list()).items).toMatchObject([{ githubId: 77, status: 'active' }]));
+    await created(77);
     await deliver({ body: JSON.stringify(payload(77, 'suspend', { installation: { updated_at: 1_600_000_000 } })) });
-    await vi.waitFor(async () => expect((await list()).items).toMatchObject([{ githubId: 77, status: 'suspended' }]), {
-      timeout: 5_000,
-    });
+    await untilOnly({ githubId: 77, status: 'suspended' });
   });
 
   it('is newest first, in pages that stay right while some are added', async () => {
@@ -109,7 +115,7 @@ describe('one installation', () => {
   });
 
   it('is nobody’s but an administrator’s', async () => {
-    await deliver({ body: JSON.stringify(payload(79, 'created')) });
+    await created(79);
     const id = derivedId('ins', 'github installation 79');
     const stub = env.INSTALLATIONS.get(env.INSTALLATIONS.idFromName(id));
     expect(await stub.view(principalOf('act_somebody'))).toMatchObject({ refused: 'forbidden' });
@@ -118,7 +124,7 @@ describe('one installation', () => {
   });
 
   it('has its version as its ETag', async () => {
-    await deliver({ body: JSON.stringify(payload(78, 'created')) });
+    await created(78);
     const response = await api(`${PATH}/${derivedId('ins', 'github installation 78')}`);
     expect(response.headers.get('ETag')).toBe('"1"');
   });
