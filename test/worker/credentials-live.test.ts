@@ -32,6 +32,11 @@ function watchAs(credential: string, context: string): Promise<Watcher> {
   return watch(context, '', { Authorization: `Bearer ${credential}` });
 }
 
+/** Stops the clock: what is known here stays as new as it is, however long the rest takes. */
+function stopClock(): void {
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() });
+}
+
 /** Changes an actor as another isolate would: this one hears nothing of it. */
 async function elsewhere(actor: string, command: ActorCommand): Promise<void> {
   const reply = await env.ACTORS.get(env.ACTORS.idFromName(actor)).execute({
@@ -64,6 +69,7 @@ describe('what another isolate ended', () => {
   });
 
   it('makes no key any more, neither for its own actor nor for another', async () => {
+    stopClock();
     const scopes = ['admin', 'actors:read', 'actors:write'];
     const holder = await keyHolder({ capabilities: ['administrator'] }, { scopes });
     const other = await keyHolder();
@@ -96,6 +102,7 @@ describe('what another isolate ended', () => {
   });
 
   it('a key that another isolate made is good here at once', async () => {
+    stopClock();
     const holder = await keyHolder();
     await me(holder.key);
     const before = await accessView(env, holder.id);
@@ -194,6 +201,7 @@ describe('what is open ends with its credential', () => {
   });
 
   it('what opens in the moment in which its credential ends elsewhere', async () => {
+    stopClock();
     const holder = await keyHolder();
     const context = await ownContext(holder.key);
     await me(holder.key);
