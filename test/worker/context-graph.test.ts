@@ -141,14 +141,18 @@ describe('GET /v1/contexts/{id}/graph', () => {
     const first = await connectContexts(ann, one, two, { type: 'uses' });
     await connectContexts(ann, two, three, { type: 'uses', direction: 'undirected' });
     await connectContexts(ann, three, one, { type: 'part_of' });
-    const near = await graph(ann, one);
-    expect(near.nodes).toEqual([
-      { id: idOf(one), name: 'One', depth: 0 },
-      ...[
-        { id: idOf(two), name: 'Two', depth: 1 },
-        { id: idOf(three), name: 'Three', depth: 1 },
-      ].sort((a, b) => (a.id < b.id ? -1 : 1)),
-    ]);
+    // The connections are in the read models, the contexts a moment later perhaps.
+    const near = await vi.waitFor(async () => {
+      const found = await graph(ann, one);
+      expect(found.nodes).toEqual([
+        { id: idOf(one), name: 'One', depth: 0 },
+        ...[
+          { id: idOf(two), name: 'Two', depth: 1 },
+          { id: idOf(three), name: 'Three', depth: 1 },
+        ].sort((a, b) => (a.id < b.id ? -1 : 1)),
+      ]);
+      return found;
+    });
     expect(near.edges).toHaveLength(3);
     expect(near.edges).toContainEqual({
       id: idOf(first),
@@ -173,7 +177,7 @@ describe('GET /v1/contexts/{id}/graph', () => {
     const ann = await person('Ann');
     const [one, two] = await Promise.all([contextOf(ann), contextOf(ann)]);
     const path = await connectContexts(ann, one, two);
-    expect((await graph(ann, two)).nodes).toHaveLength(2);
+    await vi.waitFor(async () => expect((await graph(ann, two)).nodes).toHaveLength(2));
     await ann.call(path, { method: 'DELETE', headers: { Prefer: 'wait=10' } });
     expect(await graph(ann, two)).toMatchObject({ edges: [], truncated: false });
   });

@@ -195,7 +195,10 @@ describe('an administrator', () => {
       await consumeDead(env, { [name]: { name } });
     }
     for (const name of ['page-1', 'page-5']) await admin(`${LETTERS}/${idOf(name)}/drop`, 'POST');
-    for (const name of names) await objectOf(name).flushOutbox();
+    for (const name of names) {
+      const { length } = await historyOf(name);
+      expect(await objectOf(name).whenDelivered('d1', length, 10_000)).toBe(true);
+    }
     const seen: string[] = [];
     let cursor: string | null = '';
     while (cursor !== null && seen.length < 7) {

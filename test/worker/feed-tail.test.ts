@@ -5,7 +5,8 @@ import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { type FeedPart, type FeedQuery, feedEnd, readFeed } from '../../projections/feed.ts';
 import { FeedTail } from '../../projections/feed-tail.ts';
 import { handleRequest } from '../../src/http/router.ts';
-import { BASE } from '../support/api.ts';
+import { expectJson } from '../support/actors.ts';
+import { BASE, type ContextJson } from '../support/api.ts';
 import { feedOffset, objectOf } from '../support/rest.ts';
 import { printedSeed } from '../support/seed.ts';
 import { contextOf, idOf, type Person, person, share } from '../support/sharing.ts';
@@ -35,8 +36,10 @@ function eventsIn({ runs }: FeedPart): string[] {
   );
 }
 
+/** Waits until the feed has all events of a context. */
 async function arrive(path: string): Promise<void> {
-  await objectOf(idOf(path)).flushOutbox();
+  const { version } = await expectJson<ContextJson>(await ownerOf(path).call(path), 200);
+  expect(await objectOf(idOf(path)).whenDelivered('d1', version, 10_000)).toBe(true);
 }
 
 let ann: Person;
