@@ -61,7 +61,7 @@ describe('what is sealed as one whole', () => {
     await setRules(context, [{ pointer: '/metadata/customer/mail', subject: 'customer-43' }]);
     await expectJson(await ann.patch(context, { metadata: { customer: { mail: 'h@example.org' } } }), 200);
     expect(await metadataOf(context)).toEqual({ customer: { ...others, phone: '+49 172', mail: 'h@example.org' } });
-    expect(await historyText(idOf(context))).not.toMatch(/Hedwig|\+49|example\.org/);
+    expect(await historyText(idOf(context))).not.toMatch(/Hedwig|\+49 17|example\.org/);
     await erase(context, 'customer-42');
     expect(await metadataOf(context)).toMatchObject({ customer: { name: '[erased]', mail: 'h@example.org' } });
     // Something else can stand there, which is nobody's words.
@@ -99,7 +99,7 @@ describe('words that were sealed', () => {
     expect(await metadataOf(context)).toEqual({ customer });
     await erase(context, 'customer-43');
     expect(await metadataOf(context)).toEqual({ customer: { ...customer, name: '[erased]' } });
-    expect(await historyText(idOf(context))).not.toMatch(/Hedwig|\+49/);
+    expect(await historyText(idOf(context))).not.toMatch(/Hedwig|\+49 171/);
   });
 
   it('stay sealed in a proposal that is rebased and approved when no rule names them any more', async () => {
