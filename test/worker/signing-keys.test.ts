@@ -204,7 +204,8 @@ describe('a private key', () => {
     expect(await other?.open(sealed, label)).toBeNull();
     // Nor under another name, nor changed.
     expect(await (await sealerOf(env))?.open(sealed, `${label}x`)).toBeNull();
-    expect(await (await sealerOf(env))?.open(`${sealed.slice(0, -2)}AA`, label)).toBeNull();
+    const changed = sealed.replace(/.$/, (letter) => (letter === 'A' ? 'Q' : 'A'));
+    expect(await (await sealerOf(env))?.open(changed, label)).toBeNull();
   });
 
   it('is encrypted anew under a new secret, after which the one before is not needed', async () => {
