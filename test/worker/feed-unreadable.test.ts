@@ -71,9 +71,12 @@ describe('a feed in which events cannot be read', { timeout: 60_000 }, () => {
     const { key } = await keyHolder();
     const note = 'n'.repeat(60_000);
     const ids = [];
-    for (let index = 0; index < 24; index++)
-      ids.push(await create(key, { name: `Large ${index}`, metadata: { note } }));
-    for (const id of ids) await shown(key, id);
+    for (let index = 0; index < 24; index++) {
+      const id = await create(key, { name: `Large ${index}`, metadata: { note } });
+      // One after the other: the feed is in the order of arrival.
+      await shown(key, id);
+      ids.push(id);
+    }
     const seen: string[] = [];
     let pages = 0;
     for (let [offset, isUpToDate] = ['-1', false]; !isUpToDate; pages++) {
