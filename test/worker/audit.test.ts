@@ -1,14 +1,18 @@
 import { env } from 'cloudflare:workers';
 import { decodeJwt } from 'jose';
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { as, expectJson, issueKey, keyHolder, plain, registerActor, startSession } from '../support/actors.ts';
 import { api, createContext } from '../support/api.ts';
 import { auditedLike, auditTrail, entriesOf, traced } from '../support/audit.ts';
+import { atAnotherTime, awayFromMidnight } from '../support/clock.ts';
 import { delegate } from '../support/delegations.ts';
 import { fullClaims, inSeconds, signedByUs, withClaims, withHeader } from '../support/forge.ts';
 import { contextOf, idOf, person, share } from '../support/sharing.ts';
 
 const LONG_AGO = Math.floor(Date.parse('2020-01-01T00:00:00Z') / 1000);
+
+// What is said once a minute, and a flood, are counted anew with each day.
+beforeAll(awayFromMidnight, 90_000);
 
 describe('a change', () => {
   it('is an entry: who, in whose name, with which credential, what, and never a value', async () => {
@@ -104,7 +108,6 @@ describe('a change', () => {
 describe('a refusal is one entry with its reason', () => {
   type Case = [string, () => Promise<{ headers: HeadersInit; actor?: string; credential?: string }>];
   const bearer = (credential: string) => ({ Authorization: `Bearer ${credential}` });
-  const inAMoment = () => new Date(Date.now() + 1_500).toISOString();
   const session = async () => (await startSession((await keyHolder()).key)).accessToken;
 
   const credentials: Case[] = [
@@ -137,8 +140,10 @@ describe('a refusal is one entry with its reason', () => {
     [
       'expired',
       async () => {
-        const { id, keyId, key } = await keyHolder({}, { expiresAt: inAMoment() });
-        await new Promise((resolve) => setTimeout(resolve, 1_700));
+        const { id } = await registerActor();
+        const { id: keyId, key } = await atAnotherTime(-120_000, () =>
+          issueKey(id, { expiresAt: new Date(Date.now() + 60_000).toISOString() }),
+        );
         return { headers: bearer(key), actor: id, credential: keyId };
       },
     ],

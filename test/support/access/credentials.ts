@@ -4,6 +4,7 @@ import { BOOTSTRAP_ACTOR } from '../../../src/auth/bootstrap-actor.ts';
 import { CSRF_HEADER, SESSION_COOKIE } from '../../../src/auth/cookies.ts';
 import { as, expectJson, type SessionJson, startSession } from '../actors.ts';
 import { BASE } from '../api.ts';
+import { atAnotherTime } from '../clock.ts';
 import { delegate, revoke } from '../delegations.ts';
 import type { Person } from '../sharing.ts';
 
@@ -165,9 +166,9 @@ export async function delegatedTokens(
   ]);
 }
 
-/** Tokens that are good no more; the first is when its second has passed. */
+/** Tokens that are good no more. */
 async function endedTokens(from: Person, to: Person): Promise<[Kind, Presented][]> {
-  const expired = await delegate(from.key, to.id, DELEGATED, { ttlSeconds: 1 });
+  const expired = await atAnotherTime(-60_000, () => delegate(from.key, to.id, DELEGATED, { ttlSeconds: 30 }));
   const revoked = await delegate(from.key, to.id, DELEGATED);
   await revoke(from.key, revoked.id);
   const usedUp = await delegate(from.key, to.id, DELEGATED, { maxUses: 1 });

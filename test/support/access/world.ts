@@ -1,6 +1,7 @@
 import { SCOPES, type Scope } from '../../../actors/principal.ts';
 import { expectJson, issueKey, registerActor, startSession } from '../actors.ts';
 import { api, createContext } from '../api.ts';
+import { atAnotherTime } from '../clock.ts';
 import { contextOf, idOf, invite, type Person, person, share } from '../sharing.ts';
 import {
   bearer,
@@ -17,8 +18,8 @@ import {
   type Standing,
 } from './credentials.ts';
 
-/** Milliseconds after which what expires is expired. */
-const EXPIRY_MS = 1_500;
+/** How long ago that was good which has expired, in milliseconds. */
+const EXPIRED_MS = 60_000;
 
 /** A context, an actor, and everybody who can stand to them in any way, with every kind of credential. */
 export class World {
@@ -156,7 +157,9 @@ export async function makeWorld(): Promise<World> {
   const neighbour = await contextOf(owner);
   const { id: other } = await createContext();
   const json = { from: idOf(context), to: idOf(neighbour), type: 'knows' };
-  const connection = await expectJson<{ id: string }>(await owner.post('/v1/connections', json), 201);
+  // Lists have it from then on.
+  const asked = await owner.post('/v1/connections', json, { Prefer: 'wait=30' });
+  const connection = await expectJson<{ id: string }>(asked, 201);
   const sent = await owner.post(`${context}/proposals`, { change: { name: 'Better' } });
   const proposal = await expectJson<{ id: string }>(sent, 201);
   const { id: bystander } = await registerActor({ name: 'bystander' });
@@ -171,7 +174,9 @@ export async function makeWorld(): Promise<World> {
     await makeStand(owner, [context, neighbour], holder, standing);
     await makeStand(owner, [context, neighbour], twin, standing);
     if (standing === 'the actor') webhook = await makeWebhook(holder);
-    const { key: expired } = await issueKey(holder.id, { expiresAt: new Date(Date.now() + EXPIRY_MS).toISOString() });
+    const { key: expired } = await atAnotherTime(-EXPIRED_MS, () =>
+      issueKey(holder.id, { expiresAt: new Date(Date.now() + EXPIRED_MS / 2).toISOString() }),
+    );
     const { key: revoked, id: revokedId } = await issueKey(holder.id);
     await api(`/v1/actors/${holder.id}/keys/${revokedId}`, { method: 'DELETE' });
     await api(`/v1/actors/${twin.id}/suspend`, { method: 'POST' });
@@ -179,7 +184,6 @@ export async function makeWorld(): Promise<World> {
     const ended = { expired, revoked, suspended: twin.key };
     people.set(standing, new Individual(holder.id, standing, holder.key, ended, delegated));
   }
-  await new Promise((resolve) => setTimeout(resolve, EXPIRY_MS));
   return new World(people, {
     context: idOf(context),
     neighbour: idOf(neighbour),
