@@ -1,6 +1,6 @@
 import { runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { DEFAULT_LIMITS, LIMITS_ID, type Limits } from '../../events/limits.ts';
 import { takeQuota } from '../../src/limits/quotas.ts';
 import { as, expectJson, keyHolder } from '../support/actors.ts';
@@ -24,6 +24,15 @@ const addressFor = (path: string) => `192.0.2.${100 + path.length}`;
 
 const wrong = (n: number) => ({ Authorization: `Bearer cck_guess-${n}` });
 const right = { Authorization: `Bearer ${env.BOOTSTRAP_API_KEY}` };
+
+/** Limits flow back as time passes, and quotas end with the day: the clock stands still, however long a test takes. */
+beforeEach(() => {
+  vi.spyOn(Date, 'now').mockReturnValue(Date.now());
+});
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
 
 describe('the limits', () => {
   it('are those that the service comes with until somebody sets others, which is an event', async () => {
@@ -62,7 +71,7 @@ describe('wrong credentials', () => {
     const refused = await from('203.0.113.9', '/v1/contexts', wrong(9));
     expect(refused.headers.get('Retry-After')).toBe('60');
     expect(refused.headers.get('RateLimit-Policy')).toBe('"guesses";q=5;w=60');
-    expect(refused.headers.get('RateLimit')).toMatch(/^"guesses";r=0;t=(5\d|60)$/);
+    expect(refused.headers.get('RateLimit')).toBe('"guesses";r=0;t=60');
     await expectProblem(refused, 429, 'too-many-guesses');
     expect((await from('203.0.113.9', '/v1/contexts', right)).status).toBe(200);
     expect((await from('2001:db8::1', '/v1/contexts', wrong(10))).status).toBe(401);
@@ -216,11 +225,11 @@ describe('quotas', () => {
       }
       const [, , refused] = answers;
       if (!refused) throw new Error('there is no third answer');
-      const now = new Date();
+      const now = new Date(Date.now());
       const [year, month, date] = [now.getUTCFullYear(), now.getUTCMonth(), now.getUTCDate()];
       const endsAt = policy === 'day' ? Date.UTC(year, month, date + 1) : Date.UTC(year, month + 1);
-      const waits = Number(refused.headers.get('Retry-After'));
-      expect(Math.abs(waits - (endsAt - now.getTime()) / 1000)).toBeLessThan(5);
+      const waitS = Math.ceil((endsAt - now.getTime()) / 1000);
+      expect(refused.headers.get('Retry-After')).toBe(String(waitS));
       expect(await expectProblem(refused, 429, 'quota-exceeded')).toMatchObject({ 'violated-policies': [policy] });
     },
   );
@@ -296,8 +305,9 @@ describe('opening a WebSocket', () => {
 
 describe('under pressure', () => {
   it('the heaviest caller has less than their limit, and is told so; others have all of theirs', {
-    timeout: 30_000,
+    timeout: 60_000,
   }, async () => {
+    vi.restoreAllMocks();
     const [heavy, light] = [await keyHolder(), await keyHolder()];
     await put({
       ...DEFAULT_LIMITS,
