@@ -101,6 +101,8 @@ describe('who watches a context', () => {
     await share(ann, context, bob);
     const [watcher, lost] = [await watchAs(ann, context), await watchAs(bob, context)];
     await untilTold(watcher, [ann.id, bob.id]);
+    // The other was told in the same turn, and has heard it when this is answered.
+    await lost.ping();
     const before = told(lost).length;
     await ann.remove(`${context}/members/${bob.id}`);
     await untilTold(watcher, [ann.id]);
@@ -131,6 +133,8 @@ describe('who watches a context', () => {
     const { id } = await createContext();
     const watcher = await watchAsAnybody(id, 'act_0');
     await watcher.until('hello');
+    // At once, and when comings and goings were gathered: then there is no more to tell.
+    await watcher.until('presence', 2);
     const sent = (await attachments(id))[0]?.sentChars;
     expect(sent).toBe(watcher.chars);
     await change(id, { name: 'Next' });

@@ -1,9 +1,10 @@
 import { env } from 'cloudflare:workers';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { envelopeSchema } from '../../events/envelope.ts';
 import { nextCursor } from '../../src/live/stream-cursor.ts';
 import { as, keyHolder } from '../support/actors.ts';
 import { api, createContext } from '../support/api.ts';
+import { attachments } from '../support/live.ts';
 import { expectInvalid, expectProblem, offset, patch, remove, restore } from '../support/rest.ts';
 
 /** Asks for the history of a context. @param query what follows the path, question mark included */
@@ -121,7 +122,7 @@ describe('live=long-poll', () => {
       await as(key, '/v1/contexts', { method: 'POST', json: { name: 'Mine' } })
     ).json();
     const waiting = as(key, `/v1/contexts/${id}/events?offset=now&live=long-poll`);
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await vi.waitFor(async () => expect(await attachments(id)).toHaveLength(1));
     await env.CONTEXTS.get(env.CONTEXTS.idFromName(id)).endSubscriptions({ credentials: [keyId] });
     await expectProblem(await waiting, 401, 'unauthorized');
   });
