@@ -13,7 +13,7 @@ export interface Frame {
 }
 
 /** How long a test waits for what must come, in milliseconds; only a failing test waits so long. */
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 20_000;
 
 const waitFor = <T>(condition: () => T) => vi.waitFor(condition, { timeout: PATIENCE_MS, interval: 5 });
 
@@ -86,10 +86,14 @@ export class Watcher {
   }
 }
 
-/** Holds the timers of the tests and of the objects, which share one isolate, still; `pass` moves them on. */
-export function holdTimers(): void {
+/**
+ * Holds the timers of the tests and of the objects, which share one isolate, still; `pass` moves them on.
+ *
+ * @param more what is held beside them
+ */
+export function holdTimers(...more: readonly 'Date'[]): void {
   const { setTimeout: real } = globalThis;
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', ...more] });
   const { setTimeout: held } = globalThis;
   // What has no delay waits for its turn and for no time: commands that come within 2 ms of each other are answered by it.
   const holding = (callback: () => void, ms?: number) => (ms ? held(callback, ms) : real(callback, 0));
