@@ -6,6 +6,7 @@ import { Directory } from '../../actors/directory.ts';
 import type { DirectoryObject } from '../../actors/directory-object.ts';
 import { DEFAULT_LIMITS, LIMITS_ID } from '../../events/limits.ts';
 import { RING_ID } from '../../src/auth/key-ring.ts';
+import type { LimitsObject, SigningKeysObject } from '../../src/objects.ts';
 import { expectJson, registerActor } from '../support/actors.ts';
 import { api, createContext } from '../support/api.ts';
 import { expectProblem, objectOf } from '../support/rest.ts';
@@ -112,14 +113,18 @@ it('the limits and the signing keys are listed when the trail does not take what
     [`keyring/${RING_ID}`, env.SIGNING_KEYS.get(env.SIGNING_KEYS.idFromName(RING_ID))],
   ] as const) {
     expect(await stub.whenDelivered('audit', 1, 10_000)).toBe(true);
-    expect(await stub.resend('audit', 1)).toBe(true);
-    await stub.reportDelivery({ audit: { first: 1, last: 1, failed: 'the trail is full', generation: 1 } });
+    // In one turn, so that nothing is delivered in between; refused, so that it does not go on by itself for an hour.
+    await runInDurableObject(stub, (object: LimitsObject | SigningKeysObject) => {
+      expect(object.resend('audit', 1)).toBe(true);
+      const failed = { failed: 'the trail is full', isRefused: true };
+      object.reportDelivery({ audit: { first: 1, last: 1, ...failed, generation: 1 } });
+    });
     await runDurableObjectAlarm(stub);
-    expect((await readOutbox()).behind.map((each) => each.stream)).toContain(stream);
+    await vi.waitFor(async () => expect((await readOutbox()).behind.map((each) => each.stream)).toContain(stream));
     expect(await rowOf('audit')).toMatchObject({ streamsBehind: 1, lastError: 'the trail is full' });
     expect((await api(`/v1/admin/outbox/${stream}/retry`, { method: 'POST' })).status).toBe(204);
     await runDurableObjectAlarm(stub);
-    expect(await rowOf('audit')).toMatchObject({ streamsBehind: 0 });
+    await vi.waitFor(async () => expect(await rowOf('audit')).toMatchObject({ streamsBehind: 0 }));
   }
   for (const stream of ['limits/others', 'keyring/others', 'webhook/whk_1']) {
     await expectProblem(await api(`/v1/admin/outbox/${stream}/retry`, { method: 'POST' }), 404, 'not-found');
