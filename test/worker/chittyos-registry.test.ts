@@ -232,10 +232,10 @@ describe('requests of one isolate', () => {
 
   it('share one question to the registry', async () => {
     vi.useRealTimers();
-    const { client, state } = slowRegistry();
+    const { state, discover } = slowRegistry(2);
     const [first, second] = await Promise.all([
-      runInDurableObject(object('a'), () => client.discover()),
-      runInDurableObject(object('b'), () => client.discover()),
+      runInDurableObject(object('a'), discover),
+      runInDurableObject(object('b'), discover),
     ]);
     expect(state.asked).toBe(1);
     expect(first).toMatchObject({ ok: true, value: { source: 'registry' } });
@@ -257,13 +257,20 @@ describe('requests of one isolate', () => {
   });
 });
 
-function slowRegistry() {
-  const state = { asked: 0 };
+/** A registry that answers no sooner than so many wait for its list. */
+function slowRegistry(callers: number) {
+  const state = { asked: 0, waiting: 0 };
   const { send } = network(async () => {
     state.asked += 1;
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    while (state.waiting < callers) await new Promise((resolve) => setTimeout(resolve, 5));
     return Response.json({ services: [service('one')] });
   });
   const dependencies = { cache: new RegistryCache(), waitUntil: () => undefined, fallback: undefined };
-  return { state, client: chittyRegistryClient(connection(send), dependencies) };
+  const client = chittyRegistryClient(connection(send), dependencies);
+  const discover = () => {
+    const found = client.discover();
+    state.waiting += 1;
+    return found;
+  };
+  return { state, discover };
 }
