@@ -1,5 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { randomInt } from 'node:crypto';
+import { createSocket } from 'node:dgram';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -10,8 +11,10 @@ import { fileURLToPath } from 'node:url';
 /** The root of the repository. */
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-/** How long a start may take before it counts as hung: it takes about 2 s on two idle cores. */
-const START_TIMEOUT_MS = 45_000;
+/** How long a start may take before it counts as hung: it takes about 2 s on two idle cores, and ten times that on busy ones. */
+const START_TIMEOUT_MS = 120_000;
+/** Where ports are taken from: Linux gives out those from 32768 on by itself, others from 49152 on. */
+const [LOWEST_PORT, HIGHEST_PORT] = [20_000, 32_768];
 /** How often a condition is looked at again. */
 const POLL_MS = 15;
 
@@ -120,15 +123,38 @@ export async function stopServer(server: ServerProcess, signal: NodeJS.Signals =
   return exit;
 }
 
-/** A port that was free a moment ago. */
+/**
+ * A port that nobody takes until a server does, which is seconds later: below those that systems give out by themselves,
+ * to whoever listens on port 0 or connects. Kept from other calls, also of other processes, by a UDP socket of the same
+ * number, for as long as this process runs.
+ */
 export async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  if (address === null || typeof address === 'string') throw new Error('a TCP socket has no port');
-  return address.port;
+  for (;;) {
+    const port = randomInt(LOWEST_PORT, HIGHEST_PORT);
+    if ((await isKept(port)) && (await isFree(port))) return port;
+  }
+}
+
+function isKept(port: number): Promise<boolean> {
+  const claim = createSocket('udp4');
+  return new Promise((resolve) => {
+    claim.once('error', () => {
+      claim.close();
+      resolve(false);
+    });
+    claim.bind({ port, address: '127.0.0.1', exclusive: true }, () => {
+      claim.unref();
+      resolve(true);
+    });
+  });
+}
+
+function isFree(port: number): Promise<boolean> {
+  const probe = createServer();
+  return new Promise((resolve) => {
+    probe.once('error', () => resolve(false));
+    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
+  });
 }
 
 /** A new folder for one test's data; `remove` deletes it. */
@@ -145,7 +171,7 @@ export function temporaryFolder(name: string): { path: string; remove(): void } 
 export async function waitFor(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  timeoutMs = 10_000,
+  timeoutMs = 60_000,
 ): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!(await condition())) {
