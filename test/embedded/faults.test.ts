@@ -1,6 +1,6 @@
 import { evictDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { call, mint, send } from './chittyos.ts';
 
 /** Switches a fault on. */
@@ -99,9 +99,21 @@ describe('a service with a fault', () => {
 
   it('waits', async () => {
     await inject({ delayMs: 30 });
-    const start = Date.now();
-    await mint();
-    expect(Date.now() - start).toBeGreaterThanOrEqual(29);
+    const { promise: isOver, resolve: end } = Promise.withResolvers<void>();
+    const wait = vi.spyOn(scheduler, 'wait').mockReturnValue(isOver);
+    try {
+      let isMinted = false;
+      const minting = mint().then(() => {
+        isMinted = true;
+      });
+      await vi.waitFor(() => expect(wait).toHaveBeenCalledWith(30));
+      expect((await send('https://dna.chitty.cc/health')).status).toBe(200);
+      expect(isMinted).toBe(false);
+      end();
+      await minting;
+    } finally {
+      wait.mockRestore();
+    }
   });
 });
 
