@@ -66,6 +66,6 @@ describe.skipIf(!hasTools())('the lines of docs/protocol.md, with bash and OpenS
     expect(await verifyByHand(secretText(old), headers, `${body} `)).toBe(wrong);
     expect(await verifyByHand(secretText(old), { ...headers, 'webhook-id': 'msg_1' }, body)).toBe(wrong);
     const late = await signedHeaders(id, body, [old], Date.now() - 600_000);
-    expect(await verifyByHand(secretText(old), late, body)).toMatch(/^1 signed 60\d s ago/);
+    expect(await verifyByHand(secretText(old), late, body)).toMatch(/^1 signed 6\d\d s ago/);
   });
 });
