@@ -1,7 +1,9 @@
 import { listDurableObjectIds } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { expect, vi } from 'vitest';
+import { AUDIT_DESTINATION } from '../../src/delivery/audit-sink.ts';
 import { as, expectJson } from './actors.ts';
+import { type Deliverer, deliverAll } from './delivered.ts';
 
 /** An entry of the trail as it is answered. */
 export interface AuditEntryJson {
@@ -37,7 +39,7 @@ export async function auditTrail(query = '', credential = String(env.BOOTSTRAP_A
 
 /** Reads the trail until it is as it should be: it is written a moment after what it tells of. */
 export function auditedLike<Result>(query: string, check: (entries: AuditEntryJson[]) => Result): Promise<Result> {
-  return vi.waitFor(async () => check(await auditTrail(query)), { timeout: 8_000, interval: 100 });
+  return vi.waitFor(async () => check(await auditTrail(query)), { timeout: 20_000, interval: 100 });
 }
 
 /** Sends a request that has an id of its own, by which its entries are found. */
@@ -63,16 +65,13 @@ export async function auditRows(): Promise<Record<string, unknown>[]> {
   return results;
 }
 
-/** What has an outbox that can be emptied. */
-type Outbox = Rpc.DurableObjectBranded & { flushOutbox(): Promise<boolean> };
-
-async function flush(objects: DurableObjectNamespace<Outbox>): Promise<void> {
-  for (const id of await listDurableObjectIds(objects)) await objects.get(id).flushOutbox();
+async function pay(objects: DurableObjectNamespace<Deliverer>): Promise<void> {
+  for (const id of await listDurableObjectIds(objects)) await deliverAll(objects.get(id), AUDIT_DESTINATION);
 }
 
 /** Has every stream write what it still owes the trail: a busy one waits for company before it does so by itself. */
 export async function payTrail(): Promise<void> {
   const { ACTORS, AUDIT, CONNECTIONS, CONTEXTS, INSTALLATIONS, LIMITS, SIGNING_KEYS, WEBHOOKS } = env;
   const all = [ACTORS, AUDIT, CONNECTIONS, CONTEXTS, INSTALLATIONS, LIMITS, SIGNING_KEYS, WEBHOOKS];
-  for (const objects of all) await flush(objects);
+  for (const objects of all) await pay(objects);
 }

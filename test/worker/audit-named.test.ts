@@ -1,11 +1,16 @@
 import { env } from 'cloudflare:workers';
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { checkNumber } from '../../events/chitty-id.ts';
 import { projectChittyId } from '../../projections/chitty-ids.ts';
 import { as, issueKey, keyHolder, registerActor } from '../support/actors.ts';
 import { api } from '../support/api.ts';
-import { auditedLike, entriesOf, traced } from '../support/audit.ts';
+import { entriesOf, traced } from '../support/audit.ts';
+import { awayFromMidnight } from '../support/clock.ts';
+import { deliverAll } from '../support/delivered.ts';
 import { contextOf, idOf, person } from '../support/sharing.ts';
+
+// What is said once a minute is said anew with each day.
+beforeAll(awayFromMidnight, 90_000);
 
 let minted = 0;
 
@@ -23,12 +28,12 @@ async function namedContext(path: string): Promise<string> {
   return chittyId;
 }
 
-/** Gives an actor a ChittyID, when their row is there. */
+/** Gives an actor a ChittyID, when their row is there as it stays: the next one of their state would take it away. */
 async function namedActor(id: string): Promise<string> {
   const chittyId = newChittyId();
-  await auditedLike(`stream=actor/${id}`, (entries) => expect(entries).not.toEqual([]));
+  await deliverAll(env.ACTORS.get(env.ACTORS.idFromName(id)), 'd1');
   const update = env.DB.prepare('UPDATE actors SET chitty_id = ? WHERE id = ?').bind(chittyId, id);
-  await expect.poll(async () => (await update.run()).meta.changes).toBe(1);
+  expect((await update.run()).meta.changes).toBe(1);
   return chittyId;
 }
 
