@@ -1,6 +1,6 @@
 import { listDurableObjectIds, runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { AuditRequest } from '../../actors/audit-object.ts';
 import { DEFAULT_LIMITS } from '../../events/limits.ts';
 import { type AuditQuery, listAudit, projectAudit } from '../../projections/audit.ts';
@@ -8,11 +8,14 @@ import { auditRowsOf } from '../../projections/audit-entries.ts';
 import { as, expectJson, keyHolder, plain, startSession } from '../support/actors.ts';
 import { api } from '../support/api.ts';
 import { auditedLike, auditRows, auditTrail, payTrail } from '../support/audit.ts';
+import { awayFromMidnight } from '../support/clock.ts';
 import { delegate } from '../support/delegations.ts';
 import { withClaims } from '../support/forge.ts';
 import { principalOf } from '../support/principals.ts';
 import { contextOf, idOf, person, share } from '../support/sharing.ts';
 
+// What is said once a minute, and a flood, are counted anew with each day.
+beforeAll(awayFromMidnight, 90_000);
 afterEach(() => {
   vi.useRealTimers();
 });
@@ -219,8 +222,11 @@ describe('a flood of refusals', () => {
 });
 
 describe('the rows that an entry is in D1', () => {
+  let entries = 0;
+
   /** The rows that the projection of an event writes, or of the last of several that are alike. */
   async function rowsOf(more: object, count = 1): Promise<number> {
+    entries += 1;
     let total = 0;
     const db = new Proxy(env.DB, {
       get: (target, name) =>
@@ -240,7 +246,7 @@ describe('the rows that an entry is in D1', () => {
             },
     });
     const event = {
-      id: `01M0000000000000000000${String(Math.trunc(Math.random() * 900) + 100)}0`,
+      id: `01M0000000000000000000${String(entries).padStart(3, '0')}0`,
       stream: 'context/ctx_x',
       version: 2,
       type: 'context_updated',
