@@ -9,7 +9,7 @@ import { forgetOldAudit } from '../../src/delivery/audit-retention.ts';
 import { auditSink } from '../../src/delivery/audit-sink.ts';
 import { sweep } from '../../src/delivery/sweeper.ts';
 import { api, createContext } from '../support/api.ts';
-import { auditedLike, auditTrail } from '../support/audit.ts';
+import { auditedLike, auditTrail, payTrail } from '../support/audit.ts';
 import { printedSeed } from '../support/seed.ts';
 
 const START = Date.UTC(2026, 10, 24, 12);
@@ -198,9 +198,10 @@ describe('changes that are alike', () => {
 });
 
 describe('where the trail is kept for some days', () => {
-  const DAY_MS = 24 * 60 * 60_000;
-  // Two minutes before it is as old as that, and after it.
-  const acts = [{ afterMs: Date.now() - 30 * DAY_MS - 120_000 - START }, { afterMs: 240_000 }, { afterMs: DAY_MS }];
+  const HOUR_MS = 60 * 60_000;
+  const DAY_MS = 24 * HOUR_MS;
+  // An hour before it is as old as that, and after it.
+  const acts = [{ afterMs: Date.now() - 30 * DAY_MS - HOUR_MS - START }, { afterMs: 2 * HOUR_MS }, { afterMs: DAY_MS }];
   const keepers = { DB: env.DB, AUDIT_KEEP_DAYS: '30' };
 
   it('what is older is removed each minute, and nothing else', async () => {
@@ -219,6 +220,8 @@ describe('where the trail is kept for some days', () => {
     await deliver(logOf([{ afterMs: -60 * DAY_MS }, ...many], 'audit/20260926_00'), 0, 2_501);
     await sweep({ ...env, AUDIT_KEEP_DAYS: '30' });
     expect((await rows()).filter(({ time }) => time < '2026-10-01')).toEqual([]);
+    // It made the first administrator, which is an entry as well and must not come among those of the next test.
+    await payTrail();
   });
 
   it('a rebuild does not bring it back', async () => {
@@ -242,13 +245,15 @@ describe('over the API', () => {
     for (let n = 0; n < 12; n++) await api(`/v1/contexts/${id}`, { method: 'PATCH', json: { name: `Name ${n}` } });
     const query = `context=${id}&action=context_updated`;
     const entries = await auditedLike(query, (found) => {
-      expect(found.reduce((sum, { occurrences }) => sum + Number(occurrences), 0)).toBe(12);
+      expect(found.reduce((sum, { occurrences }) => sum + Number(occurrences ?? 1), 0)).toBe(12);
       return found;
     });
     // The minute may have ended meanwhile.
     expect(entries.length).toBeLessThanOrEqual(2);
     const [last] = entries;
-    expect(last).toMatchObject({ lastVersion: 13, fields: ['name'] });
-    expect(await auditTrail(`${query}&from=${encodeURIComponent(String(last?.lastTime))}`)).toEqual([last]);
+    // It may have ended before the last of them, which is an entry of one change then.
+    expect([last?.['lastVersion'] ?? last?.version, last?.fields]).toEqual([13, ['name']]);
+    const lastTime = String(last?.['lastTime'] ?? last?.time);
+    expect(await auditTrail(`${query}&from=${encodeURIComponent(lastTime)}`)).toEqual([last]);
   });
 });
