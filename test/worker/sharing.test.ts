@@ -102,7 +102,10 @@ describe('a context is shared by invitation', () => {
     await vi.waitFor(async () => expect(await search()).toEqual([idOf(context)]), 10_000);
     expect(await found(bob, '/v1/contexts')).toContain(idOf(context));
     expect(await found(eve, '/v1/contexts/search?q=xylophone')).toEqual([]);
-    expect((await waiting(bob)).map(({ context: { id } }) => id)).not.toContain(idOf(context));
+    // The list of invitations is written after the context is.
+    await vi.waitFor(async () => {
+      expect((await waiting(bob)).map(({ context: { id } }) => id)).not.toContain(idOf(context));
+    });
   });
 
   it('until it is declined or withdrawn', async () => {
