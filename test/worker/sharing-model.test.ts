@@ -131,7 +131,7 @@ async function contextOwnedBy(owner: Name): Promise<string> {
 
 describe('who may do what with a context', () => {
   it('is what the reference model says, after any invitations, changes of roles, removals and transfers', {
-    timeout: 120_000,
+    timeout: 300_000,
   }, async () => {
     const seed = printedSeed('sharing model');
     await fc.assert(

@@ -31,7 +31,7 @@ async function listed(by: (path: string) => Promise<Response>, query = ''): Prom
   return items.map(({ id }) => id);
 }
 
-describe('a webhook', { timeout: 30_000 }, () => {
+describe('a webhook', { timeout: 60_000 }, () => {
   it('is shown with its secret once, and from then on without', async () => {
     const ann = await person('Ann');
     const sent = await ann.post(webhooks, { url, description: 'to the chat' }, { Prefer: 'wait=10' });
@@ -250,7 +250,7 @@ describe('a webhook', { timeout: 30_000 }, () => {
     }
     for (const expected of [201, 201, 409]) expect((await ann.post(webhooks, { url })).status).toBe(expected);
     await Promise.all(bodies.slice(2).map(({ id }) => webhookObject(id).redeliver('d1', 1, 5_000)));
-    await vi.waitFor(async () => expect(await listed(ann.call, '?limit=100')).toHaveLength(50), 10_000);
+    await vi.waitFor(async () => expect(await listed(ann.call, '?limit=100')).toHaveLength(50), 20_000);
     const first = await expectJson<{ items: WebhookJson[]; nextCursor: string }>(
       await ann.call(`${webhooks}?limit=30`),
       200,
