@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { BOOTSTRAP_ACTOR } from '../../events/bootstrap-actor.ts';
 import { actorFile, withDatabase } from '../../scripts/tamper/data-files.ts';
 import { create, whenLogged } from '../../scripts/tamper/writer.ts';
 import { runCli } from '../support/cli.ts';
@@ -71,14 +72,14 @@ beforeAll(async () => {
   const hook = { url: 'https://hooks.example/', contexts, types: ['context_restored'] };
   const { id: webhook } = await post('/v1/webhooks', hook);
   await whenLogged(server, contexts);
-  const wanted = [`actor/${agent}`, `connection/${connection}`, `webhook/${webhook}`];
+  const wanted = [`actor/${BOOTSTRAP_ACTOR}`, `actor/${agent}`, `connection/${connection}`, `webhook/${webhook}`];
   const isLogged = async () => {
     const logged = await loggedStreams();
     return wanted.every((name) => logged.has(name));
   };
   await waitFor('the log to have all of it', isLogged, 60_000);
   writeFileSync(keys, await (await fetch(`${server.url}/log/keys`)).text());
-}, 180_000);
+});
 
 afterAll(async () => {
   if (server) await stopServer(server);
