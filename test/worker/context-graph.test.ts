@@ -38,7 +38,7 @@ function byNumber({ nodes, edges }: ContextGraph, ids: readonly string[]) {
 }
 
 describe('a graph', () => {
-  it('is what a simple search finds, for whoever looks', { timeout: 60_000 }, async () => {
+  it('is what a simple search finds, for whoever looks', { timeout: 120_000 }, async () => {
     const seed = printedSeed('graphs');
     await fc.assert(
       fc.asyncProperty(drawnWorld, fc.integer({ min: 1, max: 4 }), async (drawn, depth) => {

@@ -186,7 +186,7 @@ async function history(id: string): Promise<Envelope[]> {
 
 describe('a context', () => {
   it('behaves as the reference model under any commands, conditions, repetitions and evictions', {
-    timeout: 60_000,
+    timeout: 180_000,
   }, async () => {
     const seed = printedSeed('context model');
     await fc.assert(

@@ -246,7 +246,7 @@ describe('delegations, against a model', () => {
   const seed = printedSeed('delegation-model');
 
   it('no chain of delegations, revocations, suspensions, rotations and time, in any order, gives more than the root had or outlives an end', {
-    timeout: 180_000,
+    timeout: 300_000,
   }, async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 6, maxLength: STEPS, size: 'max' }), async (steps) => {

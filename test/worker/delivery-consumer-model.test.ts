@@ -137,7 +137,7 @@ afterEach(() => {
 
 describe('the consumer', () => {
   it('brings each event once and in order, and says only what is so, whatever comes again and whichever requests fail', {
-    timeout: 240_000,
+    timeout: 300_000,
   }, async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(batch, { maxLength: 12, size: 'max' }), async (batches) => {

@@ -62,7 +62,7 @@ const versions = (last: number) => Array.from({ length: last }, (_, index) => in
 
 describe('from the log to every sink', () => {
   it('each event comes once and in order, and the read models end as a replay has them, whatever fails', {
-    timeout: 240_000,
+    timeout: 300_000,
   }, async () => {
     const seed = printedSeed('delivery model');
     await withStorage('delivery model', (sql) =>

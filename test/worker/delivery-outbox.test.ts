@@ -28,7 +28,7 @@ const versions = (last: number) => Array.from({ length: last }, (_, index) => in
 
 describe('the outbox', () => {
   it('brings every destination each event once and in order, whatever is lost, late, twice, down, evicted or restored from a backup, and when the clock is put back', {
-    timeout: 120_000,
+    timeout: 300_000,
   }, async () => {
     const seed = printedSeed('outbox model');
     await withStorage('outbox model', (sql) =>
@@ -343,6 +343,6 @@ describe('a destination that was restored from a backup', () => {
         expect(world.deliveries.queue - before).toBeLessThan(360 + 2 * 25);
         expect(cursor?.lastError).not.toBeNull();
       }),
-    60_000,
+    180_000,
   );
 });

@@ -54,7 +54,7 @@ describe('a lone change', () => {
 
 describe('changes that come fast', () => {
   it('share upserts and messages, the more the longer it goes on, and none waits longer than the sink allows', {
-    timeout: 30_000,
+    timeout: 120_000,
   }, async () => {
     const { upserts, messages, directLags } = await play('pace busy', every(50, 600));
     expect(upserts).toBeLessThanOrEqual(8);

@@ -15,7 +15,7 @@ const isListed = async (id: string) =>
 /** A context that the read models have lost, though they had confirmed it. */
 async function lostContext(): Promise<string> {
   const { id } = await createContext();
-  expect(await objectOf(id).whenDelivered('d1', 1, 5_000)).toBe(true);
+  expect(await objectOf(id).whenDelivered('d1', 1, 10_000)).toBe(true);
   await env.DB.prepare('DELETE FROM contexts WHERE id = ?').bind(id).run();
   expect(await isListed(id)).toBe(false);
   return id;

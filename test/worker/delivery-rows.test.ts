@@ -41,7 +41,7 @@ describe('the rows that an object writes', () => {
     }
   });
 
-  it('of a stream that changes all the time are hardly more than its events', { timeout: 30_000 }, async () => {
+  it('of a stream that changes all the time are hardly more than its events', { timeout: 120_000 }, async () => {
     const { rows, upserts, messages } = await play('rows busy', every(100, 600));
     expect(rows).toBeLessThanOrEqual(600 + 12);
     // A minute: soon every 8 s, which is the longest interval here.

@@ -37,14 +37,14 @@ describe('somebody who is erased while a context is created that names them', ()
         while (!isDone) await new Promise((resolve) => setTimeout(resolve, 5));
       }),
     );
-    await expect.poll(() => isWaiting).toBe(true);
+    await vi.waitFor(() => expect(isWaiting).toBe(true));
     const privacy = [
       { pointer: '/metadata/bob', subject: bob.id },
       { pointer: '/metadata/cid', subject: cid.id },
     ];
     const metadata = { bob: 'of Bob', cid: 'of Cid' };
     const creating = ann.post('/v1/contexts', { name: 'Of two', metadata, privacy });
-    await expect.poll(() => holders(bob.id)).toBe(1);
+    await vi.waitFor(async () => expect(await holders(bob.id)).toBe(1));
     const record = await expectJson(await eraseAll(bob.id), 201);
     expect(record).toMatchObject({ streams: { holds: 0, erased: 1, held: 0 } });
     isDone = true;
@@ -90,7 +90,7 @@ describe('a context whose state cannot be told', () => {
     vi.restoreAllMocks();
   });
 
-  it('may be under a legal hold: nothing is erased until it can be told', { timeout: 90_000 }, async () => {
+  it('may be under a legal hold: nothing is erased until it can be told', { timeout: 180_000 }, async () => {
     const bob = await person('Bob');
     const context = await contextOf(ann);
     await share(ann, context, bob);
@@ -101,7 +101,7 @@ describe('a context whose state cannot be told', () => {
       const command = { type: 'update' as const, data: { name: `Name ${index}` } };
       await objectOf(id).execute({ id, command, principal: ADMINISTRATOR, cause: CAUSE });
     }
-    await expect.poll(() => objectOf(id).flushOutbox(), { timeout: 30_000, interval: 500 }).toBe(true);
+    await expect.poll(() => objectOf(id).flushOutbox(), { timeout: 60_000, interval: 500 }).toBe(true);
     await expectJson(await api(`/v1/admin/streams/context/${id}/archive`, { method: 'POST' }), 200);
     const bucket = env.COLD_HISTORY;
     const [file] = (await bucket?.list({ prefix: `context/${id}/` }))?.objects ?? [];

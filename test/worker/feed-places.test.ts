@@ -69,7 +69,7 @@ beforeEach(async () => {
 
 describe('the places of events in the feed', () => {
   it('are each event’s own, in the order of arrival, whatever comes in parts, twice or late', {
-    timeout: 60_000,
+    timeout: 180_000,
   }, async () => {
     const part = fc.record({
       context: fc.constantFrom(...CONTEXTS),
