@@ -1,5 +1,6 @@
 import { env } from 'cloudflare:workers';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { TransparencyShardActor } from '../../actors/transparency-shard-object.ts';
 import { openCheckpoint } from '../../events/checkpoint.ts';
 import { parseVerifierKey, type VerifierKey } from '../../events/note-keys.ts';
 import { decodeEntries } from '../../events/tiles.ts';
@@ -48,8 +49,11 @@ describe('the bundle of a context', () => {
   it('ends where the log does for those who do not wait, and is no proof of an event that it leaves out', async () => {
     const { id } = await createContext();
     await bundleOf(id);
+    // However long it takes to ask for it.
+    const offer = vi.spyOn(TransparencyShardActor.prototype, 'offer').mockReturnValue('taken');
     await patch(id, { name: 'Not logged yet' });
     const { response, text } = await bundleOf(id, '?wait=0');
+    offer.mockRestore();
     expect(response.headers.get('Stream-Next-Offset')).toBe(offset(id, 1));
     expect(response.headers.get('Stream-Up-To-Date')).toBeNull();
     const trust = { keys: await trustedKeys(), witnesses: 0, earlier: [] };
