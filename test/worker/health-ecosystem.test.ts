@@ -26,8 +26,8 @@ let place = 0;
 function worker(reply: Reply, variables: Partial<Env> = {}) {
   place += 1;
   const { send, received } = network(reply);
-  const urls: Partial<Env> = { CHITTYOS: { fetch: send }, CHITTYOS_TOKEN: `t${place}` };
-  return { received, env: { ...env, ...urls, ...variables } };
+  const CHITTYOS = { fetch: send };
+  return { received, env: { ...env, CHITTYOS, CHITTYOS_TOKEN: `t${place}`, DB: wellDatabase(), ...variables } };
 }
 
 /** Asks a Worker how everything is. */
@@ -44,6 +44,8 @@ function database(all: () => Promise<unknown>): D1Database {
   return new Proxy(env.DB, { get: () => prepare });
 }
 
+/** One in memory, which answers before any timer does: the clock of these tests does not wait for a real one. */
+const wellDatabase = () => database(() => Promise.resolve({ results: [] }));
 const brokenDatabase = () => database(() => Promise.reject(new Error('D1_ERROR: no such disk')));
 const hangingDatabase = () => database(() => new Promise(() => undefined));
 
