@@ -1,3 +1,4 @@
+import { listDurableObjectIds } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { describe, expect, it, vi } from 'vitest';
 import type { Principal } from '../../actors/principal.ts';
@@ -146,13 +147,20 @@ describe('a rebuild', () => {
   const isQuiet = (id: string) =>
     vi.waitFor(async () => expect(await objectOf(id).flushOutbox()).toBe(true), { timeout: 20_000, interval: 200 });
 
+  /** Waits until nothing of any context is on its way: those of the tests before are in the read models as well. */
+  async function allAreQuiet(): Promise<void> {
+    for (const made of await listDurableObjectIds(env.CONTEXTS)) {
+      await vi.waitFor(async () => expect(await env.CONTEXTS.get(made).flushOutbox()).toBe(true), 20_000);
+    }
+  }
+
   it('gives every event its place in the feed and its entry in the trail, also of a long history', {
-    timeout: 60_000,
+    timeout: 120_000,
   }, async () => {
     const long = await createContext({ name: 'Long' });
     await Promise.all(versions(1_300).map((number) => change(long.id, { description: `Change ${number}` })));
     const short = await createContext({ name: 'Short' });
-    for (const { id } of [long, short]) await isQuiet(id);
+    await allAreQuiet();
     const live = await trail();
     await rebuildAll();
     for (const { id } of [long, short]) {
@@ -162,7 +170,7 @@ describe('a rebuild', () => {
     await vi.waitFor(async () => expect(await trail()).toEqual(live), 20_000);
   });
 
-  it('misses nothing that happens meanwhile', { timeout: 60_000 }, async () => {
+  it('misses nothing that happens meanwhile', { timeout: 120_000 }, async () => {
     const made = await Promise.all(versions(6).map((number) => createContext({ name: `Busy ${number}` })));
     let number = 0;
     const changeAll = () => Promise.all(made.map(({ id }) => change(id, { description: `Round ${++number}` })));
@@ -184,7 +192,7 @@ describe('a rebuild', () => {
     }
   });
 
-  it('gives, row by row, what was kept live', { timeout: 30_000 }, async () => {
+  it('gives, row by row, what was kept live', { timeout: 120_000 }, async () => {
     for (let index = 0; index < 12; index++) {
       const { id } = await createContext({ name: `Rebuilt ${index}`, tools: [`tool-${index % 3}`] });
       const headers = { Prefer: 'wait=10' };
@@ -201,6 +209,7 @@ describe('a rebuild', () => {
     await deliver({ body: JSON.stringify(payload(1, 'suspend', suspended)) });
     await deliver({ body: JSON.stringify(payload(2, 'deleted')) });
     await caughtUp(3);
+    await allAreQuiet();
     const live = await readModels();
     await env.DB.prepare("UPDATE installations SET body = '{}', status = 'spoiled'").run();
     await env.DB.prepare("UPDATE contexts SET body = '{}', search = 'spoiled' WHERE rowid % 2 = 0").run();
