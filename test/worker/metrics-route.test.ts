@@ -175,7 +175,7 @@ describe('what the metrics say', () => {
     await objectOf(id).flushOutbox();
     const before = await lag();
     await patch(id, { name: 'On its way' });
-    await objectOf(id).whenDelivered('d1', 2, 5_000);
+    await objectOf(id).whenDelivered('d1', 2, 10_000);
     const after = await lag();
     // Others may be on their way as well.
     expect(after.count).toBeGreaterThan(before.count);
