@@ -22,6 +22,7 @@ async function world() {
   await expectProblem(await ben.call(adas), 404, 'not-found');
   await auditedLike(`actor=${ben.id}&outcome=refused`, (entries) => expect(entries).toHaveLength(1));
   await auditedLike(`stream=context/${idOf(adas)}`, (entries) => expect(entries.length).toBeGreaterThan(1));
+  await auditedLike(`stream=context/${idOf(bens)}`, (entries) => expect(entries).not.toEqual([]));
   return { ada, ben, adas, bens };
 }
 
