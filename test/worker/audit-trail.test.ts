@@ -46,7 +46,7 @@ async function rebuild(): Promise<void> {
 }
 
 describe('the trail', () => {
-  it('is the same to the row when it is made anew from the logs; no secret is in it', { timeout: 30_000 }, async () => {
+  it('is the same to the row when it is made anew from the logs; no secret is in it', { timeout: 90_000 }, async () => {
     const [ada, ben] = [await person('Ada'), await person('Ben')];
     const path = await contextOf(ada, { metadata: { pin: 'a-secret-of-the-context' } });
     await share(ada, path, ben, 'viewer');
@@ -208,7 +208,7 @@ describe('a flood of refusals', () => {
     });
   });
 
-  it('over the API: the first sixty, whoever else is refused meanwhile', { timeout: 20_000 }, async () => {
+  it('over the API: the first sixty, whoever else is refused meanwhile', async () => {
     const [ada, eve, mal] = [await person('Ada'), await person('Eve'), await person('Mal')];
     const path = await contextOf(ada);
     for (let round = 0; round < 8; round++) {
