@@ -1,6 +1,7 @@
 import { derivedId } from '../../events/id.ts';
 import { as, keyHolder, plain, registerActor, startSession } from './actors.ts';
 import { api } from './api.ts';
+import { notYetLogged } from './log-cases.ts';
 
 /** A request that gets the status from the operation. */
 type Case = [operationId: string, status: number, send: () => Promise<Response>];
@@ -97,7 +98,7 @@ export const actorCases: Case[] = [
   ['readActorBundle', 401, () => api('/v1/actors/me/bundle', { headers: wrongKey })],
   ['readActorBundle', 403, () => asAnother('GET', '/bundle?wait=0')],
   ['readActorBundle', 404, () => unknown('GET', '/bundle?wait=0')],
-  ['readActorBundle', 503, async () => api(`/v1/actors/${(await registerActor()).id}/bundle?wait=0`)],
+  ['readActorBundle', 503, () => notYetLogged(async () => `/v1/actors/${(await registerActor()).id}`)],
   ['patchActor', 200, () => change('PATCH', '', { json: { name: 'y' } })],
   ['patchActor', 400, () => change('PATCH', '', { json: { name: '' } })],
   ['patchActor', 409, () => onDeleted('PATCH', '', { name: 'y' })],

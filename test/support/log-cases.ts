@@ -1,3 +1,4 @@
+import { vi } from 'vitest';
 import { derivedId } from '../../events/id.ts';
 import { api, createContext } from './api.ts';
 import { configured } from './rest.ts';
@@ -26,6 +27,15 @@ async function tile(kind: string): Promise<Response> {
   return api(`/log/tile/${kind}/${width === 0 ? '000' : `${index}.p/${width}`}`);
 }
 
+/** What is answered for the bundle of a stream made just now; of the next one when a checkpoint came in between. */
+export function notYetLogged(make: () => Promise<string>): Promise<Response> {
+  return vi.waitFor(async () => {
+    const response = await api(`${await make()}/bundle?wait=0`);
+    if (response.status !== 503) throw new Error(`${response.status}: ${await response.text()}`);
+    return response;
+  });
+}
+
 /** What the routes of the transparency log answer. */
 export const logCases: readonly Case[] = [
   ['readCheckpoint', 200, async () => logged().then(() => api('/log/checkpoint'))],
@@ -44,5 +54,5 @@ export const logCases: readonly Case[] = [
   ['readBundle', 400, () => api(`${nobody}/bundle?wait=61`)],
   ['readBundle', 401, () => api(`${nobody}/bundle`, { headers: { 'X-API-Key': 'wrong' } })],
   ['readBundle', 404, () => api(`${nobody}/bundle`)],
-  ['readBundle', 503, async () => api(`/v1/contexts/${(await createContext()).id}/bundle?wait=0`)],
+  ['readBundle', 503, () => notYetLogged(async () => `/v1/contexts/${(await createContext()).id}`)],
 ];
