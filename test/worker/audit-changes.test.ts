@@ -1,6 +1,7 @@
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { plain } from '../support/actors.ts';
 import { auditedLike, auditTrail, entriesOf, traced } from '../support/audit.ts';
+import { awayFromMidnight } from '../support/clock.ts';
 import { derivedId, expectProblem } from '../support/rest.ts';
 import { contextOf, idOf, invite, type Person, person } from '../support/sharing.ts';
 
@@ -18,6 +19,9 @@ interface Scene {
   readonly ben: Person;
   readonly path: string;
 }
+
+// A flood is counted anew with each day.
+beforeAll(awayFromMidnight, 90_000);
 
 const inHours = (hours: number) => new Date(Date.now() + hours * 3_600_000).toISOString();
 
