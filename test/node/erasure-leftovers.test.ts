@@ -39,14 +39,10 @@ async function send<Body = { id: string }>(method: string, url: string, json?: o
 
 /** Waits until the list of actors shows one by this name: what else is in the read models is there then too. */
 const listed = (id: string, query: string, name: string) =>
-  waitFor(
-    `the list to call ${id} ${name}`,
-    async () => {
-      const { items } = await send<{ items: { id: string; name: string }[] }>('GET', `/actors?${query}`);
-      return items.some((item) => item.id === id && item.name === name);
-    },
-    30_000,
-  );
+  waitFor(`the list to call ${id} ${name}`, async () => {
+    const { items } = await send<{ items: { id: string; name: string }[] }>('GET', `/actors?${query}`);
+    return items.some((item) => item.id === id && item.name === name);
+  });
 
 /** The databases of the objects, with what is in their write-ahead logs carried over. */
 function objectDatabases(): string[] {

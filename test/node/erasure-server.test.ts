@@ -108,7 +108,7 @@ it('a person is erased, the history is verified again, and no file of the servic
 
   // Downstream has been told, and has no words either.
   const outbox = () => send<{ behind: object[] }>('GET', '/admin/outbox');
-  await waitFor('everything to be delivered', async () => (await outbox()).behind.length === 0, 30_000);
+  await waitFor('everything to be delivered', async () => (await outbox()).behind.length === 0);
   const ask = async <Answer>(url: string, answer: z.ZodType<Answer>) => {
     const headers = { Authorization: `Bearer ${server.apiKey}` };
     return answer.parse(await (await fetch(`${server.url}${url}`, { headers })).json());
@@ -127,7 +127,7 @@ it('a person is erased, the history is verified again, and no file of the servic
     (await ask(`${record}?after=200&limit=500`, lineageSchema)).lineage.filter(({ type }) => type === told[0]?.type);
   // What has left the outbox waits in the queue for a moment.
   for (const [name, erasures] of Object.entries({ inChronicle, inDna })) {
-    await waitFor(`both erasures to be ${name}`, async () => (await erasures()).length >= told.length, 30_000);
+    await waitFor(`both erasures to be ${name}`, async () => (await erasures()).length >= told.length);
     expect(await erasures()).toMatchObject(told);
   }
   // The read models have been told as well.
@@ -140,7 +140,7 @@ it('a person is erased, the history is verified again, and no file of the servic
       const listed = (await ask(url, listedSchema)).items.find((item) => item.id === shown.id);
       return isDeepStrictEqual({ ...listed, ...shown }, listed);
     };
-    await waitFor(`${url} to show nothing of theirs`, isShown, 30_000);
+    await waitFor(`${url} to show nothing of theirs`, isShown);
   }
   const printed = server.stdout() + server.stderr();
   for (const word of WORDS) expect(printed).not.toContain(word);
