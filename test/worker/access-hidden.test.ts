@@ -40,6 +40,8 @@ const about = routes.filter(({ path }) => HIDDEN.some((thing) => path.startsWith
 /** All of an answer that its caller gets to see, without what names the thing and the request. */
 async function seen(response: Response, id: string): Promise<unknown> {
   const headers = Object.fromEntries([...response.headers].filter(([name]) => name !== 'traceparent'));
+  // How many requests remain is one less when the one before came in the same millisecond.
+  if (headers.ratelimit) headers.ratelimit = headers.ratelimit.replaceAll(/;r=\d+/g, ';r=N');
   if (response.webSocket) {
     const socket = response.webSocket;
     const ended = await new Promise<CloseEvent>((resolve, reject) => {
