@@ -19,7 +19,7 @@ beforeAll(async () => {
     { section: '### Erase a person' },
   ];
   ({ all } = await pasteReadme(sections, server, folder.path));
-}, 120_000);
+}, 400_000);
 
 afterAll(async () => {
   await stopServer(server);
@@ -65,16 +65,16 @@ it('the lines of the README with the official client of Durable Streams, pasted,
   let printed = '';
   for (const output of [shell.stdout, shell.stderr]) output.on('data', (chunk) => (printed += chunk));
   try {
-    await waitFor('the history', async () => printed.includes("type: 'context_created'"), 30_000);
+    await waitFor('the history', async () => printed.includes("type: 'context_created'"), 60_000);
     expect(printed).not.toContain('Renamed while');
     const headers = { Authorization: `Bearer ${server.apiKey}`, 'Content-Type': 'application/json' };
     const body = JSON.stringify({ name: 'Renamed while somebody looks' });
     expect((await fetch(context, { method: 'PATCH', headers, body })).status).toBe(200);
-    await waitFor('the change', async () => printed.includes('Renamed while somebody looks'), 30_000);
+    await waitFor('the change', async () => printed.includes('Renamed while somebody looks'), 60_000);
   } catch (error) {
     throw new Error(`${error}: ${printed}`);
   } finally {
     if (shell.pid !== undefined && shell.exitCode === null) process.kill(-shell.pid, 'SIGKILL');
     await ended;
   }
-}, 90_000);
+}, 180_000);

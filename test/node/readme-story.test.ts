@@ -1,10 +1,17 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BOOTSTRAP_ACTOR } from '../../events/bootstrap-actor.ts';
-import { pasteReadme, readme, type Story } from '../support/readme-story.ts';
+import { pasteReadme, readme, type Story, type Watched } from '../support/readme-story.ts';
 import { freePort, type Server, startServer, stopServer, temporaryFolder } from '../support/server.ts';
 
 /** What of "Try it" comes before people work together. */
 const BEGINNINGS = ['export BOOTSTRAP_API_KEY=', 'Idempotency-Key: first', 'ACTORS='];
+
+/** Whether both have seen the proposal approved, and the streams are over of her who was removed and of the service. */
+function hasCome(watched: readonly Watched[]): boolean {
+  const [first, second, last] = watched.slice(-3);
+  const isSeen = [first, second].every((stream) => stream?.received.includes('event: proposal_applied'));
+  return isSeen && second?.hasEnded === true && last?.hasEnded === true;
+}
 
 const data = temporaryFolder('readme-story');
 const folder = temporaryFolder('readme-story-shell');
@@ -18,8 +25,8 @@ beforeAll(async () => {
     { section: '### Share a context' },
     { section: '### Hand on a part of your rights' },
   ];
-  ({ all, errors, watched } = await pasteReadme(sections, server, folder.path));
-}, 120_000);
+  ({ all, errors, watched } = await pasteReadme(sections, server, folder.path, hasCome));
+}, 400_000);
 
 afterAll(async () => {
   await stopServer(server);
@@ -79,7 +86,7 @@ describe('the lines of the README, pasted', () => {
     };
     // It comes a moment after what it tells of.
     await expect
-      .poll(told, { timeout: 20_000 })
+      .poll(told, { timeout: 60_000 })
       .toEqual(
         expect.arrayContaining([
           'context_created',
