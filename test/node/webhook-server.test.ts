@@ -5,7 +5,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freePort, type Server, startServer, stopServer, temporaryFolder, waitFor } from '../support/server.ts';
 
 const KEY = 'cck_webhook-server';
-const MEGABYTES = 10;
+/** More than what sockets hold on the way, which is some 10 MB. */
+const MEGABYTES = 100;
+/** Milliseconds for an attempt whose answer is read for two seconds at most; an attempt as a whole may take fifteen. */
+const READ_MS = 12_000;
 const folder = temporaryFolder('webhook-server');
 let port = 0;
 let server: Server;
@@ -114,7 +117,7 @@ describe('webhooks of the real server', () => {
     await stopServer(server, 'SIGKILL');
     replies.delete('/killed');
     await start();
-    await waitFor('both', () => at('/killed').length === 3, 90_000);
+    await waitFor('both', () => at('/killed').length === 3, 180_000);
     const [first, again, next] = at('/killed').map(({ body }) => Number(JSON.parse(body).data.version));
     expect(again).toBe(first);
     expect(next).toBeGreaterThan(first ?? Number.NaN);
@@ -123,7 +126,7 @@ describe('webhooks of the real server', () => {
     expect(ids[2]).not.toBe(ids[1]);
   });
 
-  it('are delivered to a receiver that answers with 10 MB, or with a body that never ends, and read little of it', async () => {
+  it('are delivered to a receiver that answers with 100 MB, or with a body that never ends, and read little of it', async () => {
     const { id } = await call('POST', '/v1/contexts', { name: 'A lot' });
     const [big, endless] = [await webhook('/big', id), await webhook('/endless', id)];
     let bytes = 0;
@@ -152,10 +155,10 @@ describe('webhooks of the real server', () => {
     });
     await call('PATCH', `/v1/contexts/${id}`, { name: 'Changed' });
     for (const hook of [big, endless]) {
-      await waitFor('the attempt', async () => (await lastAttempt(hook.id)) !== undefined, 20_000);
+      await waitFor('the attempt', async () => (await lastAttempt(hook.id)) !== undefined);
       const attempt = await lastAttempt(hook.id);
       expect(attempt).toMatchObject({ outcome: 'delivered', status: 200 });
-      expect(attempt?.durationMs).toBeLessThan(5_000);
+      expect(attempt?.durationMs).toBeLessThan(READ_MS);
     }
     await waitFor('both connections to be given up', () => closed === 2);
     expect(bytes).toBeLessThan(MEGABYTES * 1024 * 1024);
@@ -166,14 +169,19 @@ describe('webhooks of the real server', () => {
     const [moved, slow] = [await webhook('/moved', id), await webhook('/slow', id)];
     await webhook('/quick', id);
     replies.set('/moved', (response) => response.writeHead(308, { Location: urlOf('/elsewhere') }).end());
-    replies.set('/slow', () => undefined);
+    let givenUpAt: number | null = null;
+    replies.set('/slow', (response) => {
+      response.on('close', () => {
+        givenUpAt ??= performance.now();
+      });
+    });
     await call('PATCH', `/v1/contexts/${id}`, { name: 'Changed' });
-    await waitFor('the quick one', () => at('/quick').length === 1);
+    await waitFor('the quick one', () => at('/quick').length > 0);
     await waitFor('the redirect', async () => (await lastAttempt(moved.id))?.outcome === 'redirected');
-    await waitFor('the slow one to be begun with', () => at('/slow').length === 1);
-    expect(await lastAttempt(slow.id)).toBeUndefined();
-    await waitFor('the slow one to be given up', async () => (await lastAttempt(slow.id)) !== undefined, 20_000);
+    await waitFor('the slow one to be given up', async () => (await lastAttempt(slow.id)) !== undefined);
     expect(await lastAttempt(slow.id)).toMatchObject({ outcome: 'timed_out', status: null });
+    await waitFor('its connection to be closed', () => givenUpAt !== null);
+    for (const path of ['/quick', '/moved']) expect(at(path)[0]?.at).toBeLessThan(givenUpAt ?? 0);
     expect(at('/elsewhere')).toEqual([]);
   });
 
