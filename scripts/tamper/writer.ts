@@ -4,9 +4,9 @@ import type { Target } from './auditor.ts';
 
 /** Seconds to wait for the log, and for a context to have its place in ChittyOS. */
 const LOGGED_S = 60;
-const PROVISIONED_MS = 60_000;
+const PROVISIONED_MS = 300_000;
 /** How long until ChittyOS has had every event, in milliseconds. */
-const DELIVERED_MS = 90_000;
+const DELIVERED_MS = 300_000;
 
 async function send({ url, apiKey }: Target, method: string, path: string, body?: object): Promise<Response> {
   const response = await fetch(`${url}${path}`, {
