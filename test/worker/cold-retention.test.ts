@@ -17,8 +17,12 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** A context with words to erase after a day, whose first events are cold and whose segments are lost. */
-async function lostContext(): Promise<string> {
+/**
+ * A context with words to erase after a day, whose first events are cold and whose segments are lost.
+ *
+ * @param prepare done to its object before it is time to erase them
+ */
+async function lostContext(prepare: (sql: SqlStorage) => void = () => undefined): Promise<string> {
   const ann = await person('Ann');
   const context = await contextOf(ann, {
     metadata: { customer: 'Hedwig' },
@@ -36,6 +40,7 @@ async function lostContext(): Promise<string> {
   expect(await archived.json()).toMatchObject({ segments: 1 });
   const files = (await env.COLD_HISTORY?.list({ prefix: `context/${id}/` }))?.objects ?? [];
   for (const { key } of files) await env.COLD_HISTORY?.delete(key);
+  await runInDurableObject(object, (_object, { storage }) => prepare(storage.sql));
   await evictDurableObject(object);
   vi.useFakeTimers({ now: Date.now() + 3 * DAY_MS, toFake: ['Date'] });
   return context;
@@ -57,12 +62,12 @@ it.each([
 );
 
 it('an alarm that could not do it does all the rest, and rings again', async () => {
-  const context = await lostContext();
-  const object = objectOf(idOf(context));
-  await runInDurableObject(object, (_object, { storage }) => {
-    storage.sql.exec(`CREATE TRIGGER broken BEFORE INSERT ON events BEGIN SELECT raise(ABORT, 'no'); END`);
-    storage.sql.exec(`INSERT INTO answers (key, fingerprint, version, body, expires_at) VALUES ('old', '', 1, '', 1)`);
+  const context = await lostContext((sql) => {
+    sql.exec(`CREATE TRIGGER broken BEFORE INSERT ON events BEGIN SELECT raise(ABORT, 'no'); END`);
+    const insert = "INSERT INTO answers (key, fingerprint, version, body, expires_at) VALUES ('old', '', 1, '', ?)";
+    sql.exec(insert, Date.now() + DAY_MS);
   });
+  const object = objectOf(idOf(context));
   await runDurableObjectAlarm(object);
   const left = await runInDurableObject(object, async (_object, { storage }) => {
     storage.sql.exec('DROP TRIGGER broken');
