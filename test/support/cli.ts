@@ -16,10 +16,15 @@ export interface RunOptions {
   readonly environment?: Readonly<Record<string, string>>;
   /** Called with what it has printed so far; true ends it with Ctrl-C. */
   readonly isEnough?: (stdout: string) => boolean;
+  /** Called with what it has said on standard error so far. */
+  readonly onStderr?: (stderr: string) => void;
 }
 
 /** Runs `chittyconnect` as a process of its own, with none of this process's settings. */
-export function runCli(args: readonly string[], { input, environment, isEnough }: RunOptions = {}): Promise<Ran> {
+export function runCli(
+  args: readonly string[],
+  { input, environment, isEnough, onStderr }: RunOptions = {},
+): Promise<Ran> {
   const { PATH = '', HOME = '' } = process.env;
   const child = spawn(process.execPath, [join(ROOT, 'cli', 'chittyconnect.js'), ...args], {
     env: { PATH, HOME, ...environment },
@@ -28,6 +33,7 @@ export function runCli(args: readonly string[], { input, environment, isEnough }
   for (const name of ['stdout', 'stderr'] as const) {
     child[name].setEncoding('utf8').on('data', (text: string) => {
       printed[name] += text;
+      if (name === 'stderr') onStderr?.(printed.stderr);
       if (isEnough?.(printed.stdout)) child.kill('SIGINT');
     });
   }
