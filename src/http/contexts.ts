@@ -204,12 +204,16 @@ export const restoreContext: AuthenticatedRoute = {
 };
 
 /**
- * The id of the context in the path, which may also be named by its ChittyID; 404 when it cannot be one. No object is
- * asked whether it exists, because asking one creates it.
+ * The id of the context in the path, which may also be named by its ChittyID; 404 when it cannot be one. A ChittyID that
+ * no context has gets the id of a context that is not there: what else is wrong with a request is then found in the same
+ * order, and does not tell such a one from that of a hidden context.
  */
 export async function contextId({ request, env }: Exchange): Promise<string | Problem> {
-  const id = await findContextId(env, request.params?.id ?? '');
-  return id ?? { problem: 'not-found', detail: 'There is no context with this id.' };
+  const text = request.params?.id ?? '';
+  const id = await findContextId(env, text);
+  if (id !== null) return id;
+  if (isChittyId(text)) return derivedId(CONTEXT_PREFIX, text);
+  return { problem: 'not-found', detail: 'There is no context with this id.' };
 }
 
 /** The id of the context that a text names, by itself or by its ChittyID; null when it cannot be one. */
