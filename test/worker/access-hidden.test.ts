@@ -12,7 +12,7 @@ let world: World;
 beforeAll(async () => {
   await liftLimits();
   world = await makeWorld();
-}, 60_000);
+}, 120_000);
 
 const STRANGERS: readonly (readonly [standing: 'stranger' | 'owner' | 'administrator', kind: Kind])[] = [
   ['stranger', 'a key with all scopes'],

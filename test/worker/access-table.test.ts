@@ -1,5 +1,5 @@
 import { SELF } from 'cloudflare:test';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { ACTIONS, type Action } from '../../actors/access.ts';
 import type { Route } from '../../src/http/route.ts';
 import { routes } from '../../src/http/routes.ts';
@@ -15,7 +15,11 @@ let world: World;
 beforeAll(async () => {
   await liftLimits();
   world = await makeWorld();
-}, 60_000);
+}, 120_000);
+
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 /** What a route asks of a credential; null for what is for everybody. */
 function actionOf(route: Route): Action | null {
@@ -140,6 +144,8 @@ describe('a ticket for the context', () => {
   });
 
   it('opens no other route', async () => {
+    // It is good for half a minute, and the other routes are many.
+    vi.useFakeTimers({ toFake: ['Date'] });
     const ticket = (await ticketOf('owner')) ?? '';
     for (const each of about.filter(([name]) => !TAKING.includes(name))) {
       expect([each[0], await outcomeWith(ticket, each)]).toEqual([each[0], 'unauthorized']);

@@ -312,7 +312,7 @@ export const rows: Readonly<Record<string, Row>> = {
   readActor: onActor(),
   readActorHistory: onActor(),
   readActorProof: onActor({ query: '?version=1' }),
-  readActorBundle: onActor({ query: '?wait=0' }),
+  readActorBundle: onActor({ query: '?wait=30' }),
   patchActor: onActor({ json: { name: 'Changed' } }),
   deleteActor: onActor(),
   suspendActor: onActor(),

@@ -20,6 +20,8 @@ import {
 
 /** How long ago that was good which has expired, in milliseconds. */
 const EXPIRED_MS = 60_000;
+/** How long sessions are used, in milliseconds: half as long as their tokens are good. */
+const SESSIONS_MS = 300_000;
 
 /** A context, an actor, and everybody who can stand to them in any way, with every kind of credential. */
 export class World {
@@ -69,6 +71,7 @@ export class Individual {
   readonly id: string;
   readonly #standing: Standing;
   readonly #made = new Map<string, Promise<Presented>>();
+  #sessionsSince = Date.now();
   /** Keys that are good no more by the time the cells are tried. */
   readonly #ended: { readonly expired: string; readonly revoked: string; readonly suspended: string };
   readonly #key: string;
@@ -90,14 +93,16 @@ export class Individual {
 
   /** A credential of a kind. @param scope what the route needs; null when it needs none */
   present(kind: Kind, scope: Scope | null): Promise<Presented> {
+    if (Date.now() - this.#sessionsSince > SESSIONS_MS) this.forgetSessions();
     const name = isMadeFor(kind) ? `${kind}: ${scope}` : kind;
     const made = this.#made.get(name) ?? this.#make(kind, scope);
     this.#made.set(name, made);
     return made;
   }
 
-  /** Forgets the sessions, which were ended. */
+  /** Forgets the sessions, which were ended, or soon will have. */
   forgetSessions(): void {
+    this.#sessionsSince = Date.now();
     this.#made.delete('a session');
     this.#made.delete('a cookie with the CSRF token');
     this.#made.delete('a cookie without the CSRF token');
