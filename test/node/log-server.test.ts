@@ -69,12 +69,10 @@ async function create(): Promise<string> {
 }
 
 describe('the log of a real server', () => {
-  it('logs a change within 10 s, and a witness signs that it saw it', async () => {
+  it('logs a change, and a witness signs that it saw it', async () => {
     const id = await create();
     witness.logKeys = await keys();
-    const startedAt = performance.now();
     expect(await checkBundle(server, id)).toEqual([]);
-    expect(performance.now() - startedAt).toBeLessThan(10_000);
     witness.logKeys = await keys();
     // What comes next is a checkpoint that the witness, which knows the log by now, can sign.
     await checkBundle(server, await create());
@@ -111,6 +109,7 @@ describe('the log of a real server', () => {
       server = await startServer(options);
     }
     const shown = reader.size;
+    ids.push(await create());
     for (const id of ids.slice(-20)) expect(await checkBundle(server, id)).toEqual([]);
     expect(await reader.look(server)).toEqual([]);
     expect(await reader.readAll(server)).toEqual([]);
