@@ -2,6 +2,7 @@ import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { isRefusal } from '../../actors/decider.ts';
 import { CounterObject, RecordingSink } from './counter.ts';
+import { deliverAll } from './delivered.ts';
 import { hotLog } from './hot-log.ts';
 import { ADMINISTRATOR } from './principals.ts';
 
@@ -108,7 +109,8 @@ export async function answerTo({ stub, stream }: Cuttable, question: Question): 
     case 'sink': {
       RecordingSink.received.set(stream, []);
       await stub.resend('recording', question.from);
-      await stub.flushOutbox();
+      // Also when a timer from before began to bring it in between.
+      await deliverAll(stub, 'recording');
       return RecordingSink.received.get(stream);
     }
     default:

@@ -38,7 +38,7 @@ describe('segments that together are more than what one read may hold', () => {
     const then = await totalOf(cut, after);
     expect(await addAgain(after)).not.toHaveProperty('refused');
     expect(await totalOf(cut)).toBe(total + (total - then));
-  }, 120_000);
+  }, 300_000);
 
   it.each([
     ['before anything was moved in the other form', 0],
@@ -64,6 +64,6 @@ describe('segments that together are more than what one read may hold', () => {
       expect(await totalOf(cut)).toBe(then);
       expect(CounterObject.segments.gets).toBe(0);
     },
-    120_000,
+    300_000,
   );
 });
