@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { connect } from '../../client/client.ts';
-import { freePort, ROOT, type Server, startServer, stopServer, temporaryFolder } from '../support/server.ts';
+import { freePort, ROOT, type Server, startServer, stopServer, temporaryFolder, waitFor } from '../support/server.ts';
 
 /** Sockets on one context. */
 const SOCKETS = 10_000;
@@ -36,6 +36,8 @@ it('10,000 subscribers of one context all get one change', async () => {
   if (count < SOCKETS) console.log(`The system allows only ${count} sockets (ulimit -n); testing with those.`);
   const api = connect({ baseUrl: server.url, apiKey: server.apiKey });
   const { id } = await api.create({ name: 'Popular' });
+  // What happens to it by itself is no change of ours.
+  await waitFor('the context to have its place', async () => (await api.read(id)).provisioning.status === 'complete');
   const start = performance.now();
   const arguments_ = [`${server.url}/v1/contexts/${id}/live`, server.apiKey, String(count)];
   crowd = spawn(process.execPath, [join(ROOT, 'test/support/live-crowd.ts'), ...arguments_], {
