@@ -13,8 +13,6 @@ import {
 const MIB = 1024 * 1024;
 /** Connections that stay in the middle of a request at the same time. */
 const SLOW_CONNECTIONS = 200;
-/** Milliseconds within which the others must be served meanwhile. */
-const SERVED_MS = 2_000;
 
 const API_KEY = 'the-key-of-the-network-tests';
 const HEADERS = `Host: localhost\r\nAuthorization: Bearer ${API_KEY}\r\n`;
@@ -36,32 +34,50 @@ afterAll(async () => {
   temporary.remove();
 });
 
-/** A connection that has sent `bytes`, and what came back so far. */
-function open(bytes: readonly (string | Buffer)[]): { socket: Socket; received(): string; isOver(): boolean } {
+/** A connection that has sent bytes. */
+interface Connection {
+  readonly socket: Socket;
+  /** What came back so far. */
+  received(): string;
+  isOver(): boolean;
+  /** Whether it was the server who broke it off. */
+  wasReset(): boolean;
+}
+
+function open(bytes: readonly (string | Buffer)[]): Connection {
   const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
   let received = '';
   let over = false;
+  let reset = false;
   socket.setEncoding('latin1');
   socket.on('data', (text) => {
     received += text;
   });
   // A server that refuses a body need not read the rest of it, and resets the connection.
-  socket.on('error', () => undefined);
+  socket.on('error', () => {
+    reset = true;
+  });
   socket.on('close', () => {
     over = true;
   });
   for (const chunk of bytes) socket.write(chunk);
-  return { socket, received: () => received, isOver: () => over };
+  return { socket, received: () => received, isOver: () => over, wasReset: () => reset };
 }
+
+/** How often something is sent again whose answer was lost. */
+const ATTEMPTS = 5;
 
 /** Sends bytes as they are. @returns the statuses of the first `count` answers */
 async function statuses(bytes: readonly (string | Buffer)[], { count = 1, half = false } = {}): Promise<number[]> {
-  const connection = open(bytes);
-  if (half) connection.socket.end();
-  const found = () => [...connection.received().matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status));
-  await waitFor('an answer', () => found().length >= count || connection.isOver());
-  connection.socket.destroy();
-  return found();
+  for (let attempt = 1; ; attempt++) {
+    const connection = open(bytes);
+    if (half) connection.socket.end();
+    const found = () => [...connection.received().matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status));
+    await waitFor('an answer', () => found().length >= count || connection.isOver());
+    connection.socket.destroy();
+    // Whoever still writes when a reset comes does not get to read the answer that came just before it.
+    if (found().length > 0 || !connection.wasReset() || attempt === ATTEMPTS) return found();
+  }
 }
 
 async function isHealthy(): Promise<boolean> {
@@ -120,10 +136,9 @@ describe('the server is not harmed by', () => {
     const halves = [`GET /health HTTP/1.1\r\nHo`, `${POST}Content-Length: 100\r\n\r\n{"na`];
     const slow = Array.from({ length: SLOW_CONNECTIONS }, (_, index) => open([halves[index % halves.length] ?? '']));
     await waitFor('all to be connected', () => slow.every(({ socket }) => !socket.connecting));
-    const before = performance.now();
     for (let request = 0; request < 20; request++) expect(await isHealthy()).toBe(true);
-    expect(performance.now() - before).toBeLessThan(SERVED_MS);
-    expect(slow.filter(({ received }) => received().length > 0)).toEqual([]);
+    // All while every slow one still was in the middle: nobody waited until one of them was done or given up.
+    expect(slow.filter(({ received, isOver }) => received().length > 0 || isOver())).toEqual([]);
     const [head, body] = slow;
     head?.socket.write('st: localhost\r\n\r\n');
     body?.socket.write(`me":"slow"}${' '.repeat(86)}`);
