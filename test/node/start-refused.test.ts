@@ -17,8 +17,11 @@ import {
   waitFor,
 } from '../support/server.ts';
 
-/** How long a start may take to give up: the build, which comes before the port is looked at, is most of it. */
-const GIVE_UP_MS = 20_000;
+/**
+ * How long a start may take to give up: the build, which comes before the port is looked at, is most of it, two seconds
+ * or ten times that.
+ */
+const GIVE_UP_MS = 100_000;
 
 const temporary = temporaryFolder('refused');
 afterAll(() => temporary.remove());

@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
@@ -131,9 +131,8 @@ describe('kill -9', () => {
     const dataFolder = join(temporary.path, 'data');
     for (const printed of ['', 'ChittyConnect']) {
       const starting = spawnServer({ port, dataFolder, environment: { TMPDIR: temporary.path } });
-      const hasLock = () =>
-        readdirSync(temporary.path, { recursive: true, encoding: 'utf8' }).includes(join('data', 'lock.sqlite'));
-      await waitFor('the start to get somewhere', () => hasLock() && starting.stdout().includes(printed), 30_000);
+      const hasLock = () => existsSync(join(dataFolder, 'lock.sqlite'));
+      await waitFor('the start to get somewhere', () => hasLock() && starting.stdout().includes(printed), 120_000);
       const children = childrenOf(starting.pid);
       starting.kill('SIGKILL');
       await waitFor('all of it to be gone', () => starting.isGone() && !children.some(isRunning));
