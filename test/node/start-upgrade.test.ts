@@ -63,7 +63,7 @@ async function rebuild({ url }: Server): Promise<string> {
 async function isRebuilt(server: Server): Promise<void> {
   expect(server.stdout()).toContain('Lists and search are made anew');
   const isSaid = () => server.stdout().includes('Lists and search are complete.');
-  await waitFor('the rebuild to end', async () => isSaid(), 30_000);
+  await waitFor('the rebuild to end', async () => isSaid(), 120_000);
 }
 
 /** Makes the database of read models what it was before contexts had members. */
@@ -90,7 +90,7 @@ describe('a start on the data of an older version, or without its read models', 
     const { key } = await ask<{ key: string }>(first, '/v1/actors/me/keys', { name: 'Reads', scopes });
     expect(await names(first, key)).toEqual(['From an older version']);
     // Until nothing is on its way that would write the row anew.
-    await waitFor('the context to be provisioned', () => isProvisioned(first), 20_000);
+    await waitFor('the context to be provisioned', () => isProvisioned(first), 120_000);
     await stopServer(first);
     makeOlder();
 
@@ -110,5 +110,5 @@ describe('a start on the data of an older version, or without its read models', 
     expect(await names(fourth, key)).toEqual(['From an older version']);
     expect(await rebuild(fourth)).toMatch(/Rebuilt \d+ streams/);
     expect(await names(fourth, key)).toEqual(['From an older version']);
-  }, 240_000);
+  }, 600_000);
 });
