@@ -23,6 +23,9 @@ import { Client, type Target } from './fault/writers.ts';
 
 /** Milliseconds that writers write before the server is killed. */
 const WRITING_MS = { min: 40, max: 1_600 } as const;
+/** Changes to be acknowledged for each round, in all: on a slow machine the last one goes on until they are. */
+const ACKNOWLEDGED_MIN = 40;
+const LOOK_MS = 20;
 /** Contexts that are read at the same time while checking. */
 const CHECKERS = 4;
 /** Violations that are printed. */
@@ -91,7 +94,8 @@ async function run({ rounds, seed, patient }: Options): Promise<boolean> {
       const { unanswered } = client.counts;
       const disturbances = deck.draw(ofRound.fork('disturbances'));
       totals.disturbances.push(...disturbances);
-      const killed = await killWhileWriting(server, writers, company, disturbances, ofRound, start, () => {
+      const isEnough = () => round < rounds || client.counts.acknowledged >= ACKNOWLEDGED_MIN * rounds;
+      const killed = await killWhileWriting(server, writers, company, disturbances, ofRound, start, isEnough, () => {
         const lost = client.counts.unanswered - unanswered;
         if (lost > 0) ledger.violations.push(`${lost} changes got no answer before anything was killed`);
       });
@@ -138,6 +142,7 @@ async function killWhileWriting(
   disturbances: readonly Disturbance[],
   random: Random,
   start: StartOptions,
+  isEnough: () => boolean,
   beforeKill: () => void,
 ): Promise<Killed> {
   const target: Target = server;
@@ -146,9 +151,15 @@ async function killWhileWriting(
     writers.write(target, random, stop.signal),
     company.work(target, random.fork('company'), stop.signal),
   ]);
+  let isWriting = true;
+  const over = () => {
+    isWriting = false;
+  };
+  writing.then(over, over);
   // They stay switched on as they are when it is killed: it comes up again with them.
   const disturbed = await disturb(target, disturbances, random.fork('disturb'));
   await pause(random.between(WRITING_MS.min, WRITING_MS.max));
+  while (isWriting && !isEnough()) await pause(LOOK_MS);
   await disturbed.end();
   beforeKill();
   const killing = killAndRestart(server, drawWay(random), start, random);

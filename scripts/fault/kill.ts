@@ -29,7 +29,7 @@ const WAYS = [
 export type Way = (typeof WAYS)[number];
 
 /** Milliseconds for which the guard may take to notice that node is gone: it looks every 500 ms. */
-const ORPHAN_MAX_MS = 5_000;
+const ORPHAN_MAX_MS = 20_000;
 /** Milliseconds after which a start is killed at most; it takes about 2,000 ms. */
 const START_KILL_MAX_MS = 2_500;
 /** Milliseconds between killing workerd and killing node at most: a new workerd may just be starting. */
@@ -64,7 +64,7 @@ export async function killAndRestart(server: Server, way: Way, start: StartOptio
   if (way === 'workerd alone') {
     // Node notices and starts another one: nobody has to.
     await waitFor('node to start another workerd', () => childrenOf(server.pid).some((pid) => !workerd.includes(pid)));
-    await waitFor('the server to answer again', () => answers(server.url), 20_000);
+    await waitFor('the server to answer again', () => answers(server.url), 60_000);
     return { way, orphanedMs: 0, server, downMs: performance.now() - killedAt };
   }
   if (way === 'workerd, then node') await pause(random.between(0, BETWEEN_KILLS_MAX_MS));
