@@ -23,10 +23,11 @@ import {
 import { waitFor } from '../support/server.ts';
 
 /**
- * How soon something is found and written down, on a machine that does other things as well. It takes a moment; a message
- * that is not sent by the queue's own time is sent again after 30 s.
+ * Before these times something is found and written down when nothing was lost: in 15 and 1,000 ms on an idle machine. A
+ * change that is not shown at once is shown by an alarm after 5 s, a message that no timer of the queue hands on is sent
+ * again after 15 s at the earliest.
  */
-const SOON_MS = { found: 5_000, written: 10_000 };
+const SOON_MS = { found: 5_000, written: 14_000 };
 
 beforeAll(start);
 
@@ -122,7 +123,7 @@ describe('kill -9', () => {
     await expectEachMintedOnce();
   });
 
-  it('with a backlog half delivered loses nothing of it, and nothing arrives twice', { timeout: 120_000 }, async () => {
+  it('with a backlog half delivered loses nothing of it, and nothing arrives twice', async () => {
     const made = await create('Busy');
     await expectArrived(made.id);
     // More than two messages carry.

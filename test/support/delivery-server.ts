@@ -5,8 +5,8 @@ import { freePort, type Server, startServer, stopServer, temporaryFolder, waitFo
 /** A real server with its embedded services, and what tests of delivery ask of it. One for each test file. */
 
 const KEY = 'cck_delivery-server';
-/** How long anything may take to arrive, on a machine that does other things as well. */
-export const ARRIVAL_MS = 30_000;
+/** How long anything may take to arrive: longer than it takes until what got no answer is sent again, which is 30 s. */
+export const ARRIVAL_MS = 75_000;
 /** How often a stream that has not arrived is hurried. */
 const HURRY_MS = 1_000;
 
