@@ -197,10 +197,8 @@ const scope: fc.Arbitrary<Scope> = fc.record({
 });
 const limit = fc.constantFrom(1, 2, 3, 100);
 
-/** How long each may take, in milliseconds: seconds, on a machine that does nothing else. */
-const TIMEOUT_MS = 120_000;
-
-describe('search and lists against a plain reference', () => {
+// Each takes seconds on a machine that does nothing else.
+describe('search and lists against a plain reference', { timeout: 120_000 }, () => {
   it('give the same contexts in the same order, whatever the page size', async () => {
     const queries = fc.array(
       fc.tuple(
@@ -226,7 +224,7 @@ describe('search and lists against a plain reference', () => {
       }),
       { numRuns: 60, seed: printedSeed('search') },
     );
-  }, TIMEOUT_MS);
+  });
 
   it('find what a change made of the same pieces', async () => {
     const word = fc.integer({ min: 1, max: 5 }).map((times) => `ba${'na'.repeat(times)}`);
@@ -253,7 +251,7 @@ describe('search and lists against a plain reference', () => {
       }),
       { numRuns: 40, seed: printedSeed('changes') },
     );
-  }, TIMEOUT_MS);
+  });
 
   it('give the same contexts in the same order while others are added between the pages', async () => {
     const asked = fc.tuple(
@@ -293,7 +291,7 @@ describe('search and lists against a plain reference', () => {
       }),
       { numRuns: 60, seed: printedSeed('pages') },
     );
-  }, TIMEOUT_MS);
+  });
 
   it('forgive one letter anywhere in a word, and only where nothing fits', async () => {
     const words = ['budget', 'planning', 'größe', 'infra', 'ops', 'review'];
@@ -328,5 +326,5 @@ describe('search and lists against a plain reference', () => {
       }),
       { numRuns: 150, seed: printedSeed('typing errors') },
     );
-  }, TIMEOUT_MS);
+  });
 });
