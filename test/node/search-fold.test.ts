@@ -4,6 +4,7 @@ import { isOneEdit } from '../../projections/corrections.ts';
 import { fold, foldWithPlaces } from '../../projections/fold.ts';
 import { spansOf } from '../../projections/highlights.ts';
 import { token } from '../../projections/terms.ts';
+import { printedSeed } from '../support/seed.ts';
 
 describe('folding', () => {
   it.each([
@@ -32,9 +33,11 @@ describe('folding', () => {
         expect(starts).toHaveLength(folded.length);
         for (const [index, start] of starts.entries()) {
           const part = text.slice(start, ends[index]);
-          expect(fold(part) || ' ').toContain(folded[index]);
+          // Between others, because a space at an end is trimmed, and some characters begin with one.
+          expect(fold(`.${part}.`)).toContain(folded[index]);
         }
       }),
+      { seed: printedSeed('folded texts'), examples: [['a゛b'], ['a゜'], ['a\u037a']] },
     );
   });
 });
