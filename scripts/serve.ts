@@ -13,8 +13,8 @@ import { webhookEgress } from './webhook-egress.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** How long workerd may take to come up: it takes well under a second on an idle machine. */
-const READY_MS = 12_000;
+/** How long workerd may take to come up: well under a second on an idle machine, many times that on one that does much else. */
+const READY_MS = 60_000;
 
 /** How often the database is asked at the start, and the pause before it is asked again, which grows. */
 const ATTEMPTS = 5;
