@@ -138,8 +138,8 @@ const query = fc.oneof(
   { weight: 1, arbitrary: oddText.map((text) => `?${text.replace(/[^\x21-\x7e]/g, '%ff').replaceAll('#', '')}`) },
 );
 
-/** The request of one step; `id` picks one of the contexts. */
-function requests(ids: readonly string[]) {
+/** The request of one step; `id` picks one of the contexts, of which one begins as deleted. */
+function requests(ids: readonly string[], deleted: string) {
   const id = fc.oneof(
     { weight: 6, arbitrary: fc.constantFrom(...ids) },
     { weight: 1, arbitrary: oddText.map((text) => encodeURIComponent(text.toWellFormed())) },
@@ -161,9 +161,10 @@ function requests(ids: readonly string[]) {
   return fc.record({
     target: fc.oneof(
       { weight: 8, arbitrary: known },
-      // Few of the many routes take the bodies that are made here, and few tell of a context that it is deleted.
+      // Few of the many routes take the bodies that are made here, and few refuse something because a context is deleted.
       { weight: 2, arbitrary: fc.constant({ method: 'POST', path: '/v1/contexts' }) },
       { weight: 1, arbitrary: address('/v1/contexts/:id').map((path) => ({ method: 'GET', path })) },
+      { weight: 1, arbitrary: fc.constant({ method: 'DELETE', path: `/v1/contexts/${deleted}` }) },
       { weight: 1, arbitrary: wrongMethod },
       { weight: 1, arbitrary: oddAddress },
     ),
@@ -220,11 +221,14 @@ describe('ten thousand fuzzed requests', () => {
     const statuses: Record<number, number> = {};
     const started = Date.now();
     await fc.assert(
-      fc.asyncProperty(fc.array(requests(ids), { minLength: BATCH, maxLength: BATCH, size: 'max' }), async (batch) => {
-        const answers = await Promise.all(batch.map(send));
-        for (const { status } of answers) statuses[status] = (statuses[status] ?? 0) + 1;
-        expect(answers.map((answer) => answer.fault).filter((fault) => fault !== null)).toEqual([]);
-      }),
+      fc.asyncProperty(
+        fc.array(requests(ids, deleted.id), { minLength: BATCH, maxLength: BATCH, size: 'max' }),
+        async (batch) => {
+          const answers = await Promise.all(batch.map(send));
+          for (const { status } of answers) statuses[status] = (statuses[status] ?? 0) + 1;
+          expect(answers.map((answer) => answer.fault).filter((fault) => fault !== null)).toEqual([]);
+        },
+      ),
       { seed, numRuns: REQUESTS / BATCH, endOnFailure: true },
     );
     console.log(`REST fuzz: ${JSON.stringify(statuses)} in ${Date.now() - started} ms`);
