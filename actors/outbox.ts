@@ -96,7 +96,7 @@ export interface Monitor {
 interface Waiter {
   readonly cursor: Cursor;
   readonly version: number;
-  resolve(isConfirmed: boolean): void;
+  confirmed(): void;
 }
 
 /** What the outbox needs to know of its object. */
@@ -284,12 +284,20 @@ export class Outbox<State> {
     if (cursor.confirmed >= version) return Promise.resolve(true);
     for (const sink of this.#sinks) if (sink.destinations.includes(destination)) void this.#drain(sink, true);
     return new Promise((resolve) => {
-      const waiter = { cursor, version, resolve };
-      this.#waiters.add(waiter);
-      setTimeout(() => {
+      const timer = setTimeout(() => {
         this.#waiters.delete(waiter);
         resolve(false);
       }, timeoutMs);
+      const waiter: Waiter = {
+        cursor,
+        version,
+        confirmed: () => {
+          // A timer that is left keeps the object awake to its end.
+          clearTimeout(timer);
+          resolve(true);
+        },
+      };
+      this.#waiters.add(waiter);
     });
   }
 
@@ -299,7 +307,7 @@ export class Outbox<State> {
     for (const waiter of this.#waiters) {
       if (waiter.cursor.confirmed < waiter.version) continue;
       this.#waiters.delete(waiter);
-      waiter.resolve(true);
+      waiter.confirmed();
     }
   }
 

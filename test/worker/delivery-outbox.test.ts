@@ -346,3 +346,29 @@ describe('a destination that was restored from a backup', () => {
     180_000,
   );
 });
+
+describe('who waits until a version has arrived', () => {
+  it('leaves no timer behind when it has, which would keep the object awake', () =>
+    withStorage('outbox awaited', async (sql) => {
+      const world = new OutboxWorld(sql);
+      await world.append(1);
+      await world.settle();
+      const timers = vi.getTimerCount();
+      await world.append(1);
+      const arrived = world.outbox.whenConfirmed('fast', 2, 60_000);
+      for (const message of world.messages.splice(0)) world.consume(message);
+      for (const reports of world.reports.splice(0)) world.outbox.report(reports);
+      expect(await arrived).toBe(true);
+      expect(vi.getTimerCount()).toBe(timers);
+    }));
+
+  it('is told that it has not when the time is up', () =>
+    withStorage('outbox not arrived', async (sql) => {
+      const world = new OutboxWorld(sql);
+      world.broken.add('fast');
+      await world.append(1);
+      const arrived = world.outbox.whenConfirmed('fast', 1, 1_000);
+      await vi.advanceTimersByTimeAsync(1_000);
+      expect(await arrived).toBe(false);
+    }));
+});
