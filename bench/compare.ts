@@ -27,13 +27,19 @@ interface Measured extends LoadResult {
   readonly cpuUsPerRequest: number;
 }
 
+/** How long the turns are. */
+interface Turns extends Pick<RunOptions, 'rounds' | 'roundMs' | 'progress'> {
+  /** Milliseconds of load before those that count, in each turn. */
+  readonly leadMs?: number;
+}
+
 interface Round {
   readonly subject: Measured;
   readonly baseline: Measured;
 }
 
-/** Loads both sides in turns, each first as often as second, after one round of each that does not count. */
-async function compare({ subject, baseline }: Comparison, { rounds, roundMs }: RunOptions): Promise<Round[]> {
+/** Loads both sides in turns, each first as often as second. The first round does not count where turns have no lead. */
+async function compare({ subject, baseline }: Comparison, { rounds, roundMs, leadMs = 0 }: Turns): Promise<Round[]> {
   const results: Round[] = [];
   const counts = new Map<Side, number>();
   const run = async (side: Side): Promise<Measured> => {
@@ -42,28 +48,29 @@ async function compare({ subject, baseline }: Comparison, { rounds, roundMs }: R
     const result = await load({
       url: side.server.url,
       connections: CONNECTIONS,
-      maxMs: roundMs,
+      maxMs: leadMs + roundMs,
+      leadMs,
       request: (index) => side.request(from + index),
     });
     counts.set(side, from + result.requests);
     await side.settle?.();
     return { ...result, cpuUsPerRequest: (cpuUs(side.server.pid) - before) / result.requests };
   };
-  for (let round = 0; round <= rounds; round++) {
+  for (let round = leadMs > 0 ? 1 : 0; round <= rounds; round++) {
     if (round % 2 === 0) results.push({ subject: await run(subject), baseline: await run(baseline) });
     else {
       const first = await run(baseline);
       results.push({ subject: await run(subject), baseline: first });
     }
   }
-  return results.slice(1);
+  return results.slice(-rounds);
 }
 
 /** Runs comparisons and sets their figures out in a table. */
 export async function compareAll(
   comparisons: readonly Comparison[],
   [subjectName, baselineName]: readonly [string, string],
-  options: RunOptions,
+  options: Turns,
 ): Promise<Table> {
   const rows: string[][] = [];
   for (const comparison of comparisons) {

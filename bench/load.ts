@@ -18,6 +18,8 @@ export interface LoadOptions {
   readonly maxRequests?: number;
   /** Stops sending after so many milliseconds. */
   readonly maxMs: number;
+  /** The first so many of these milliseconds count for nothing but the number of requests: 0 when left out. */
+  readonly leadMs?: number;
   /** Requests in a second over all connections at most, instead of the pause after each answer. */
   readonly pace?: number;
   /** Whether 429 is an answer like others. */
@@ -28,6 +30,7 @@ export interface LoadOptions {
 
 /** What a load led to. */
 export interface LoadResult {
+  /** All that were answered. */
   readonly requests: number;
   readonly perSecond: number;
   /** Milliseconds from sending a request to having its whole answer. */
@@ -61,10 +64,12 @@ const CONTENT_LENGTH = /\r\ncontent-length: *(\d+)/i;
  */
 export function load(options: LoadOptions): Promise<LoadResult> {
   const { hostname, port, host } = new URL(options.url);
-  const maxRequests = options.maxRequests ?? Number.POSITIVE_INFINITY;
+  const { maxRequests = Number.POSITIVE_INFINITY, leadMs = 0 } = options;
   const latencies: number[] = [];
   const sockets: Socket[] = [];
   const started = performance.now();
+  let countedFrom = started;
+  let answered = 0;
   let sent = 0;
   let lastAnswerAt = started;
 
@@ -82,11 +87,11 @@ export function load(options: LoadOptions): Promise<LoadResult> {
       reject(error);
     };
     const finish = () => {
-      const seconds = (lastAnswerAt - started) / 1000;
+      const seconds = (lastAnswerAt - countedFrom) / 1000;
       latencies.sort((a, b) => a - b);
       end();
       resolve({
-        requests: latencies.length,
+        requests: answered,
         perSecond: latencies.length / seconds,
         p50Ms: quantile(latencies, 0.5),
         p99Ms: quantile(latencies, 0.99),
@@ -125,7 +130,9 @@ export function load(options: LoadOptions): Promise<LoadResult> {
           return fail(new Error(`A request of the load was answered:\n${received}`));
         received = received.slice(length);
         lastAnswerAt = performance.now();
-        latencies.push(lastAnswerAt - sentAt);
+        answered += 1;
+        if (lastAnswerAt >= started + leadMs) latencies.push(lastAnswerAt - sentAt);
+        else countedFrom = lastAnswerAt;
         if (options.pace === undefined) setTimeout(send, THINK_MS);
         else send();
       });

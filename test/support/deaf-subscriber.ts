@@ -1,8 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 
-/** Opens a WebSocket that reads no byte after the handshake: its system tells the server to stop sending.
- * It never confirms anything either. @param url of a context's live stream @throws if the connection fails */
+/**
+ * Opens a WebSocket that reads no byte after the handshake, and confirms nothing: its system tells the server to stop sending.
+ *
+ * @param url of a context's live stream
+ * @throws when it cannot be connected
+ */
 export function deafSubscriber(url: string, apiKey: string): Promise<Socket> {
   const { hostname, port, pathname } = new URL(url);
   return new Promise((resolve, reject) => {
