@@ -111,6 +111,8 @@ export async function answerTo({ stub, stream }: Cuttable, question: Question): 
       await stub.resend('recording', question.from);
       // Also when a timer from before began to bring it in between.
       await deliverAll(stub, 'recording');
+      // Keeps how far it came: what comes next may be after an eviction.
+      await stub.flushOutbox();
       return RecordingSink.received.get(stream);
     }
     default:
