@@ -71,8 +71,9 @@ export const TAMPERINGS: Readonly<Record<string, Tampering>> = {
     for (let at = version; at <= lastVersion(database); at++) {
       write(database, at, resealed(read(database, at), { version: at }));
     }
+    // Of two that are the same the first passes for the one that was there, where a head of the log ends with it.
     return ['root-mismatch', 'event-id', 'event-repeated'];
-  }),
+  }, 1),
   'two events swapped': inContext((database, version) => {
     const [one, other] = [read(database, version), read(database, version - 1)];
     write(database, version, other);
