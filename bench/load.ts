@@ -120,7 +120,14 @@ export function load(options: LoadOptions): Promise<LoadResult> {
       };
       socket.setEncoding('latin1');
       socket.on('connect', send);
-      socket.on('error', fail);
+      socket.on('error', (cause) => {
+        const [waitedMs, afterMs] = [performance.now() - sentAt, sentAt - started].map(Math.round);
+        fail(
+          new Error(`A request of the load, sent after ${afterMs} ms, lost its connection ${waitedMs} ms later`, {
+            cause,
+          }),
+        );
+      });
       socket.on('data', (chunk: string) => {
         received = received === '' ? chunk : received + chunk;
         const length = responseLength(received);
