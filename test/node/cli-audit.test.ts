@@ -43,6 +43,13 @@ async function post(path: string, json: object): Promise<z.infer<typeof made>> {
   return made.parse(await (await send('POST', path, json)).json());
 }
 
+async function isProvisioned(actor: string): Promise<boolean> {
+  const { provisioning }: { provisioning: { status: string } } = await (
+    await send('GET', `/v1/actors/${actor}`)
+  ).json();
+  return provisioning.status === 'complete';
+}
+
 async function start(): Promise<void> {
   server = await startServer({ port: await freePort(), dataFolder: data.path, apiKey: KEY });
 }
@@ -62,6 +69,11 @@ async function verdict(args: readonly string[], apiKey = KEY): Promise<z.infer<t
   return verdictSchema.parse(JSON.parse((await run([...args, '--json'], apiKey)).stdout));
 }
 
+/** Waits until all that happens by itself has happened and is in the log: actors get their place in ChittyOS as contexts do. */
+function whenAllIsLogged(): Promise<void> {
+  return waitFor('all of it to be in the log', async () => (await verdict(['--complete'])).verified, 120_000);
+}
+
 beforeAll(async () => {
   await start();
   contexts = [await create(server, 'one end'), await create(server, 'the other')];
@@ -79,6 +91,10 @@ beforeAll(async () => {
   };
   await waitFor('the log to have all of it', isLogged, 60_000);
   writeFileSync(keys, await (await fetch(`${server.url}/log/keys`)).text());
+  for (const id of [agent, BOOTSTRAP_ACTOR]) {
+    await waitFor('an actor to have its place in ChittyOS', () => isProvisioned(id), 60_000);
+  }
+  await whenAllIsLogged();
 });
 
 afterAll(async () => {
@@ -124,6 +140,7 @@ describe('on a running server, chittyconnect', () => {
   it('verifies a connection whose contexts are both deleted', async () => {
     for (const id of contexts) await send('DELETE', `/v1/contexts/${id}`);
     await whenLogged(server, contexts);
+    await whenAllIsLogged();
     expect(await verdict(['--complete'])).toMatchObject({ verified: true, findings: [], notShown: 0 });
   });
 
