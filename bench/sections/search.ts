@@ -10,21 +10,21 @@ import { ROOT } from '../servers.ts';
 const SIZES = [10_000, 100_000, 1_000_000];
 /** The most that a query may take of what the plain index takes, and its p99 in milliseconds. */
 const AIMS = { ratio: 2, p99Ms: 50, mistypedMs: 250, filtered: 1.5 };
-/** Queries that are filtered by access, each beside the same without. */
-const FILTERED = [
-  ['common word, what one actor may read', 'common word'],
-  ['some word, what one actor may read', 'word of some context'],
-  ['common word, what one with many may read', 'common word'],
-  ['some word, what one with many may read', 'word of some context'],
-  ['list, what one actor may read', 'list, newest'],
-] as const;
 /** Below a millisecond the clock tells nothing of a ratio. */
 const TELLING_MS = 1;
 
 const figures = z.object({ mean: z.number(), p50: z.number(), p99: z.number() });
 const results = z.object({
   loads: z.array(z.object({ contexts: z.number(), contextsPerSecond: z.number(), megabytes: z.number() })),
-  lines: z.array(z.object({ contexts: z.number(), kind: z.string(), ours: figures, raw: figures.nullable() })),
+  lines: z.array(
+    z.object({
+      contexts: z.number(),
+      kind: z.string(),
+      ours: figures,
+      raw: figures.nullable(),
+      unrestricted: figures.nullable(),
+    }),
+  ),
 });
 
 type Line = z.infer<typeof results>['lines'][number];
@@ -66,15 +66,17 @@ export const search: Section = {
         'with the plain index',
     );
     const largest = sizes.at(-1) ?? 0;
-    const filtered = FILTERED.map(([kind, whole]) => {
-      const [some, all] = [of(kind, largest)?.ours.mean ?? Number.NaN, of(whole, largest)?.ours.mean ?? Number.NaN];
-      // Two that the clock cannot tell apart are alike.
-      const isNear = some < TELLING_MS || some <= AIMS.filtered * all;
-      return `${kind}: ${figure(some)} ms against ${figure(all)} ms, ${verdict(isNear)}`;
-    });
+    const filtered = lines
+      .filter(({ contexts }) => contexts === largest)
+      .flatMap(({ kind, ours, unrestricted }) => {
+        if (unrestricted === null) return [];
+        // Two that the clock cannot tell apart are alike.
+        const isNear = ours.mean < TELLING_MS || ours.mean <= AIMS.filtered * unrestricted.mean;
+        return [`${kind}: ${figure(ours.mean)} ms against ${figure(unrestricted.mean)} ms, ${verdict(isNear)}`];
+      });
     const access =
       `What one of 10,000 actors may read against what there is, at ${largest.toLocaleString('en')} contexts (aim: ` +
-      `≤ ${AIMS.filtered} times the mean): ${filtered.join('; ')}.`;
+      `≤ ${AIMS.filtered} times the mean, asked in turns): ${filtered.join('; ')}.`;
     return { table: { columns, rows }, notes: [access, `Loading up to ${loaded.join('; ')}.`] };
   },
 };
