@@ -1,5 +1,5 @@
 import { cpuUs } from './cpu.ts';
-import { CONNECTIONS, type LoadRequest, type LoadResult, load } from './load.ts';
+import { CONNECTIONS, type LoadOptions, type LoadRequest, type LoadResult, load, THINK_MS } from './load.ts';
 import { figure, median, type Table, verdict } from './report.ts';
 import type { RunOptions } from './section.ts';
 import type { BenchServer } from './servers.ts';
@@ -27,8 +27,10 @@ interface Measured extends LoadResult {
   readonly cpuUsPerRequest: number;
 }
 
-/** How long the turns are. */
-interface Turns extends Pick<RunOptions, 'rounds' | 'roundMs' | 'progress'> {
+/** How long the turns are, and how many connections pause how long in them where that is not as elsewhere. */
+interface Turns
+  extends Pick<RunOptions, 'rounds' | 'roundMs' | 'progress'>,
+    Partial<Pick<LoadOptions, 'connections' | 'thinkMs'>> {
   /** Milliseconds of load before those that count, in each turn. */
   readonly leadMs?: number;
 }
@@ -39,7 +41,8 @@ interface Round {
 }
 
 /** Loads both sides in turns, each first as often as second. The first round does not count where turns have no lead. */
-async function compare({ subject, baseline }: Comparison, { rounds, roundMs, leadMs = 0 }: Turns): Promise<Round[]> {
+async function compare({ subject, baseline }: Comparison, turns: Turns): Promise<Round[]> {
+  const { rounds, roundMs, leadMs = 0, connections = CONNECTIONS, thinkMs = THINK_MS } = turns;
   const results: Round[] = [];
   const counts = new Map<Side, number>();
   const run = async (side: Side): Promise<Measured> => {
@@ -47,7 +50,8 @@ async function compare({ subject, baseline }: Comparison, { rounds, roundMs, lea
     const before = cpuUs(side.server.pid);
     const result = await load({
       url: side.server.url,
-      connections: CONNECTIONS,
+      connections,
+      thinkMs,
       maxMs: leadMs + roundMs,
       leadMs,
       request: (index) => side.request(from + index),

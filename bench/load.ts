@@ -12,8 +12,10 @@ export interface LoadRequest {
 export interface LoadOptions {
   /** The server's origin: `http://127.0.0.1:<port>`. */
   readonly url: string;
-  /** Each with one request under way at a time, and `THINK_MS` between an answer and the next one. */
+  /** Each with one request under way at a time. */
   readonly connections: number;
+  /** Milliseconds between an answer and the next request of its connection; `THINK_MS` when left out. */
+  readonly thinkMs?: number;
   /** Stops after so many requests. */
   readonly maxRequests?: number;
   /** Stops sending after so many milliseconds. */
@@ -64,7 +66,7 @@ const CONTENT_LENGTH = /\r\ncontent-length: *(\d+)/i;
  */
 export function load(options: LoadOptions): Promise<LoadResult> {
   const { hostname, port, host } = new URL(options.url);
-  const { maxRequests = Number.POSITIVE_INFINITY, leadMs = 0 } = options;
+  const { maxRequests = Number.POSITIVE_INFINITY, thinkMs = THINK_MS, leadMs = 0 } = options;
   const latencies: number[] = [];
   const sockets: Socket[] = [];
   const started = performance.now();
@@ -140,7 +142,7 @@ export function load(options: LoadOptions): Promise<LoadResult> {
         answered += 1;
         if (lastAnswerAt >= started + leadMs) latencies.push(lastAnswerAt - sentAt);
         else countedFrom = lastAnswerAt;
-        if (options.pace === undefined) setTimeout(send, THINK_MS);
+        if (options.pace === undefined) setTimeout(send, thinkMs);
         else send();
       });
       return socket;

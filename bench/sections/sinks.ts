@@ -9,6 +9,12 @@ import { OBJECTS } from './append.ts';
 /** Turns are so many times as long as elsewhere, after a lead that is as long, and so few at most. */
 const TURN = { times: 8, roundsMax: 3 };
 
+/**
+ * In turns this long the pause of other sections is too short for 100 contexts: the next request is there before the
+ * server has gone through those it serves, it serves the same connections for ever, and one waited for 30 s.
+ */
+const LOAD = { connections: 128, thinkMs: 20 };
+
 /** What a change costs because its events go on. */
 export const sinks: Section = {
   name: 'sinks',
@@ -16,7 +22,7 @@ export const sinks: Section = {
   method:
     'The same change against the same product whose objects have no sinks. With “every sink” the read models, the queue ' +
     'and its consumer are on, and the embedded ChittyOS services, which on the platform are somebody else’s, run in the ' +
-    'same process. 64 connections. After each turn it is waited until all events are delivered: the other side has the ' +
+    'same process. 128 connections pause for 20 ms between an answer and the next request. After each turn it is waited until all events are delivered: the other side has the ' +
     'machine to itself, and the last column has the CPU of all deliveries, those after the load included. A turn is 20 s ' +
     'of load that count after 20 s that do not, on both sides: drains begin with the first change and come to their ' +
     'longest pauses, 4 s for the read models and 16 s for the queue, in the course of the lead. So what counts is a load ' +
@@ -66,7 +72,7 @@ export const sinks: Section = {
       }
       const rounds = Math.min(options.rounds, TURN.roundsMax);
       const roundMs = TURN.times * options.roundMs;
-      const turns = { ...options, rounds, roundMs, leadMs: roundMs };
+      const turns = { ...options, ...LOAD, rounds, roundMs, leadMs: roundMs };
       return { table: await compareAll(comparisons, ['with sinks', 'none'], turns) };
     } finally {
       for (const server of servers) await server.stop();
