@@ -166,10 +166,9 @@ export class Outbox<State> {
    */
   appended(now: number, changesRelations = false): void {
     this.#appendedAt = now;
-    this.#arm(now, SAFETY_MS);
-    for (const [name] of this.#sinks.flatMap((sink) => this.#behind(sink))) {
-      this.#lags.appended(name, this.#source.version(), now);
-    }
+    const behind = this.#allBehind();
+    this.#arm(now, SAFETY_MS, behind);
+    for (const [name] of behind) this.#lags.appended(name, this.#source.version(), now);
     for (const sink of this.#sinks) {
       if (changesRelations && sink.tellsWhoReads) this.#hurry(sink);
       else this.#drainSoon(sink, now);
@@ -182,13 +181,12 @@ export class Outbox<State> {
   }
 
   /** Arms the alarm once for everything that needs it: what is behind, what has to be tried again, who has to be told. */
-  #arm(now: number, safetyMs = SAFETY_LATEST_MS): void {
+  #arm(now: number, safetyMs = SAFETY_LATEST_MS, behind = this.#allBehind()): void {
     let [time, latest] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
     const need = (from: number, to: number) => {
       time = Math.min(time, from);
       latest = Math.min(latest, to);
     };
-    const behind = this.#sinks.flatMap((sink) => this.#behind(sink));
     for (const [, cursor] of behind) {
       // An answer that does not come may be waited for a little longer.
       const isAwaited = cursor.lastError === null && cursor.attempts > 0;
@@ -236,6 +234,10 @@ export class Outbox<State> {
     const isBusy = now < this.#appendedAt + SAFETY_MS && !this.#cursors.isTroubled && this.#isBehind();
     if (!isBusy || this.#cursors.movedSinceStored >= STORE_EVERY) this.#cursors.store();
     this.#arm(now);
+  }
+
+  #allBehind(): [string, Cursor][] {
+    return this.#sinks.flatMap((sink) => this.#behind(sink));
   }
 
   #isBehind(): boolean {
