@@ -24,3 +24,8 @@ export async function awayFromMidnight(): Promise<void> {
   const leftMs = DAY_MS - (Date.now() % DAY_MS);
   if (leftMs < BEFORE_MIDNIGHT_MS) await new Promise((resolve) => setTimeout(resolve, leftMs + 10));
 }
+
+/** Stops the clock: what is known here stays as new as it is, however long the rest takes. */
+export function stopClock(): void {
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() });
+}

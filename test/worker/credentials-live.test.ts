@@ -13,6 +13,7 @@ import {
   startSession,
 } from '../support/actors.ts';
 import { api } from '../support/api.ts';
+import { stopClock } from '../support/clock.ts';
 import { type Watcher, watch } from '../support/live.ts';
 import { ADMINISTRATOR } from '../support/principals.ts';
 import { configured, expectProblem } from '../support/rest.ts';
@@ -30,11 +31,6 @@ async function ownContext(key: string): Promise<string> {
 
 function watchAs(credential: string, context: string): Promise<Watcher> {
   return watch(context, '', { Authorization: `Bearer ${credential}` });
-}
-
-/** Stops the clock: what is known here stays as new as it is, however long the rest takes. */
-function stopClock(): void {
-  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() });
 }
 
 /** Changes an actor as another isolate would: this one hears nothing of it. */

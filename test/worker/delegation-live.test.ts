@@ -7,6 +7,7 @@ import { delegationId } from '../../events/delegation.ts';
 import { MAX_AGE_MS } from '../../src/auth/access-views.ts';
 import { as, expectJson, type KeyHolder, keyHolder } from '../support/actors.ts';
 import { api } from '../support/api.ts';
+import { stopClock } from '../support/clock.ts';
 import { type DelegationJson, delegate, sendForm } from '../support/delegations.ts';
 import { fullClaims, signedByUs } from '../support/forge.ts';
 import { bigPatch, change, objectOf, type Watcher, watch } from '../support/live.ts';
@@ -17,11 +18,6 @@ afterEach(() => {
   vi.useRealTimers();
   vi.restoreAllMocks();
 });
-
-/** Stops the clock: what is known here stays as new as it is, however long the rest takes. */
-function stopClock(): void {
-  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() });
-}
 
 /** Sets the clock to a time when what was made with `world` has expired; no timer and no alarm fires for that. */
 function afterItsTime(): void {
