@@ -1,4 +1,6 @@
-import { expect } from 'vitest';
+import { listDurableObjectIds } from 'cloudflare:test';
+import { env } from 'cloudflare:workers';
+import { expect, vi } from 'vitest';
 import type { Reading } from '../../actors/messages.ts';
 import type { Principal } from '../../actors/principal.ts';
 import type { Head } from '../../actors/tree.ts';
@@ -17,4 +19,11 @@ export type Deliverer = Rpc.DurableObjectBranded & {
 export async function deliverAll(stream: DurableObjectStub<Deliverer>, destination: string): Promise<void> {
   const head = await stream.treeHead(ADMINISTRATOR);
   if ('size' in head) expect(await stream.whenDelivered(destination, head.size, PATIENCE_MS)).toBe(true);
+}
+
+/** Waits until nothing of any context is on its way: those of the tests before are in the read models as well. */
+export async function allAreQuiet(): Promise<void> {
+  for (const made of await listDurableObjectIds(env.CONTEXTS)) {
+    await vi.waitFor(async () => expect(await env.CONTEXTS.get(made).flushOutbox()).toBe(true), PATIENCE_MS);
+  }
 }

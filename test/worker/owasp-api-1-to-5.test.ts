@@ -1,6 +1,6 @@
-import { listDurableObjectIds, SELF } from 'cloudflare:test';
+import { SELF } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
-import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { SCOPES } from '../../actors/principal.ts';
 import { routes } from '../../src/http/routes.ts';
 import { rows } from '../support/access/rows.ts';
@@ -8,6 +8,7 @@ import { liftLimits, makeWorld, type World } from '../support/access/world.ts';
 import { as, expectJson, issueKey, plain, startSession } from '../support/actors.ts';
 import { api, BASE } from '../support/api.ts';
 import { delegate } from '../support/delegations.ts';
+import { allAreQuiet } from '../support/delivered.ts';
 import { derivedId, expectProblem, history, withNothingWritten } from '../support/rest.ts';
 import { contextOf, idOf, invite, type Person, person, share } from '../support/sharing.ts';
 
@@ -357,9 +358,7 @@ describe('API4:2023 Unrestricted Resource Consumption', () => {
 
   it('asking for what cannot be there makes nothing: no object, no row', async () => {
     // What is on its way of the contexts that there are has to be there before.
-    for (const made of await listDurableObjectIds(env.CONTEXTS)) {
-      await vi.waitFor(async () => expect(await env.CONTEXTS.get(made).flushOutbox()).toBe(true));
-    }
+    await allAreQuiet();
     const before = await env.DB.prepare('SELECT count(*) AS n FROM contexts').first('n');
     for (const id of ['ctx_x', 'ctx_01JD4Q2W3E4R5T6Y7V8X9Z0ABC', derivedId('ctx', 'owasp: nobody')]) {
       for (const path of ['', '/events', '/proof?version=1', '/graph', '/members/x']) {

@@ -1,4 +1,3 @@
-import { listDurableObjectIds } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
 import { describe, expect, it, vi } from 'vitest';
 import type { Principal } from '../../actors/principal.ts';
@@ -6,6 +5,7 @@ import { isRebuildWanted } from '../../projections/rebuild-wanted.ts';
 import { rebuildAll as rebuildEverything } from '../../src/delivery/rebuild.ts';
 import { expectJson } from '../support/actors.ts';
 import { api, createContext } from '../support/api.ts';
+import { allAreQuiet } from '../support/delivered.ts';
 import { surrounded } from '../support/delivery.ts';
 import { deliver, payload, repository } from '../support/github.ts';
 import { objectOf } from '../support/rest.ts';
@@ -147,13 +147,6 @@ describe('a rebuild', () => {
   const change = (id: string, json: object) => api(`/v1/contexts/${id}`, { method: 'PATCH', json });
   const isQuiet = (id: string) =>
     vi.waitFor(async () => expect(await objectOf(id).flushOutbox()).toBe(true), { timeout: 20_000, interval: 200 });
-
-  /** Waits until nothing of any context is on its way: those of the tests before are in the read models as well. */
-  async function allAreQuiet(): Promise<void> {
-    for (const made of await listDurableObjectIds(env.CONTEXTS)) {
-      await vi.waitFor(async () => expect(await env.CONTEXTS.get(made).flushOutbox()).toBe(true), 20_000);
-    }
-  }
 
   it('gives every event its place in the feed and its entry in the trail, also of a long history', {
     timeout: 120_000,
