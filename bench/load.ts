@@ -70,8 +70,7 @@ export function load(options: LoadOptions): Promise<LoadResult> {
   const latencies: number[] = [];
   const sockets: Socket[] = [];
   const started = performance.now();
-  let countedFrom = started;
-  let answered = 0;
+  const countedFrom = started + leadMs;
   let sent = 0;
   let lastAnswerAt = started;
 
@@ -93,7 +92,8 @@ export function load(options: LoadOptions): Promise<LoadResult> {
       latencies.sort((a, b) => a - b);
       end();
       resolve({
-        requests: answered,
+        // Each connection ends with an answer.
+        requests: sent,
         perSecond: latencies.length / seconds,
         p50Ms: quantile(latencies, 0.5),
         p99Ms: quantile(latencies, 0.99),
@@ -139,9 +139,7 @@ export function load(options: LoadOptions): Promise<LoadResult> {
           return fail(new Error(`A request of the load was answered:\n${received}`));
         received = received.slice(length);
         lastAnswerAt = performance.now();
-        answered += 1;
-        if (lastAnswerAt >= started + leadMs) latencies.push(lastAnswerAt - sentAt);
-        else countedFrom = lastAnswerAt;
+        if (lastAnswerAt >= countedFrom) latencies.push(lastAnswerAt - sentAt);
         if (options.pace === undefined) setTimeout(send, thinkMs);
         else send();
       });
